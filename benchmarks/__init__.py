@@ -1,0 +1,1 @@
+"""Speed beside the usual way, in one run: `python -m benchmarks masks` writes docs/performance.md."""

@@ -1,0 +1,157 @@
+"""docs/performance.md and docs/performance.png from one run of the benchmark."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+import torch
+
+from benchmarks.growth import Curve
+from benchmarks.submission import Submitted
+
+if TYPE_CHECKING:
+    from benchmarks.masks import Line
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+FOLDER = Path(__file__).parent.parent / "docs"
+
+_HEAD = """# Performance
+
+Written by `python -m benchmarks masks` on {day}: {machine}, Python {python}, numpy {numpy}, torch
+{torch}; one run, one thread for every library, median of {repeats} of the CPU time of the process. *Usual* is the
+notebook snippet of `benchmarks/usual.py`: dense masks at native size, one class after another. Both
+results are compared before anything is timed. Memory is the highest resident memory beyond what was
+held before the call. *Floor* is the time to read the input once: nothing that looks at every value
+can be faster on one thread of this machine.
+
+- bones: 29 classes, 512 x 512 logits, 2048 x 2048 masks, long sticks;
+- teeth: 32 classes of compact blobs, the same sizes;
+- noise: 4 classes of white noise, the worst case for whatever skips decided parts.
+
+![Ratios and growth](performance.png)
+"""
+
+
+def write(
+    lines: Sequence["Line"],
+    curves: dict[str, Curve],
+    submissions: Sequence[Submitted],
+    repeats: int,
+) -> None:
+    """Write table and plot."""
+    parts = [
+        _HEAD.format(
+            day=date.today(),
+            machine=f"{_processor()}, {os.cpu_count()} cores",
+            python=platform.python_version(),
+            numpy=np.__version__,
+            torch=torch.__version__,
+            repeats=repeats,
+        ),
+        *(_table(name, [line for line in lines if line.masks == name]) for name in _names(lines)),
+        _growth(curves),
+        _submissions(submissions),
+    ]
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "performance.md").write_text("\n".join(parts), encoding="utf-8")
+    _plot(lines, curves)
+
+
+def _names(lines: Sequence["Line"]) -> list[str]:
+    return list(dict.fromkeys(line.masks for line in lines))
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo") as lines:
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+
+
+def _table(name: str, lines: Sequence["Line"]) -> str:
+    rows = [
+        f"## {name.capitalize()}\n",
+        "| item | ours | usual | ratio | asked for | floor | memory ours / usual | others, times ours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*rows, *map(_row, lines)]) + "\n"
+
+
+def _row(line: "Line") -> str:
+    others = ", ".join(
+        f"{name} {found.seconds / line.ours.seconds:.0f}" for name, found in line.others.items()
+    )
+    target = "" if line.target is None else f"≥ {line.target:.0f}"
+    floor = "" if line.floor is None else f"{line.floor * 1e3:.1f} ms"
+    return (
+        f"| {line.item} | {line.ours.seconds * 1e3:.1f} ms | {line.usual.seconds * 1e3:,.0f} ms"
+        f" | **{line.ratio:.3g}** | {target} | {floor}"
+        f" | {line.ours.megabytes:.0f} / {line.usual.megabytes:,.0f} MB | {others} |"
+    )
+
+
+def _growth(curves: dict[str, Curve]) -> str:
+    rows = [
+        "## Growth, logits to text\n",
+        "| what grows | to | runs | ours | usual | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {name} | {point.x:,} | {point.runs:,} | {point.ours * 1e3:.1f} ms"
+        f" | {point.usual * 1e3:,.0f} ms | {point.usual / point.ours:.3g} |"
+        for name, curve in curves.items()
+        for point in curve
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _submissions(submissions: Sequence[Submitted]) -> str:
+    rows = [
+        "## A submission of small random masks\n",
+        "Written, read back and compared, then checked as a file of any origin.\n",
+        "| rows | a row is | write | check | peak memory |",
+        "|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {one.rows:,} | an {one.kind} | {one.write:.1f} s | {one.check:.1f} s | {one.megabytes:.0f} MB |"
+        for one in submissions
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _plot(lines: Sequence["Line"], curves: dict[str, Curve]) -> None:
+    figure, axes = plt.subplots(2, 2, figsize=(13, 9), constrained_layout=True)
+    _plot_ratios(axes[0, 0], lines)
+    for axis, (name, curve) in zip(axes.flat[1:], curves.items(), strict=True):
+        for label in ("usual", "ours"):
+            milliseconds = [getattr(point, label) * 1e3 for point in curve]
+            axis.loglog([point.x for point in curve], milliseconds, "o-", label=label)
+        axis.set(xlabel=name, ylabel="CPU time, ms", title="logits to text")
+        axis.grid(alpha=0.3, which="both")
+        axis.legend()
+    figure.savefig(FOLDER / "performance.png", dpi=110)
+    plt.close(figure)
+
+
+def _plot_ratios(axis: plt.Axes, lines: Sequence["Line"]) -> None:
+    """Ratio per item and mask set, the ratio asked for as a black mark."""
+    items = list(dict.fromkeys(line.item for line in lines))
+    names = _names(lines)
+    height = 0.8 / len(names)
+    for offset, name in enumerate(names):
+        chosen = [line for line in lines if line.masks == name]
+        places = [items.index(line.item) + (offset - 1) * height for line in chosen]
+        axis.barh(places, [line.ratio for line in chosen], height, label=name)
+    asked = [line for line in lines if line.target and line.target > 1]
+    places = [items.index(line.item) - height for line in asked]
+    axis.plot([line.target for line in asked], places, "k|", markersize=14, label="asked for")
+    axis.set(xscale="log", xlabel="usual / ours", title="ratio of CPU times")
+    axis.set_yticks(range(len(items)), items)
+    axis.invert_yaxis()
+    axis.axvline(1, color="grey", linewidth=0.8)
+    axis.legend(loc="lower right")

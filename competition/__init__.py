@@ -1,0 +1,32 @@
+"""Podium: from the organisers' download to a checked submission.
+
+The pipeline in order; each step is a command, takes what the one before it left on disk, and
+leaves a plain value or a readable file with a receipt beside it:
+
+    step        takes                               gives
+    new         a download, a preset                competition.toml
+    doctor      competition.toml, the data          what is wrong with the data, before training
+    folds       catalog, labels                     folds/<competition>.csv
+    train       images, labels, folds, a recipe     runs/…/<member>/fold-k/checkpoint.pt, history.csv
+    predict     checkpoints                         runs/…/fold-k/oof and test: stored logits
+    ensemble    out-of-fold stores, labels          ensemble.json: members, weights, scores
+    tune        the same, ensemble.json             decisions.json: thresholds and empty rules
+    submit      test stores, decisions.json         submissions/<competition>/<entry>.csv, checked
+    pseudo      test stores or a csv                pseudo/<competition>/<round>/labels.csv
+    score       a submission, a solution            <entry>.score.json
+    leaderboard submissions, scores                 a table
+    status      receipts                            fresh, stale or missing, and why
+    models      recipes                             what each network costs
+    export      a checkpoint                        model.onnx, model.pt2, checked
+
+A mask is `masks.Runs` all the way: sorted run boundaries, dense only inside the network. A
+*member* is a recipe with its seed and pseudo round; an *entry* is the members and folds of one
+submission.
+
+Shape letters: B batch, K classes, H W an image's native size, h w the size the network sees,
+h' w' the size of its logits, P bit planes (8 classes each).
+
+Rooms, each importing only from those before it: errors, workspace, masks, scoring, spec, recipes,
+data, models, training, inference, tuning, pictures, doctor, submission, pseudo, leaderboard,
+project, pipeline, steps, cli.
+"""

@@ -1,0 +1,109 @@
+"""Labels in one file, so that reading them again takes milliseconds."""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.data.catalog import of_split
+from competition.data.labels import label_files, read_labels
+from competition.masks import Runs
+from competition.spec import Competition
+from competition.workspace import Workspace, text_sha256, whole_file
+
+_VERSION = 1
+"""Part of the key: raised when a reader changes what it makes of the same files."""
+
+
+class LabelCache(Mapping[str, Runs]):
+    """image -> Runs (K, H, W), in the catalog's order, as slices of two arrays for all images.
+
+    `starts` and `stops` int64 (M,); `offsets` int64 (N + 1,): image n has runs offsets[n] up to
+    offsets[n + 1]; `shapes` int64 (N, 3). Cheap to hand to worker processes.
+    """
+
+    def __init__(self, images: list[str], arrays: dict[str, np.ndarray]) -> None:
+        self._row = {image: row for row, image in enumerate(images)}
+        self._arrays = arrays
+
+    @classmethod
+    def of(cls, labels: Mapping[str, Runs]) -> "LabelCache":
+        """The same labels, packed."""
+        masks = list(labels.values())
+        counts = np.array([len(mask) for mask in masks], dtype=np.int64)
+        none = [np.empty(0, np.int64)]
+        arrays = {
+            "starts": np.concatenate([mask.starts for mask in masks] or none),
+            "stops": np.concatenate([mask.stops for mask in masks] or none),
+            "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            "shapes": np.array([mask.shape for mask in masks], dtype=np.int64).reshape(-1, 3),
+        }
+        return cls(list(labels), arrays)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> "LabelCache | None":
+        """What `save` wrote under `key`; None where the file is absent, damaged or of another key."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["key"]) != key:
+                    return None
+                names = ("starts", "stops", "offsets", "shapes")
+                return cls(file["images"].tolist(), {name: file[name] for name in names})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, path: Path, key: str) -> None:
+        with whole_file(path, "wb") as file:
+            np.savez(file, key=key, images=np.array(list(self._row), dtype=str), **self._arrays)
+
+    def __getitem__(self, image: str) -> Runs:
+        row = self._row[image]
+        begin, end = self._arrays["offsets"][row : row + 2]
+        shape = tuple(self._arrays["shapes"][row].tolist())
+        return Runs.trusted(
+            self._arrays["starts"][begin:end], self._arrays["stops"][begin:end], shape
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+
+def load_labels(
+    competition: Competition, workspace: Workspace, catalog: pd.DataFrame
+) -> Mapping[str, Runs]:
+    """Labels of the training images, from `workspace.cache` while nothing they depend on changed."""
+    path = workspace.cache / "labels.npz"
+    key = labels_key(competition, catalog)
+    cached = LabelCache.load(path, key)
+    if cached is None:
+        cached = LabelCache.of(read_labels(competition, catalog))
+        cached.save(path, key)
+    return cached
+
+
+def labels_key(competition: Competition, catalog: pd.DataFrame) -> str:
+    """sha256 of all that labels depend on: files (by size and time), images, classes, their coding."""
+    images = of_split(catalog, "train")
+    spec = competition.model_dump(mode="json", include={"classes", "labels", "submission"})
+    depends = {
+        "version": _VERSION,
+        "spec": spec,
+        "images": images[["image", "path", "height", "width"]].values.tolist(),
+        "files": [[str(path), *_state(path)] for path in label_files(competition, catalog)],
+    }
+    return text_sha256(json.dumps(depends))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in ns); zeros where the file is absent, which its reader reports."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns

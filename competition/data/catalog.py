@@ -1,0 +1,178 @@
+"""The table of images: one row each, with its id, size, group and stratum, all ids as text."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from competition.data.duplicates import join_copies
+from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
+from competition.data.tables import hints, read_csv_text
+from competition.errors import InputFault, listed
+from competition.spec import Competition, CsvColumn
+
+COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
+
+
+def build_catalog(competition: Competition) -> pd.DataFrame:
+    """Every image of a competition: the training ones, then the test ones, each sorted by path.
+
+    Columns: image (id as label rows write it), path (below `competition.root`, with `/`), split
+    ("train" | "test"), height, width (int64, pixels as `read_image` gives them; only headers are
+    read, 60 µs an image), group (what stays on one side of a split; groups that hold copies of
+    one file are joined), stratum. Faults of one kind are listed together: files that are no image,
+    ids that two files share, images without a group.
+    """
+    data = competition.data
+    rows = [
+        {"image": _identity(path, data.image_id), "path": path, "split": split}
+        for split, pattern in (("train", data.train_images), ("test", data.test_images))
+        for path in image_paths(competition.root, pattern)
+    ]
+    frame = pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
+    _refuse_shared_ids(frame)
+    paths = frame["path"].tolist()
+    sizes = _sizes(competition.root, paths)
+    frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
+    frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
+    frame["group"] = join_copies(competition.root, paths, _groups(competition, frame))
+    frame["stratum"] = _strata(competition, frame)
+    return frame[list(COLUMNS)]
+
+
+def image_paths(root: Path, pattern: str) -> list[str]:
+    """Paths below `root`, with `/`, of the images that a glob meets; sorted, at least one.
+
+    Hidden files and endings that no image has are left out (`ignored_paths` lists them); a path
+    that leads out of `root` is refused.
+    """
+    found, ignored = _globbed(root, pattern)
+    if not found:
+        raise InputFault(_nothing_found(root, pattern, len(ignored)))
+    for path in found:
+        safe_path(root, path)
+    return found
+
+
+def ignored_paths(competition: Competition) -> list[str]:
+    """What the globs meet that is not an image by its name: junk that downloads leave behind."""
+    patterns = (competition.data.train_images, competition.data.test_images)
+    return sorted({path for p in patterns for path in _globbed(competition.root, p)[1]})
+
+
+def of_split(catalog: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The rows of "train" or "test", numbered from 0."""
+    return catalog[catalog["split"] == split].reset_index(drop=True)
+
+
+def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
+    parts = PurePosixPath(pattern)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in pattern:
+        raise InputFault(f"glob {pattern!r} must stay below the data folder and use forward slashes")
+    if not root.is_dir():
+        raise InputFault(f"the data folder {str(root)!r} does not exist; check root in [data]")
+    found, ignored = [], []
+    for path in root.glob(pattern):
+        relative = path.relative_to(root).as_posix()
+        is_image = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+        (found if is_image else ignored).append(relative)
+    return sorted(found), [path for path in ignored if not (root / path).is_dir()]
+
+
+def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
+    """Says how far along a glob that meets nothing there still is something."""
+    folder = root
+    for part in PurePosixPath(pattern).parts[:-1]:
+        if any(letter in part for letter in "*?[") or not (folder / part).is_dir():
+            break
+        folder = folder / part
+    inside = sorted(entry.name for entry in folder.iterdir())
+    shown = ", ".join(repr(name) for name in inside[:8]) + (", …" if len(inside) > 8 else "")
+    other = f"; {ignored} files match but are not images by their ending" if ignored else ""
+    return f"no image matches {pattern!r} below {root}{other}; {folder} holds {shown or 'nothing'}"
+
+
+def _identity(path: str, kind: str) -> str:
+    parts = PurePosixPath(path)
+    match kind:
+        case "name":
+            return parts.name
+        case "stem":
+            return parts.stem
+    return parts.parent.name
+
+
+def _refuse_shared_ids(frame: pd.DataFrame) -> None:
+    shared = frame[frame["image"].duplicated(keep=False)]
+    faults = [
+        f"image id {image!r} is shared by {', '.join(map(repr, paths))}"
+        for image, paths in shared.groupby("image", sort=True)["path"]
+    ]
+    if faults:
+        raise InputFault(
+            listed(faults) + "\nimage_id in [data] (name, stem, folder) must tell images apart"
+        )
+
+
+def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
+    sizes, faults = [], []
+    for path in paths:
+        try:
+            height, width = image_size(root / path)
+        except InputFault as fault:
+            faults.append(str(fault))
+            continue
+        sizes.append((height, width))
+        if height * width > PIXEL_LIMIT:
+            faults.append(f"{path} has {height} × {width} pixels; the limit is {PIXEL_LIMIT:,}")
+    if faults:
+        raise InputFault(listed(faults))
+    return sizes
+
+
+def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
+    match competition.data.group:
+        case "image":
+            return frame["image"].tolist()
+        case "folder":
+            return [PurePosixPath(path).parent.name for path in frame["path"]]
+    return _from_csv(competition, frame, competition.data.group, "group")
+
+
+def _strata(competition: Competition, frame: pd.DataFrame) -> list[str]:
+    match competition.data.stratum:
+        case "none":
+            return ["all"] * len(frame)
+        case "size":
+            return [f"{h}x{w}" for h, w in zip(frame["height"], frame["width"], strict=True)]
+    return _from_csv(competition, frame, competition.data.stratum, "stratum")
+
+
+def _from_csv(
+    competition: Competition, frame: pd.DataFrame, column: CsvColumn, what: str
+) -> list[str]:
+    """A value for each image from a csv; training images need one, test images may be absent.
+
+    A test image that the csv does not name stands for itself: its group is its own id.
+    """
+    path = safe_path(competition.root, column.file)
+    table = read_csv_text(path, (column.image, column.value))
+    values: dict[str, str] = {}
+    faults = []
+    for line, image, value in zip(
+        table.index, table[column.image], table[column.value], strict=True
+    ):
+        if not value.strip():
+            faults.append(f"{path} line {line}: image {image!r} has no {what} ({column.value!r})")
+        if values.setdefault(image, value) != value:
+            faults.append(
+                f"{path} line {line}: image {image!r} is in {what} {value!r} and {values[image]!r}"
+            )
+    missing = [image for image in of_split(frame, "train")["image"] if image not in values]
+    faults += [
+        f"{path}: no row for training image {image!r}{hint}"
+        for image, hint in zip(missing, hints(missing, list(values)), strict=True)
+    ]
+    if faults:
+        raise InputFault(listed(faults))
+    return [values.get(image, image) for image in frame["image"]]

@@ -1,0 +1,68 @@
+"""The demo's competition.toml: what its organisers fixed, and recipes that train in seconds."""
+
+from competition.data.demo_hand import CLASSES
+
+FIXED = """\
+# Generated X-rays of hands: nothing here is a real person's.
+name = "{name}"
+classes = [
+{classes}]
+# A left hand is a mirrored right one, and no class says which side it is of.
+horizontal_flip = "allowed"
+
+[data]
+root = "."
+train_images = "train/DCM/*/*.png"
+test_images = "test/DCM/*/*.png"
+group = "folder"  # a folder is a person
+
+[labels]
+kind = "polygons"
+files = "train/outputs_json/{{folder}}/{{stem}}.json"
+
+[submission]
+sample = "sample_submission.csv"
+image = "image_name"
+label = "class"
+rle = "rle"
+rows = "image-class"
+order = "rows"
+
+[metric]
+name = "dice"
+eps = 1e-4
+
+[split]
+folds = 2
+"""
+
+CHOSEN = """
+[ensemble]
+recipes = ["demo-unet", "demo-unet-resnet18"]
+
+[recipes.demo-unet]
+base = "unet-cpu"
+about = "U-Net of 16 channels"
+batch = 4
+optimizer = {{ learning_rate = 3e-3 }}
+schedule = {{ epochs = {epochs} }}
+validate_every = {epochs}
+size = [{size}, {size}]
+
+[recipes.demo-unet-resnet18]
+base = "unet-resnet18-cpu"
+about = "ResNet18 encoder, light decoder, all skips"
+network = {{ skips = ["e3", "e2", "e1", "e0"] }}
+batch = 4
+optimizer = {{ learning_rate = 2e-3 }}
+schedule = {{ epochs = {epochs} }}
+validate_every = {epochs}
+size = [{size}, {size}]
+"""
+
+
+def competition_file(name: str, *, epochs: int, size: int) -> str:
+    """Text of a demo's competition.toml; its recipes train for `epochs` at `size` × `size`."""
+    classes = "".join(f'    "{label}",\n' for label in CLASSES)
+    fixed = FIXED.format(name=name, classes=classes)
+    return fixed + CHOSEN.format(epochs=epochs, size=size)

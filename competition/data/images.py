@@ -1,0 +1,246 @@
+"""The one image loader: training, prediction and the doctor all see a file the same way."""
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from competition.errors import InputFault
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""What is opened; Pillow knows more, some of which run programs (EPS)."""
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+PIXEL_LIMIT = 2**27
+"""Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before any decoding
+
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+def safe_path(root: Path, relative: str) -> Path:
+    """`root / relative`, refused where it leaves `root` by `..`, an absolute path or a symlink.
+
+    Checked before the file is opened. A backslash is refused too: it is a separator on Windows,
+    so one text would name two files.
+    """
+    parts = PurePosixPath(relative)
+    if not relative or "\0" in relative or "\\" in relative or ":" in relative[:2]:
+        raise InputFault(f"path {relative!r}: expected a relative path with forward slashes")
+    if parts.is_absolute() or ".." in parts.parts:
+        raise InputFault(f"path {relative!r} leaves the data folder {root}")
+    home = os.path.realpath(root)
+    try:
+        path = os.path.realpath(root / relative, strict=True)
+    except FileNotFoundError:
+        path = os.path.realpath(root / relative)
+    except OSError as error:
+        raise InputFault(f"path {relative!r} cannot be followed: {error.strerror}") from error
+    if os.path.commonpath([home, path]) != home:
+        raise InputFault(f"path {relative!r} is a link out of the data folder {root}, to {path}")
+    return root / relative
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) in pixels as `read_image` returns it, from the header alone."""
+    with _opened(path) as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """uint8 (H, W, 3), 0…255 RGB, turned as its EXIF orientation asks.
+
+    Grey and 1-bit images have three equal channels; a palette gives its colours; what is
+    transparent is laid on black (alpha that is opaque everywhere changes nothing). Values deeper
+    than 8 bits lose their low bits by the depth the file declares, 16 for a 16-bit file, or by
+    `depth` where the organisers use fewer (12 in 16). InputFault names a file that cannot be read
+    whole, or that has more than `limit` pixels (its header is read, nothing is decoded).
+    """
+    with _opened(path) as image:
+        _refuse_large(image, path, limit)
+        orientation = _orientation(image)
+        pixels = _colours(image, path, depth)
+    return np.ascontiguousarray(_turned(pixels, orientation))
+
+
+def read_index(
+    path: Path, *, threshold: int | None = None, limit: int = PIXEL_LIMIT
+) -> np.ndarray:
+    """The stored numbers of a mask image: uint8, uint16 or int32 (H, W), EXIF-turned.
+
+    A palette gives its index, never its colour (two palettes order one colour differently). Three
+    channels must be equal. With `threshold` the result is uint8 0/1: 1 where value >= threshold.
+    A JPEG smears its values, so it is refused without one.
+    """
+    with _opened(path) as image:
+        _refuse_large(image, path, limit)
+        if image.format in ("JPEG", "MPO") and threshold is None:
+            raise InputFault(
+                f"{path}: a mask in JPEG has smeared values; set threshold in [labels], or save "
+                "it as PNG"
+            )
+        orientation = _orientation(image)
+        values = _single_channel(_decoded(image, path), path)
+    if threshold is not None:
+        values = (values >= threshold).astype(np.uint8)
+    return np.ascontiguousarray(_turned(values, orientation))
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a header declares: format and Pillow's mode, bits a value, EXIF orientation (1: none)."""
+
+    format: str
+    mode: str
+    depth: int
+    orientation: int
+
+
+def file_facts(path: Path) -> FileFacts:
+    """The facts of an image file, from its header alone."""
+    with _opened(path) as image:
+        depth = 1 if image.mode == "1" else _file_depth(image)
+        return FileFacts(str(image.format), image.mode, depth, _orientation(image))
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image with its header read and nothing decoded."""
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except FileNotFoundError:
+        raise InputFault(f"{path} does not exist") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        found = _emptiness(path) or str(error)
+        raise InputFault(f"{path} is not an image that can be read: {found}") from error
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise InputFault(f"{path} holds {image.n_frames} pictures; expected one")
+    return image
+
+
+def _decoded(image: Image.Image, path: Path) -> Image.Image:
+    try:
+        if image.format == "PNG":
+            _check_png(Path(path).read_bytes())
+        image.load()
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        raise InputFault(f"{path} is damaged: {error}; download it again") from error
+    return image
+
+
+def _check_png(content: bytes) -> None:
+    """ValueError where a chunk's checksum is wrong or the end is missing: Pillow skips both."""
+    position = len(_PNG)
+    while position + 12 <= len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        end = position + 8 + length
+        kind = content[position + 4 : position + 8]
+        if end + 4 > len(content):
+            break
+        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            raise ValueError(f"wrong checksum in its {kind.decode('ascii', 'replace')} part")
+        if kind == b"IEND":
+            return
+        position = end + 4
+    raise ValueError(f"it is cut off after {len(content)} bytes")
+
+
+def _colours(image: Image.Image, path: Path, depth: int | None) -> np.ndarray:
+    """uint8 (H, W, 3) of a decoded image, before it is turned."""
+    image = _decoded(image, path)
+    if image.mode in _DEEP:
+        grey = _shallow(np.asarray(image), depth or _file_depth(image), path)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise InputFault(f"{path} holds decimal pixels; save it with 8 or 16 bits a value")
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
+        return _on_black(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _shallow(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
+    """uint8 of values in 0…2**bits - 1: the high eight bits."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= 2**bits:
+        raise InputFault(
+            f"{path} has values {low}…{high}; {bits} bits hold 0…{2**bits - 1}: check depth in [data]"
+        )
+    return (values >> max(bits - 8, 0)).astype(np.uint8)
+
+
+def _on_black(rgba: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3): colour × alpha; equal to the colour where alpha is 255."""
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return rgba[..., :3]
+    return ((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
+
+
+def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
+    """The numbers of a mask (H, W); equal channels count as one, an opaque alpha as none."""
+    values = np.asarray(image)
+    if values.ndim == 2:
+        return values.astype(values.dtype.newbyteorder("=")) if values.dtype != bool else (
+            values.astype(np.uint8)
+        )
+    if image.mode in ("LA", "RGBA"):
+        if values[..., -1].min() != 255:
+            raise InputFault(f"{path}: a mask with transparent pixels; expected one channel")
+        values = values[..., :-1]
+    if image.mode in ("CMYK", "PA") or (values != values[..., :1]).any():
+        raise InputFault(f"{path} is a colour picture ({image.mode}); a mask has one channel")
+    return values[..., 0]
+
+
+def _file_depth(image: Image.Image) -> int:
+    if image.format == "TIFF":
+        return int(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))[0])
+    return 16 if image.mode in _DEEP else 8
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1…8 as far as the header tells; Pillow turns a TIFF by itself."""
+    if image.format == "TIFF":
+        return 1
+    return Image.Image.getexif(image).get(_ORIENTATION, 1)  # PNG's own getexif decodes first
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, …) as it is meant to be seen: EXIF values 2…8 mirror and rotate."""
+    match orientation:
+        case 2:
+            return pixels[:, ::-1]
+        case 3:
+            return pixels[::-1, ::-1]
+        case 4:
+            return pixels[::-1]
+        case 5:
+            return pixels.swapaxes(0, 1)
+        case 6:
+            return np.rot90(pixels, -1)
+        case 7:
+            return pixels[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            return np.rot90(pixels)
+    return pixels
+
+
+def _refuse_large(image: Image.Image, path: Path, limit: int) -> None:
+    width, height = image.size
+    if width * height > limit:
+        raise InputFault(
+            f"{path} has {height} × {width} pixels; the limit is {limit:,} ({limit**0.5:,.0f}²)"
+        )
+
+
+def _emptiness(path: Path) -> str:
+    return "it is empty" if path.is_file() and path.stat().st_size == 0 else ""

@@ -1,0 +1,148 @@
+"""Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from competition.data.augment import augment, transform
+from competition.data.distances import signed_distances
+from competition.data.placement import PlacedImages
+from competition.masks import Runs, unpack
+from competition.recipes import Recipe
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Draw(NamedTuple):
+    """One example of one epoch; carries all that its augmentation depends on."""
+
+    epoch: int
+    index: int
+
+
+class EpochSampler(Sampler[Draw]):
+    """Every example once an epoch, in an order that depends on (seed, epoch) alone.
+
+    A resumed run therefore sees what the straight run would have seen. Lightning calls
+    `set_epoch` before each epoch.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Draw]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        return (Draw(self.epoch, int(index)) for index in order)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their masks: what a network is trained on or validated against."""
+
+    images: tuple[str, ...]
+    placed: Mapping[str, PlacedImages]
+    runs: Mapping[str, Runs]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pixels(self, image: str) -> np.ndarray:
+        return self.placed[image][image]
+
+
+class TrainingSet(Dataset[dict[str, torch.Tensor]]):
+    """Augmented examples by `Draw`."""
+
+    def __init__(
+        self,
+        labelled: Labelled,
+        recipe: Recipe,
+        *,
+        permutation: tuple[int, ...] | None,
+        seed: int,
+        distances: int = 0,
+    ) -> None:
+        """permutation: of the classes under mirroring; None where mirroring is forbidden.
+
+        distances: the number of classes where the loss needs maps of signed distances; 0: none.
+        """
+        self.labelled, self.seed, self.distances = labelled, seed, distances
+        self.change = transform(recipe.augmentation)
+        probability = 0.0 if permutation is None else recipe.augmentation.flip
+        self.flip = (probability, permutation or ())
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
+        image = self.labelled.images[draw.index]
+        placed = self.labelled.placed[image]
+        pixels, planes = augment(
+            placed[image],
+            placed.placements[image].place_runs(self.labelled.runs[image]),
+            change=self.change,
+            flip=self.flip,
+            seed=(self.seed, draw.epoch, draw.index),
+        )
+        example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}
+        if self.distances:
+            masks = unpack(planes, self.distances).astype(bool)
+            example["distances"] = torch.from_numpy(signed_distances(masks))
+        return example
+
+
+class PlainSet(Dataset[dict[str, Any]]):
+    """Images as they are, by position, for validation and prediction: nothing random."""
+
+    def __init__(self, images: tuple[str, ...], placed: PlacedImages) -> None:
+        self.images, self.placed = images, placed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = self.images[index]
+        return {"image": image, "images": channels_first(np.array(self.placed[image]))}
+
+
+def channels_first(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 (h, w, 3) → uint8 tensor (3, h, w)."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """uint8 (B,3,h,w) → float32 with ImageNet's mean and deviation, which pretrained weights expect.
+
+    Channels last: convolutions on CPUs and tensor cores run 1.2 to 1.8 times faster on it.
+    """
+    mean = torch.tensor(_MEAN, device=images.device).view(1, 3, 1, 1)
+    deviation = torch.tensor(_DEVIATION, device=images.device).view(1, 3, 1, 1)
+    scaled = (images.float() / 255 - mean) / deviation
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def training_loader(dataset: TrainingSet, *, batch: int, seed: int, workers: int) -> DataLoader:
+    """Shuffled batches; a last short batch is dropped, since batch norm refuses a batch of one."""
+    return DataLoader(
+        dataset,
+        batch_size=batch,
+        sampler=EpochSampler(len(dataset), seed),
+        drop_last=len(dataset) >= batch,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+
+
+def plain_loader(dataset: PlainSet, *, batch: int) -> DataLoader:
+    """Batches in the order of the images."""
+    return DataLoader(dataset, batch_size=batch, shuffle=False)

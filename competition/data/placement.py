@@ -1,0 +1,150 @@
+"""How an image lies in the network's input, and the images of a competition laid so, kept on disk."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from competition.data.images import read_image
+from competition.masks import Runs, planes_from_runs
+from competition.workspace import require_space, text_sha256, whole_folder
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An image of `native` size (H, W), resized to `resized`, at the top left of `size` (h, w)."""
+
+    native: Size
+    resized: Size
+    size: Size
+
+    @classmethod
+    def of(cls, native: Size, size: Size, fit: Literal["stretch", "pad"]) -> "Placement":
+        """`stretch` fills the size; `pad` keeps the aspect and pads bottom and right.
+
+        >>> Placement.of((100, 200), (64, 64), "pad").resized
+        (32, 64)
+        """
+        if fit == "stretch":
+            return cls(native, size, size)
+        shrink = min(size[0] / native[0], size[1] / native[1])
+        resized = tuple(max(1, round(side * shrink)) for side in native)
+        return cls(native, (resized[0], resized[1]), size)
+
+    def region(self, grid: Size) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of the image in a logit grid (h', w') over the whole input."""
+        down, across = grid[0] / self.size[0], grid[1] / self.size[1]
+        return (0.0, 0.0, self.resized[0] * down, self.resized[1] * across)
+
+    def place_image(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) → uint8 (h, w, 3): by area when it shrinks, bilinear when it grows."""
+        shrinks = self.resized[0] < self.native[0] or self.resized[1] < self.native[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(image, self.resized[::-1], interpolation=how)
+        if self.resized == self.size:
+            return resized
+        placed = np.zeros((*self.size, 3), np.uint8)
+        placed[: self.resized[0], : self.resized[1]] = resized
+        return placed
+
+    def place_runs(self, runs: Runs) -> np.ndarray:
+        """Runs (K, H, W) → uint8 bit planes (P, h, w); a pixel is inside by area coverage ≥ ½."""
+        planes = planes_from_runs(runs, size=self.resized)
+        if self.resized == self.size:
+            return planes
+        placed = np.zeros((len(planes), *self.size), np.uint8)
+        placed[:, : self.resized[0], : self.resized[1]] = planes
+        return placed
+
+
+@dataclass(frozen=True)
+class PlacedImages:
+    """All images of one part, laid into the network's input: a memory-mapped (N, h, w, 3) uint8."""
+
+    rows: dict[str, int]
+    placements: dict[str, Placement]
+    pixels: np.ndarray
+
+    def __getitem__(self, image: str) -> np.ndarray:
+        return self.pixels[self.rows[image]]
+
+
+def placed_images(
+    catalog: pd.DataFrame,
+    root: Path,
+    cache: Path,
+    *,
+    form: tuple[Size, Literal["stretch", "pad"]],
+    depth: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> PlacedImages:
+    """The images of `catalog` (rows of one part) at the network's size, from the cache or made now.
+
+    form: the network's (h, w) and how an image is fitted into it; depth: as for `read_image`.
+    The cache is one folder per part and form; it is made anew when a file's size or time changed.
+    `advance` is called once an image that had to be made.
+    """
+    size, fit = form
+    placements = {
+        row.image: Placement.of((int(row.height), int(row.width)), size, fit)
+        for row in catalog.itertuples()
+    }
+    key = _key(catalog, root, depth)
+    part = "-".join(sorted(set(catalog["split"])))
+    folder = cache / f"{part}-{size[0]}x{size[1]}-{fit}"
+    if not _is_fresh(folder, key):
+        _make(catalog, folder, placements, key, lambda path: _read(root, path, depth, advance))
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    rows = {image: row for row, image in enumerate(catalog["image"])}
+    return PlacedImages(rows, placements, pixels)
+
+
+def _read(root: Path, path: str, depth: int | None, advance: Callable[[], None]) -> np.ndarray:
+    pixels = read_image(root / path, depth=depth)
+    advance()
+    return pixels
+
+
+def _key(catalog: pd.DataFrame, root: Path, depth: int | None) -> str:
+    stats = [(path, (root / path).stat()) for path in catalog["path"]]
+    files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
+    return text_sha256(json.dumps([depth, files]))
+
+
+def _is_fresh(folder: Path, key: str) -> bool:
+    note = folder / "key.txt"
+    return note.is_file() and note.read_text() == key
+
+
+def _make(
+    catalog: pd.DataFrame,
+    folder: Path,
+    placements: dict[str, Placement],
+    key: str,
+    read: Callable[[str], np.ndarray],
+) -> None:
+    size = next(iter(placements.values())).size
+    shape = (len(catalog), *size, 3)
+    require_space(folder.parent, int(np.prod(shape)) + 2**20)
+    with whole_folder(folder) as working:
+        pixels = np.lib.format.open_memmap(
+            working / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+
+        def lay(task: tuple[int, str, str]) -> None:
+            row, image, path = task
+            pixels[row] = placements[image].place_image(read(path))
+
+        tasks = list(zip(range(len(catalog)), catalog["image"], catalog["path"], strict=True))
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            list(pool.map(lay, tasks))
+        pixels.flush()
+        (working / "key.txt").write_text(key)

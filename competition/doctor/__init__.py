@@ -1,0 +1,75 @@
+"""The doctor: proves the data before anything is trained on it.
+
+image_checks.py   every image opens; depth, copies, near duplicates
+label_checks.py   labels read whole; classes, overlap, mirroring
+order_checks.py   how run-length labels count pixels
+sample_checks.py  the sample against the test images; groups; the split in force
+report.py         Report: errors (exit code 2), warnings, facts
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pandas as pd
+
+from competition.data.cache import load_labels
+from competition.data.catalog import build_catalog
+from competition.data.labels import read_labels
+from competition.doctor.image_checks import check_images, describe_catalog
+from competition.doctor.label_checks import check_labels
+from competition.doctor.order_checks import check_order
+from competition.doctor.report import Report
+from competition.doctor.sample_checks import check_folds, check_groups, check_sample
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.spec import Competition
+from competition.workspace import Workspace
+
+__all__ = ["Report", "examine", "prove"]
+
+
+def examine(competition: Competition, workspace: Workspace, *, progress: bool = False) -> Report:
+    """All checks of a competition's data; one fault never hides those of another check.
+
+    Reads every image and every label; changes nothing but the label cache.
+    """
+    try:
+        catalog = build_catalog(competition)
+    except InputFault as fault:
+        return Report.error(str(fault))
+    labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
+    report = check_images(competition, catalog, labels, progress=progress) + report
+    report += _unlabelled(competition, catalog)
+    return report + check_folds(competition, workspace, catalog)
+
+
+def prove(competition: Competition) -> Report:
+    """What can be said without decoding images: files are there, labels and sample fit them."""
+    try:
+        catalog = build_catalog(competition)
+    except InputFault as fault:
+        return Report.error(str(fault))
+    _, report = _labels(competition, catalog, partial(read_labels, competition))
+    return describe_catalog(catalog) + report + _unlabelled(competition, catalog)
+
+
+def _unlabelled(competition: Competition, catalog: pd.DataFrame) -> Report:
+    """The checks that need no labels that can be read."""
+    return (
+        check_order(competition, catalog)
+        + check_groups(competition, catalog)
+        + check_sample(competition, catalog)
+    )
+
+
+def _labels(
+    competition: Competition,
+    catalog: pd.DataFrame,
+    read: Callable[[pd.DataFrame], Mapping[str, Runs]],
+) -> tuple[Mapping[str, Runs], Report]:
+    """The labels, none where they cannot be read, and what is to be said about them."""
+    try:
+        labels = read(catalog)
+    except InputFault as fault:
+        return {}, Report.error(str(fault))
+    return labels, check_labels(competition, catalog, labels)

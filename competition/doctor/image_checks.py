@@ -1,0 +1,169 @@
+"""Every image opens whole; which are plain, too dark for their depth, turned, or there twice."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from competition.data.catalog import ignored_paths
+from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
+from competition.data.images import FileFacts, file_facts, read_image
+from competition.doctor.report import Report, shares
+from competition.errors import InputFault
+from competition.masks import Runs, intersection_area
+from competition.spec import Competition
+
+NEAR, ALIKE = 8, 0.7
+"""Near duplicates differ in at most so many of 63 pHash bits, and their fine structure correlates
+at least so much. That finds two radiographs of one person among 425 panoramic X-rays (8 bits, .72),
+two frames of one embryo among 664 microscopy images (4 bits, .88), and nothing else in either."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What decoding one image told."""
+
+    row: int
+    facts: FileFacts
+    brightest: int
+    plain: bool
+    pixels: str
+    perceptual: np.ndarray
+    fine: np.ndarray
+
+
+def check_images(
+    competition: Competition,
+    catalog: pd.DataFrame,
+    labels: Mapping[str, Runs],
+    *,
+    progress: bool = False,
+) -> Report:
+    """Decodes all images (about 5 ms each); `labels` may be empty, they only describe copies."""
+    looked, errors = _look(competition, catalog, progress)
+    junk = ignored_paths(competition)
+    found = [("files", shares(Counter(f"{x.facts.format} {x.facts.mode}" for x in looked)))]
+    turned = sum(x.facts.orientation > 1 for x in looked)
+    if turned:
+        found.append(("turned", f"{turned} images by their EXIF orientation"))
+    if junk:
+        found.append(("ignored", f"{len(junk)} files that are no images, such as {junk[0]!r}"))
+    report = Report(tuple(errors), tuple(_plain(catalog, looked)), tuple(found))
+    return (
+        describe_catalog(catalog)
+        + report
+        + _check_depth(competition, looked)
+        + _check_copies(catalog, looked, labels)
+        + _check_near(catalog, looked)
+    )
+
+
+def describe_catalog(catalog: pd.DataFrame) -> Report:
+    """How many images there are, and of which sizes (height × width)."""
+    sizes = Counter(f"{h} × {w}" for h, w in zip(catalog["height"], catalog["width"], strict=True))
+    parts = catalog["split"].value_counts().to_dict()
+    return Report(found=(("images", shares(parts)), ("sizes", shares(sizes))))
+
+
+def _look(
+    competition: Competition, catalog: pd.DataFrame, progress: bool
+) -> tuple[list[Looked], list[str]]:
+    looked, errors = [], []
+    paths = track(
+        catalog["path"].tolist(), description="reading images", transient=True, disable=not progress
+    )
+    for row, relative in enumerate(paths):
+        path = competition.root / relative
+        try:
+            image = read_image(path, depth=competition.data.depth)
+        except InputFault as fault:
+            errors.append(str(fault))
+            continue
+        plain = bool((image == image[0, 0]).all())
+        looked.append(
+            Looked(
+                row, file_facts(path), int(image.max()), plain, pixel_hash(image),
+                perceptual_hash(image), fine_structure(image),
+            )
+        )
+    return looked, errors
+
+
+def _plain(catalog: pd.DataFrame, looked: list[Looked]) -> list[str]:
+    plain = [catalog["image"][x.row] for x in looked if x.plain]
+    if not plain:
+        return []
+    return [f"{len(plain)} images have one colour throughout, such as {plain[0]!r}"]
+
+
+def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
+    """16-bit files of which none uses its high bits would reach the network nearly black."""
+    deep = [x.brightest for x in looked if x.facts.depth > 8]
+    if not deep or competition.data.depth is not None:
+        return Report()
+    bits = 8 + max(deep).bit_length()
+    if bits > 14:
+        return Report()
+    return Report.error(
+        f"{len(deep)} images declare more than 8 bits and none uses more than {bits} of them: "
+        f"set depth = {bits} in [data] (or 12, if that is what the scanner gives)"
+    )
+
+
+def _check_copies(
+    catalog: pd.DataFrame, looked: list[Looked], labels: Mapping[str, Runs]
+) -> Report:
+    """Images equal in every pixel: an error over groups of the training part, else worth knowing."""
+    sets: dict[str, list[int]] = defaultdict(list)
+    for x in looked:
+        if not x.plain:
+            sets[x.pixels].append(x.row)
+    errors, warnings, found = [], [], []
+    for rows in (rows for rows in sets.values() if len(rows) > 1):
+        copies = catalog.loc[rows]
+        names = " = ".join(repr(image) for image in copies["image"])
+        training = copies[copies["split"] == "train"]
+        if training["group"].nunique() > 1:
+            groups = ", ".join(repr(group) for group in training["group"].unique())
+            errors.append(
+                f"{names}: equal pixel by pixel, in the groups {groups}; a fold would be scored on "
+                "what it was trained on. Give them one group (a csv in [data] group)"
+            )
+        elif 0 < len(training) < len(copies):
+            warnings.append(f"{names}: a test image equals a training image")
+        else:
+            agreement = _agreement([labels[i] for i in training["image"] if i in labels])
+            found.append(("copies", f"{names}, kept in one group{agreement}"))
+    return Report(tuple(errors), tuple(warnings), tuple(found))
+
+
+def _agreement(masks: list[Runs]) -> str:
+    """How well labels of equal images agree: what no network can be expected to beat there."""
+    if len(masks) < 2 or masks[0].shape != masks[1].shape:
+        return ""
+    areas = masks[0].area() + masks[1].area()
+    there = areas > 0
+    dice = 2 * intersection_area(masks[0], masks[1])[there] / areas[there]
+    return f"; their labels agree to a Dice of {dice.mean():.3f}" if there.any() else ""
+
+
+def _check_near(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+    rows = [x for x in looked if not x.plain]
+    if len(rows) < 2:
+        return Report()
+    warnings = []
+    for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR):
+        one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
+        correlation = float(rows[i].fine @ rows[j].fine)
+        if rows[i].pixels == rows[j].pixels or one["group"] == other["group"]:
+            continue
+        if correlation >= ALIKE:
+            warnings.append(
+                f"{one['image']!r} ({one['split']}) and {other['image']!r} ({other['split']}) look "
+                f"alike ({bits} of 63 pHash bits differ, fine structure correlates {correlation:.2f}) "
+                "and are in two groups"
+            )
+    return Report(warnings=tuple(warnings))

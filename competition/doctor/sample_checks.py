@@ -1,0 +1,93 @@
+"""The organisers' sample against the test images, groups against folds, and the split in force."""
+
+from collections import Counter
+
+import pandas as pd
+
+from competition.data.catalog import of_split
+from competition.data.folds import load_folds
+from competition.data.images import safe_path
+from competition.data.label_rows import Key, keys_of
+from competition.data.tables import closest, hints, read_csv_text
+from competition.doctor.report import Report
+from competition.errors import InputFault
+from competition.spec import Competition
+from competition.workspace import Workspace
+
+
+def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
+    """Its rows are those that the test images and classes ask for, in both directions."""
+    form = competition.submission
+    path = safe_path(competition.root, form.sample)
+    try:
+        table = read_csv_text(path, [c for c in (form.image, form.label, form.rle) if c])
+        keys = keys_of(
+            table, form, classes=competition.classes, separator=form.separator, source=str(path)
+        )
+    except InputFault as fault:
+        return Report.error(str(fault))
+    errors = _strange(competition, keys, of_split(catalog, "test")["image"].tolist(), str(path))
+    return Report(
+        errors=tuple(errors),
+        found=(("sample", f"{len(keys)} rows ({form.rows}): {', '.join(table.columns)}"),),
+    )
+
+
+def _strange(
+    competition: Competition, keys: list[Key], images: list[str], path: str
+) -> list[str]:
+    classes = competition.classes
+    named = list(dict.fromkeys(image for image, _ in keys))
+    there, wanted = set(images), set(named)
+    strange = [image for image in named if image not in there]
+    errors = [
+        f"{path}: image {image!r} is not among the {len(images)} test images{hint}"
+        for image, hint in zip(strange, hints(strange, images), strict=True)
+    ]
+    errors += [f"{path}: no row for test image {i!r}" for i in images if i not in wanted]
+    errors += [
+        f"{path}: no such class {name!r}{closest(name, classes)}; classes are {list(classes)}"
+        for name in dict.fromkeys(name for _, name in keys) if name not in classes
+    ]
+    if competition.submission.rows == "object":
+        return errors
+    counts = Counter(keys)
+    errors += [f"{path}: {n} rows for {key!r}; expected one" for key, n in counts.items() if n > 1]
+    if competition.submission.rows == "image-class":
+        errors += [
+            f"{path}: no row for image {image!r}, class {name!r}"
+            for image in named for name in classes
+            if image in there and (image, name) not in counts
+        ]
+    return errors
+
+
+def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
+    """Enough groups for the folds, and none so large that one fold is mostly it."""
+    images = of_split(catalog, "train")
+    counts = images["group"].value_counts(sort=True)
+    folds = competition.split.folds
+    found = Report.fact("groups", f"{len(counts)} of {len(images)} training images")
+    if len(counts) < folds:
+        return found + Report.error(
+            f"{len(counts)} groups cannot make {folds} folds: lower folds in [split], or check group "
+            "in [data]"
+        )
+    name, largest = counts.index[0], int(counts.iloc[0])
+    if largest <= len(images) / folds or largest == 1:
+        return found
+    return found + Report.warning(
+        f"group {name!r} has {largest} of {len(images)} training images ({largest / len(images):.0%}), "
+        f"more than a fold's share of {1 / folds:.0%}: its fold will be larger than the others"
+    )
+
+
+def check_folds(competition: Competition, workspace: Workspace, catalog: pd.DataFrame) -> Report:
+    """The split in force, where there is one, still fits the data."""
+    if not workspace.folds.exists():
+        return Report()
+    try:
+        load_folds(workspace.folds, catalog, folds=competition.split.folds)
+    except InputFault as fault:
+        return Report.error(str(fault))
+    return Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")

@@ -1,0 +1,98 @@
+"""What is trained and handed in: a `Member` is one recipe with its seed and pseudo round, an
+`Entry` the members and folds that one submission is made of.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.errors import InputFault
+from competition.recipes import Recipe
+from competition.spec import Competition
+from competition.workspace import Workspace
+
+NO_ROUND = "none"
+"""As a pseudo round: train on the organisers' labels alone, whatever `[ensemble]` says."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A recipe trained with a seed, perhaps with a pseudo round, perhaps from scratch."""
+
+    recipe: str
+    seed: int = 0
+    pseudo: str | None = None
+    pretrained: bool = True
+
+    def __str__(self) -> str:
+        """The name of its folder.
+
+        >>> str(Member("unet", seed=1, pseudo="round1"))
+        'unet+seed1+round1'
+        """
+        seed = f"+seed{self.seed}" if self.seed else ""
+        scratch = "" if self.pretrained else "+scratch"
+        return self.recipe + scratch + seed + (f"+{self.pseudo}" if self.pseudo else "")
+
+    def adapted(self, recipe: Recipe) -> Recipe:
+        """The recipe as this member trains it: from scratch where it is asked to."""
+        return recipe if self.pretrained else recipe.model_copy(update={"pretrained": False})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission in the making. `folds` are those whose networks are averaged."""
+
+    name: str
+    members: tuple[Member, ...]
+    folds: tuple[int, ...]
+
+    def folder(self, workspace: Workspace) -> Path:
+        return workspace.runs / "entries" / self.name
+
+
+def entry_of(
+    competition: Competition,
+    *,
+    recipes: tuple[str, ...] = (),
+    folds: tuple[int, ...] = (),
+    seeds: tuple[int, ...] = (),
+    pseudo: str | None = None,
+    pretrained: bool = True,
+) -> Entry:
+    """The entry of `[ensemble]`, but for what is given. Its name says what differs from the file.
+
+    pseudo: a round, `NO_ROUND`, or None for the file's own.
+    "main" is the file's own; "unet", "main+round1", "unet-folds-0-1" are others.
+    """
+    asked = competition.ensemble
+    every = asked.folds if asked.folds is not None else tuple(range(competition.split.folds))
+    pseudo = asked.pseudo if pseudo is None else None if pseudo == NO_ROUND else pseudo
+    if pseudo is not None and not _NAME.fullmatch(pseudo):
+        raise InputFault(f"pseudo round {pseudo!r}: expected letters, digits, '.', '_' and '-'")
+    members = tuple(
+        Member(recipe, seed, pseudo, pretrained)
+        for recipe in recipes or asked.recipes
+        for seed in seeds or asked.seeds
+    )
+    chosen = tuple(sorted(set(folds or every)))
+    _refuse_unknown_folds(chosen, competition)
+    own_recipes = not recipes or recipes == asked.recipes
+    own_seeds = not seeds or seeds == asked.seeds
+    name = "main" if own_recipes else "+".join(recipes)
+    name += "" if own_seeds else "+seed" + "-".join(map(str, seeds))
+    name += "" if pseudo == asked.pseudo else f"+{pseudo or 'no-pseudo'}"
+    name += "" if pretrained else "+scratch"
+    name += "" if chosen == tuple(sorted(every)) else "-folds-" + "-".join(map(str, chosen))
+    return Entry(name, members, chosen)
+
+
+def _refuse_unknown_folds(folds: tuple[int, ...], competition: Competition) -> None:
+    unknown = [fold for fold in folds if not 0 <= fold < competition.split.folds]
+    if unknown:
+        raise InputFault(
+            f"no fold {unknown[0]}; {competition.name} is split into folds 0 to "
+            f"{competition.split.folds - 1}"
+        )

@@ -1,0 +1,152 @@
+"""A trained network as ONNX and as torch.export, heads fused, checked against torch.
+
+The exported function is images (B,C,h,w) float32, normalised as in training → logits (B,K,h',w')
+float32, for any B and the one h, w.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from competition.errors import InputFault
+from competition.models import SegmentationNetwork
+from competition.models.fuse import fused
+from competition.models.head import Pointwise
+from competition.workspace import whole_file
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit, as a share of the largest logit."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it compares with torch on this machine."""
+
+    onnx: Path
+    program: Path
+    difference: float
+    """Largest difference between ONNX and torch logits, as a share of the largest logit."""
+    speed: float
+    """Torch's time over ONNX's for one image."""
+
+
+class LogitsOnly(nn.Module):
+    """Images → the logits alone."""
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        network.body.make_exportable()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images).logits.float()
+
+
+def export(
+    network: SegmentationNetwork,
+    folder: Path,
+    *,
+    size: tuple[int, int],
+    channels: int = 3,
+    fitted: Pointwise | None = None,
+) -> Exported:
+    """Write `folder`/model.onnx and model.pt2, the heads fused, and check both.
+
+    fitted: a 1×1 head fitted on the network's stored predictions. InputFault where the extra
+    `export` is missing or the exported network disagrees with torch; nothing is left then.
+    """
+    runtime = _onnxruntime()
+    model = LogitsOnly(fused(network, fitted)).eval()
+    program = _program(model, (channels, *size))
+    content = _onnx(program)
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def on_onnx(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+    difference = max(
+        _difference(network, fitted, function, (batch, channels, *size))
+        for batch in (1, 3)
+        for function in (on_onnx, program.module())
+    )
+    if not difference <= TOLERANCE:
+        raise InputFault(
+            f"the exported network differs from torch by {difference:.2g} of the largest logit, "
+            f"allowed is {TOLERANCE:g}; nothing was written"
+        )
+    speed = _speed(model, on_onnx, (1, channels, *size))
+    onnx, saved = folder / "model.onnx", folder / "model.pt2"
+    with whole_file(onnx, "wb") as file:
+        file.write(content)
+    with whole_file(saved, "wb") as file:
+        torch.export.save(program, file)
+    return Exported(onnx, saved, difference, speed)
+
+
+def _onnxruntime():
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputFault(
+            f"export needs {error.name}: python -m pip install 'podium[export]'"
+        ) from error
+    return onnxruntime
+
+
+def _program(model: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """Traced with two images: with one, torch takes the batch size for a constant."""
+    batch = torch.export.Dim("batch", min=1)
+    with torch.no_grad():
+        return torch.export.export(
+            model, (torch.zeros(2, *shape),), dynamic_shapes={"images": {0: batch}}
+        )
+
+
+def _onnx(program: torch.export.ExportedProgram) -> bytes:
+    exported = torch.onnx.export(
+        program, input_names=["images"], output_names=["logits"], dynamo=True, verbose=False
+    )
+    return exported.model_proto.SerializeToString()
+
+
+def _difference(
+    network: SegmentationNetwork,
+    fitted: Pointwise | None,
+    function: Callable[[Tensor], Tensor],
+    shape: tuple[int, ...],
+) -> float:
+    """Between `function` and the network itself on noise, as a share of the largest logit."""
+    images = torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    with torch.no_grad():
+        logits = network.eval()(images).logits.float()
+        expected = logits if fitted is None else fitted(logits)
+        found = function(images)
+    if found.shape != expected.shape:
+        return float("inf")
+    return ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-6)).item()
+
+
+def _speed(
+    model: nn.Module, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]
+) -> float:
+    images = torch.zeros(shape)
+    with torch.no_grad():
+        return _fastest(lambda: model(images)) / _fastest(lambda: function(images))
+
+
+def _fastest(run: Callable[[], Tensor], *, times: int = 5) -> float:
+    """Seconds of the fastest of some runs, after one to warm up."""
+    run()
+    seconds = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)

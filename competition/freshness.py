@@ -1,0 +1,153 @@
+"""Whether a step's output is fresh: its receipt says what went in, and that is compared with now.
+
+A receipt holds hashes of the inputs, taken before the run, and of the outputs, taken after it.
+Versions, commit, threads and time are recorded, not compared.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from competition.errors import InputFault
+from competition.workspace import file_sha256, read_json, text_sha256, write_json
+
+Inputs = dict[str, str]
+"""What a step reads, by a name that a person understands → its hash."""
+
+_RECORDED = ("torch", "torchvision", "lightning", "albumentations", "segmentation-models-pytorch")
+
+
+@dataclass(frozen=True)
+class State:
+    """fresh: nothing to do; stale: made from other inputs; missing: not made, or not completely."""
+
+    kind: Literal["fresh", "stale", "missing"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work with its inputs and outputs. `name` is unique within a competition.
+
+    inputs raises InputFault where what it needs is not there yet. Without a receipt the output is
+    kept as it is once it is there.
+    """
+
+    name: str
+    inputs: Callable[[], Inputs]
+    outputs: tuple[Path, ...]
+    receipt: Path | None
+
+    def state(self) -> State:
+        gone = [path for path in self.outputs if not path.exists()]
+        if self.receipt is None:
+            return State("missing", "not made yet") if gone else State("fresh")
+        if not self.receipt.exists():
+            return State("missing", "not made yet")
+        if gone:
+            return State("missing", f"{gone[0].name} is gone")
+        try:
+            receipt = read_json(self.receipt)
+            before, now = receipt["inputs"], self.inputs()
+            written = receipt["outputs"]
+            edited = [key for key, digest in self._outputs().items() if written[key] != digest]
+        except (InputFault, KeyError, TypeError) as fault:
+            return State("stale", str(fault).splitlines()[0])
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if changed:
+            return State("stale", f"changed: {', '.join(changed)}")
+        if edited:
+            return State("stale", f"edited since it was written: {', '.join(edited)}")
+        return State("fresh")
+
+    def perform(self, run: Callable[[], dict[str, Any] | None]) -> None:
+        """Run, then write the receipt; what `run` returns is recorded in it.
+
+        The old receipt goes first: a step that is killed half-way is missing, not fresh.
+        """
+        if self.receipt is None:
+            run()
+            return
+        inputs = self.inputs()
+        self.receipt.unlink(missing_ok=True)
+        begun = time.monotonic()
+        extra = run() or {}
+        receipt = {
+            "step": self.name,
+            "inputs": inputs,
+            "outputs": self._outputs(),
+            **extra,
+            "recorded": recorded(seconds=time.monotonic() - begun),
+        }
+        write_json(self.receipt, receipt)
+
+    def _outputs(self) -> dict[str, str]:
+        """Path as seen from the receipt → sha256."""
+        assert self.receipt is not None
+        home = self.receipt.parent
+        return {os.path.relpath(path, home): file_sha256(path) for path in self.outputs}
+
+
+def hash_of(value: Any) -> str:
+    """sha256 of plain values: numbers, texts, lists, dictionaries."""
+    return text_sha256(json.dumps(value, sort_keys=True, ensure_ascii=True))
+
+
+class ContentHashes:
+    """sha256 of files, remembered by size and time of change, so that data is read once."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._known: dict[str, list[Any]] = _remembered(memory)
+
+    def of(self, root: Path, paths: Iterable[str]) -> str:
+        """One hash of these files, by their paths below `root` and their contents."""
+        found, learnt = {}, False
+        for path in sorted(paths):
+            state = os.stat(root / path)
+            stamp = [state.st_size, state.st_mtime_ns]
+            key = str(root / path)
+            if self._known.get(key, [])[:2] != stamp:
+                self._known[key] = [*stamp, file_sha256(root / path)]
+                learnt = True
+            found[path] = self._known[key][2]
+        if learnt:
+            write_json(self._memory, self._known)
+        return hash_of(found)
+
+
+def recorded(*, seconds: float) -> dict[str, Any]:
+    """Where and with what a step ran, for people who ask later."""
+    return {
+        "seconds": round(seconds, 2),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _RECORDED},
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+    }
+
+
+def _remembered(memory: Path) -> dict[str, list[Any]]:
+    try:
+        return read_json(memory) if memory.exists() else {}
+    except InputFault:
+        return {}  # a memory can be made again; only time is lost
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

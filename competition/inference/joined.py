@@ -1,0 +1,84 @@
+"""Several stores as one: all folds' out-of-fold images, or the mean of the folds' test images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from competition.errors import InputFault, listed
+from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
+
+
+class JoinedStores:
+    """Stores with different images, read as one: the out-of-fold predictions of all folds."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self.stores = tuple(stores)
+        if not self.stores:
+            raise InputFault("no prediction store to read; predict first")
+        self._home: dict[str, Store] = {}
+        twice = []
+        for store in self.stores:
+            twice += [image for image in store.images if image in self._home]
+            self._home |= dict.fromkeys(store.images, store)
+        if twice:
+            folders = ", ".join(str(store.folder) for store in self.stores)
+            raise InputFault(listed([f"image {image!r} is in two of {folders}" for image in twice]))
+        self.images = tuple(self._home)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __contains__(self, image: object) -> bool:
+        return image in self._home
+
+    def geometry(self, image: str) -> Geometry:
+        return self._store(image).geometry(image)
+
+    def read(self, image: str) -> StoredLogits:
+        return self._store(image).read(image)
+
+    def _store(self, image: str) -> Store:
+        if image not in self._home:
+            raise InputFault(f"image {image!r} is in none of the {len(self.stores)} stores")
+        return self._home[image]
+
+
+def combine_folds(stores: Sequence[Store], target: Path) -> None:
+    """Write the mean of several folds' logits of the same images, as one store in `target`.
+
+    Streams: holds the sum and one fold's codes of one image at a time. Sums are of integer codes,
+    so that the only loss is one rounding to the nearest code.
+    """
+    first, *rest = stores
+    for store in rest:
+        _require_alike(first, store)
+    with StoreWriter(target, _merged([store.provenance for store in stores])) as writer:
+        for image in first.images:
+            total = np.zeros((len(first.provenance.classes), *first.grid), np.uint16)
+            for store in stores:
+                total += store.codes(image)
+            mean = (total + np.uint16(len(stores) // 2)) // np.uint16(len(stores))
+            writer.add_codes(image, mean.astype(np.uint8), first.geometry(image))
+
+
+def _require_alike(first: Store, other: Store) -> None:
+    if set(first.images) != set(other.images):
+        odd = sorted(set(first.images) ^ set(other.images))
+        faults = [f"image {image!r} is in only one of {first.folder}, {other.folder}" for image in odd]
+        raise InputFault(listed(faults))
+    ours, theirs = (
+        (s.grid, s.provenance.classes, s.provenance.member, s.scale, s.offset)
+        for s in (first, other)
+    )
+    if ours != theirs:
+        raise InputFault(f"{other.folder} has {theirs}, {first.folder} has {ours}")
+    odd = [image for image in first.images if first.geometry(image) != other.geometry(image)]
+    if odd:
+        raise InputFault(listed([f"image {i!r}: two geometries in the folds to merge" for i in odd]))
+
+
+def _merged(provenances: Sequence[Provenance]) -> Provenance:
+    folds = tuple(fold for p in provenances for fold in p.folds)
+    checkpoints = tuple(name for p in provenances for name in p.checkpoints)
+    return provenances[0].model_copy(update={"folds": folds, "checkpoints": checkpoints})

@@ -1,0 +1,79 @@
+"""Images → logits → store: the networks of one member, each image and, where allowed, its mirror."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from competition.data.loader import PlainSet, normalised, plain_loader
+from competition.data.placement import PlacedImages
+from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.models import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to predict.
+
+    permutation: of the classes under mirroring; None: the mirrored image is not predicted.
+    """
+
+    batch: int
+    precision: str
+    permutation: tuple[int, ...] | None
+
+
+def predict_store(
+    networks: list[SegmentationNetwork],
+    placed: PlacedImages,
+    folder: Path,
+    *,
+    images: tuple[str, ...],
+    provenance: Provenance,
+    settings: Settings,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the mean logits of `networks` over `images` as one store, whole or not at all.
+
+    `advance` is called once an image.
+    """
+    with StoreWriter(folder, provenance) as writer:
+        for image, logits in mean_logits(networks, images, placed, settings):
+            placement = placed.placements[image]
+            geometry = Geometry(placement.native, placement.region(logits.shape[-2:]))
+            writer.add(image, logits, geometry)
+            advance()
+
+
+def mean_logits(
+    networks: list[SegmentationNetwork],
+    images: tuple[str, ...],
+    placed: PlacedImages,
+    settings: Settings,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(image, float32 (K,h',w')) in the order of `images`: the mean over networks and mirrors."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
+    for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
+        pixels = normalised(batch["images"].to(device))
+        with torch.inference_mode(), _autocast(device, settings.precision):
+            views = [one for network in networks for one in _views(network, pixels, settings)]
+        logits = (sum(views) / len(views)).cpu().numpy()
+        yield from zip(batch["image"], logits, strict=True)
+
+
+def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> list[Tensor]:
+    """float32 logits (B,K,h',w') of the images, and of their mirrors turned back."""
+    views = [network(pixels).logits.float()]
+    if settings.permutation is not None:
+        mirrored = network(pixels.flip(-1)).logits.float().flip(-1)
+        views.append(mirrored[:, list(settings.permutation)])
+    return views
+
+
+def _autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

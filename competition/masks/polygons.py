@@ -1,0 +1,144 @@
+"""Polygons as annotators draw them, to runs and back without losing a pixel."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from competition.errors import InputFault, listed
+from competition.masks import intervals
+from competition.masks.geometry import crop
+from competition.masks.morphology import components, fill_holes
+from competition.masks.runs import Runs
+
+_REACH = 10  # images: an annotator's hand slips over the edge, not this far
+
+
+def runs_from_polygons(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> Runs:
+    """The union of filled polygons as Runs of `size` (H, W).
+
+    `polygons`: arrays (n, 2) of [x, y] vertices, whole numbers or floats (rounded, halves up), n >= 1;
+    one or two vertices make a point or a line. The pixels are those that cv2.fillPoly draws on the
+    image: the outline belongs to the polygon, and what lies out of the image is cut off. Each polygon
+    is filled alone, for cv2 turns the overlap of polygons given together into a hole. Coordinates
+    that are not finite, or beyond ten times the image, are refused before any C code sees them.
+
+    >>> runs_from_polygons([np.array([[1, 0], [2, 0], [2, 1], [1, 1]])], (3, 4)).to_dense().astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
+    """
+    empty = Runs.empty(size)
+    drawn = [_filled(vertices, *size) for vertices in _checked(polygons, size)]
+    if not drawn:
+        return empty
+    starts = np.concatenate([part[0] for part in drawn])
+    stops = np.concatenate([part[1] for part in drawn])
+    return Runs.trusted(*intervals.covered(starts, stops, empty.plane), empty.shape)
+
+
+def _filled(vertices: np.ndarray, height: int, width: int) -> intervals.Intervals:
+    """Intervals of one polygon over (height, width), drawn on a canvas no larger than itself.
+
+    The canvas ends where the polygon or the image does, so cv2 clips as it would on the whole image.
+    """
+    first = np.maximum(vertices.min(axis=0), 0)
+    beyond = np.minimum(vertices.max(axis=0) + 1, (width, height))
+    if (first >= beyond).any():
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    canvas = np.zeros(tuple(beyond - first)[::-1], np.uint8)
+    cv2.fillPoly(canvas, [(vertices - first).astype(np.int32)], 1)
+    rows, lefts, rights = Runs.from_dense(canvas.view(bool)).segments()
+    base = (rows + first[1]) * width + first[0]
+    return base + lefts, base + rights
+
+
+def _checked(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    """Each polygon as int64 (n, 2); all faulty ones are named in one fault."""
+    checked, faults = [], []
+    for index, polygon in enumerate(polygons):
+        try:
+            checked.append(_checked_vertices(polygon, size))
+        except InputFault as fault:
+            faults.append(f"polygon {index} {fault}")
+    if faults:
+        raise InputFault(listed(faults))
+    return checked
+
+
+def _checked_vertices(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    try:
+        vertices = np.asarray(polygon, dtype=np.float64)
+    except (TypeError, ValueError) as fault:
+        raise InputFault(f"is no array of [x, y] numbers: {fault}") from None
+    if vertices.ndim != 2 or vertices.shape[1] != 2 or not len(vertices):
+        raise InputFault(f"has shape {vertices.shape}; (vertices, 2), one at least, is asked for")
+    limit = _REACH * np.array([size[1], size[0]])
+    wrong = ~(np.abs(vertices) <= limit).all(axis=1)  # NaN compares false
+    if wrong.any():
+        raise InputFault(
+            f"has the vertex {vertices[wrong][0].tolist()!r}; x within ±{limit[0]}, y within "
+            f"±{limit[1]} is possible in an image of {size[0]} × {size[1]} (height × width)"
+        )
+    return np.floor(vertices + 0.5).astype(np.int64)
+
+
+def polygons_from_runs(runs: Runs) -> list[np.ndarray]:
+    """Runs (H, W) as simple polygons, int32 (n, 2) of [x, y], that `runs_from_polygons` fills back.
+
+    A layout that lists polygons has no word for a hole, and annotators cut such shapes open. So does
+    this: a component with holes is cut between pixel rows, each hole met by a cut. No band between
+    two cuts encloses a hole then, each is what its outline fills, and their union is the component.
+    Vertices on a straight (or diagonal) stretch are left out, which changes no pixel.
+    """
+    if len(runs.shape) != 2:
+        raise InputFault(f"polygons of a mask of shape {runs.shape}; (height, width) is asked for")
+    return [outline for layer in _layers_without_holes(runs) for outline in _outlines(layer)]
+
+
+def _outlines(runs: Runs) -> list[np.ndarray]:
+    """The outer contour of each 8-connected component."""
+    if not len(runs):
+        return []
+    top, left, bottom, right = runs.bounding_boxes()[0].tolist()
+    canvas = crop(runs, top, left, bottom - top, right - left).to_dense().view(np.uint8)
+    contours, _ = cv2.findContours(
+        canvas, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
+    )
+    return [contour[:, 0] for contour in contours]
+
+
+def _layers_without_holes(runs: Runs) -> list[Runs]:
+    """The mask as one or two disjoint masks without holes, whose union it is.
+
+    Bands of a component that touch lie in different layers, so that each keeps its own outline;
+    components without a hole stay whole, in the first layer.
+    """
+    parts = components(runs)
+    filled = fill_holes(parts.runs)
+    # Filling a hole makes one run of two or more.
+    pierced = np.diff(parts.runs.class_bounds()) != np.diff(filled.class_bounds())
+    if not pierced.any():
+        return [runs]
+    holes = components(filled - parts.runs, connectivity=4).runs.bounding_boxes()
+    cut = parts.select(np.flatnonzero(pierced)).runs.any_mask()
+    rows, lefts, rights = cut.segments()
+    odd = np.searchsorted(_cuts(holes), rows) % 2 == 1
+    base = rows[odd] * runs.width
+    merged = intervals.joined(base + lefts[odd], base + rights[odd], runs.plane)
+    second = Runs.trusted(*merged, runs.shape)
+    return [runs - second, second]
+
+
+def _cuts(boxes: np.ndarray) -> np.ndarray:
+    """The rows to cut after: the fewest cuts that meet every hole, in ascending order.
+
+    A hole of rows [top, bottom) is met by a cut after any row from top - 1 to bottom - 1: it then
+    lies open at the end of a band. Taking the last such row, hole by hole from above, is the
+    classic rule for the fewest points that stab all intervals.
+    """
+    cuts: list[int] = []
+    for top, bottom in sorted(boxes[:, [0, 2]].tolist(), key=lambda rows: rows[1]):
+        if not cuts or cuts[-1] < top - 1:
+            cuts.append(bottom - 1)
+    return np.array(cuts)

@@ -1,0 +1,95 @@
+"""Networks: `build` makes the one that a recipe names; images (B,C,h,w) → `Output`.
+
+Shape letters: B batch, C channels, K classes, h w the size the network sees, h' w' its logits'.
+
+network.py      Output, and the shell that takes any size       adapters.py   norms, half sizes
+head.py         layers over the logits; class presence          recompute.py  gradient checkpointing
+unet_resnet18.py, unet.py, fcn.py, deeplab.py, smp.py, dpt.py, beit.py      the bodies
+complexity.py   sizes, parameters, operations, memory           weights.py    published weights
+prior.py        logits that begin at background                 fuse.py       heads folded away
+published.py    the cost table of the ResNet18-UNet write-up
+"""
+
+from competition.models.adapters import (
+    adapt_first_convolution,
+    build_down,
+    build_up,
+    logit_channels,
+    swap_norm,
+)
+from competition.models.head import Presence, build_head
+from competition.models.network import Body, Maps, Output, SegmentationNetwork, Surround
+from competition.models.prior import expect_background
+from competition.models.recompute import recompute_blocks
+from competition.recipes import (
+    Beit,
+    DeepLabV3,
+    Dpt,
+    Fcn,
+    Network,
+    NetworkSettings,
+    Smp,
+    UNet,
+    UNetResNet18,
+)
+
+__all__ = ["Body", "Maps", "Output", "SegmentationNetwork", "build", "surrounded"]
+
+
+def build(network: Network, classes: int, *, pretrained: bool) -> SegmentationNetwork:
+    """The network of a recipe with one logit per class; `pretrained`: encoder from ImageNet.
+
+    Raises MachineFault where the weights can neither be found nor fetched.
+    """
+    body = _body(network, logit_channels(network, classes), pretrained=pretrained)
+    return surrounded(body, network, classes)
+
+
+def surrounded(body: Body, network: NetworkSettings, classes: int) -> SegmentationNetwork:
+    """`body`, changed in place and with all around it that the settings ask for."""
+    expect_background(body.logit_layers())
+    adapt_first_convolution(body, network)
+    body = swap_norm(body, network.norm, groups=network.groups)
+    if network.gradient_checkpointing:
+        recompute_blocks(body)
+    surround = Surround(
+        down=build_down(network),
+        up=build_up(network, classes),
+        head=build_head(network.head, classes),
+        presence=Presence(body.deepest_channels, classes) if network.presence else None,
+        shuffled=network.up == "shuffle",
+    )
+    return SegmentationNetwork(body, surround)
+
+
+def _body(network: Network, channels: int, *, pretrained: bool) -> Body:
+    """The bare network. Its module is imported here: smp alone costs 11 s at first import."""
+    match network:
+        case UNetResNet18():
+            from competition.models.unet_resnet18 import UNetResNet18Body
+
+            return UNetResNet18Body(network, channels, pretrained=pretrained)
+        case UNet():
+            from competition.models.unet import UNetBody
+
+            return UNetBody(network, channels)
+        case Fcn():
+            from competition.models.fcn import FcnBody
+
+            return FcnBody(network, channels, pretrained=pretrained)
+        case DeepLabV3():
+            from competition.models.deeplab import DeepLabV3Body
+
+            return DeepLabV3Body(network, channels, pretrained=pretrained)
+        case Smp():
+            from competition.models.smp import SmpBody
+
+            return SmpBody(network, channels, pretrained=pretrained)
+        case Dpt():
+            from competition.models.dpt import DptBody
+
+            return DptBody(network, channels, pretrained=pretrained)
+        case Beit():
+            from competition.models.beit import BeitBody
+
+            return BeitBody(network, channels, pretrained=pretrained)

@@ -1,0 +1,146 @@
+"""What a network costs: output size, parameters, operations, memory; all on a copy of it.
+
+A multiply-accumulate (MAC) is two floating-point operations (FLOP); many tools print the one and
+call it the other, so both are given. Everything runs on the meta device: nothing is computed.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.flop_counter import FlopCounterMode
+
+from competition.models import SegmentationNetwork, build
+from competition.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Of one image of `size` (height, width)."""
+
+    size: tuple[int, int]
+    native: tuple[int, int]
+    """Height, width of the logits before any enlargement: look here before an up convolution."""
+    parameters: int
+    flops: int
+    """Convolutions, matrix products and attention, as torch counts them."""
+    thop_macs: int
+    """As thop counts: norms and average pools too, attention not."""
+    activations: int
+    """Bytes that training keeps for the backward pass in float32, weights apart."""
+
+    @property
+    def macs(self) -> float:
+        return self.flops / 2
+
+    @property
+    def stride(self) -> float:
+        """Pixels of the image for each logit, along the height."""
+        return self.size[0] / self.native[0]
+
+
+def measure_recipe(recipe: Recipe, classes: int) -> Complexity:
+    """The cost of the recipe's network at its own size, without making its weights."""
+    with torch.device("meta"):
+        network = build(recipe.network, classes, pretrained=False)
+    return measure(network, recipe.size, channels=recipe.network.channels)
+
+
+def measure(
+    network: SegmentationNetwork, size: tuple[int, int], *, channels: int = 3
+) -> Complexity:
+    """The cost of `network`, which stays as it is."""
+    network = copy.deepcopy(network).to("meta")
+    image = torch.zeros(1, channels, *size, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        output = network.eval()(image)
+    return Complexity(
+        size=tuple(size),
+        native=tuple(output.logits.shape[-2:]),
+        parameters=parameter_count(network),
+        flops=counter.get_total_flops(),
+        thop_macs=sum(thop_counts(network, image).values()),
+        activations=kept_bytes(network, image),
+    )
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Every parameter once, however often it is registered."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def kept_bytes(network: SegmentationNetwork, image: Tensor) -> int:
+    """Bytes an image adds to what autograd keeps; the mean of two, which BatchNorm asks for."""
+    weights = {id(p.untyped_storage()) for p in network.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if id(storage) not in weights:
+            kept[id(storage)] = storage
+        return tensor
+
+    network.train()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = network(image.repeat(2, 1, 1, 1))
+    del output
+    return sum(storage.nbytes() for storage in kept.values()) // 2
+
+
+def thop_counts(network: nn.Module, image: Tensor) -> dict[nn.Module, int]:
+    """MACs of each counted layer by the rules of thop (2022), in eval mode."""
+    counts: dict[nn.Module, int] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts[layer] = counts.get(layer, 0) + _thop_rule(layer)(inputs[0], output)
+
+    counted = [layer for layer in network.modules() if _thop_rule(layer) is not None]
+    handles = [layer.register_forward_hook(note) for layer in counted]
+    try:
+        with torch.no_grad():
+            network.eval()(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counts
+
+
+def _thop_rule(layer: nn.Module) -> Callable[[Tensor, Tensor], int] | None:
+    """(input, output) → operations; None for layers that thop counts as free."""
+    match layer:
+        case nn.Conv2d() | nn.ConvTranspose2d():
+            taps = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels // layer.groups
+            return lambda before, after: after.numel() * taps
+        case nn.Linear():
+            return lambda before, after: after.numel() * layer.in_features
+        case _BatchNorm() | nn.InstanceNorm2d():
+            return lambda before, after: before.numel() * (4 if layer.affine else 2)
+        case nn.GroupNorm() | nn.LayerNorm():
+            return lambda before, after: before.numel() * 4
+        case nn.AvgPool2d():
+            return lambda before, after: after.numel()
+        case nn.AdaptiveAvgPool2d():
+            return lambda before, after: before.numel() + after.numel()
+    return None
+
+
+def complexity_text(costs: dict[str, Complexity]) -> str:
+    """A table for people, one line a recipe: sizes, stride, parameters, operations, memory."""
+    columns = ("image", "logits", "stride", "M params", "GFLOP", "GMAC", "MB kept")
+    widths = (11, 11, 8, 10, 9, 9, 9)
+    head = "".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True))
+    lines = [f"{'recipe':28}{head}"]
+    for name, cost in costs.items():
+        lines.append(
+            f"{name:28}{_sides(cost.size):>11}{_sides(cost.native):>11}{cost.stride:8g}"
+            f"{cost.parameters / 1e6:10.3f}{cost.flops / 1e9:9.3f}{cost.macs / 1e9:9.3f}"
+            f"{cost.activations / 1e6:9.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"

@@ -1,0 +1,150 @@
+"""What every network gives back, and the shell that takes images of any size and channel count."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from competition.errors import InputFault
+
+
+class Output(NamedTuple):
+    """Logits of one batch.
+
+    `logits` (B,K,h',w'): at the network's own size, which may be coarser than the image; a mere
+    bilinear enlargement is left to the loss and to `masks.runs_from_logits`, who do it without
+    ever holding the large array. `auxiliary`: logits (B,K,h'',w'') of the outputs that help
+    training, the finest first; empty in eval mode. `presence` (B,K): logits of whether a class is
+    in the image at all; None without that head.
+    """
+
+    logits: Tensor
+    auxiliary: tuple[Tensor, ...] = ()
+    presence: Tensor | None = None
+
+
+class Maps(NamedTuple):
+    """What the body of a network computes: its logits, and the features a further head may use.
+
+    `deepest` (B,C,h''',w'''): the encoder's last features.
+    """
+
+    logits: Tensor
+    auxiliary: tuple[Tensor, ...]
+    deepest: Tensor
+
+
+class Body(nn.Module):
+    """A bare network: images (B,3,h,w) → Maps. Subclasses set what the shell must know of it."""
+
+    divisor: int
+    """Height and width must be a multiple of this."""
+    smallest_batch = 1
+    """The fewest images that it can train on at once, as long as it has BatchNorm."""
+    deepest_channels: int
+    """Channels of `Maps.deepest`."""
+    fixed_size: tuple[int, int] | None = None
+    """Height, width that every image must be padded to; None: any multiple of the divisor."""
+
+    def logit_layers(self) -> list[nn.Conv2d]:
+        """The layers whose outputs are logits: the main one first, then the auxiliary ones."""
+        raise NotImplementedError
+
+    def make_exportable(self) -> None:
+        """Change in place what exporters cannot take; the outputs stay."""
+
+    def encoder_part(self) -> nn.Module:
+        """Where most activations are, and gradient checkpointing is worth it."""
+        return self.encoder
+
+
+class Surround(NamedTuple):
+    """What stands around a body: see models/adapters.py and models/head.py.
+
+    `down` and `up` change the size by 1/2 and 2 where `factor` is 2 for them.
+    """
+
+    down: nn.Module
+    up: nn.Module
+    head: nn.Module
+    presence: nn.Module | None
+    shuffled: bool
+    """The body's logits are pixels to shuffle, the auxiliary ones as well."""
+
+
+class SegmentationNetwork(nn.Module):
+    """down → body → up → head, for images of any size."""
+
+    def __init__(self, body: Body, surround: Surround) -> None:
+        super().__init__()
+        self.body = body
+        self.down, self.up, self.head = surround.down, surround.up, surround.head
+        self.presence = surround.presence
+        self.shuffled = surround.shuffled
+        halved = not isinstance(surround.down, nn.Identity)
+        self.divisor = body.divisor * (2 if halved else 1)
+        self.fixed_size = body.fixed_size and tuple(
+            side * (2 if halved else 1) for side in body.fixed_size
+        )
+        normalised = any(isinstance(module, _BatchNorm) for module in body.modules())
+        self.smallest_batch = body.smallest_batch if normalised else 1
+
+    def forward(self, images: Tensor) -> Output:
+        """Images (B,C,h,w) float, normalised → Output.
+
+        Where the network cannot take h or w, the image is padded at the bottom and the right by
+        its own edge, and the logits come at (h, w), cut back exactly.
+        """
+        self._check_batch(images)
+        height, width = self._padded_size(images.shape[-2:])
+        bottom, right = height - images.shape[-2], width - images.shape[-1]
+        if bottom == 0 and right == 0:
+            return self._forward(images)
+        output = self._forward(functional.pad(images, (0, right, 0, bottom), mode="replicate"))
+        size, padded = images.shape[-2:], (height, width)
+        return Output(
+            _cut_back(output.logits, padded, size),
+            tuple(_cut_back(logits, padded, size) for logits in output.auxiliary),
+            output.presence,
+        )
+
+    def _forward(self, images: Tensor) -> Output:
+        maps = self.body(self.down(images))
+        auxiliary = maps.auxiliary
+        if self.shuffled:
+            auxiliary = tuple(self.up(logits) for logits in auxiliary)
+        presence = None if self.presence is None else self.presence(maps.deepest)
+        return Output(self.head(self.up(maps.logits)), auxiliary, presence)
+
+    def _padded_size(self, size: torch.Size) -> tuple[int, int]:
+        if self.fixed_size is None:
+            return tuple(side + -side % self.divisor for side in size)
+        if size[0] > self.fixed_size[0] or size[1] > self.fixed_size[1]:
+            raise InputFault(
+                f"an image of {size[0]}×{size[1]}: this network takes at most "
+                f"{self.fixed_size[0]}×{self.fixed_size[1]}; set network.input_size, "
+                "or predict in tiles"
+            )
+        return self.fixed_size
+
+    def _check_batch(self, images: Tensor) -> None:
+        if self.training and len(images) < self.smallest_batch:
+            raise InputFault(
+                f"a training batch of {len(images)}: this network normalises over the batch and "
+                f"needs at least {self.smallest_batch} images; raise the recipe's batch, drop the "
+                'last, smaller batch, or take network.norm = "group"'
+            )
+
+
+def _cut_back(logits: Tensor, padded: tuple[int, int], size: torch.Size) -> Tensor:
+    """Logits (B,K,h',w') of a padded image → logits (B,K,h,w) of the image."""
+    return enlarged(logits, padded)[..., : size[0], : size[1]]
+
+
+def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits (B,K,h',w') → (B,K,*size): bilinear between pixel centres, as the store does it."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,101 @@
+"""Decoders of segmentation-models-pytorch on its encoders, and timm's by the prefix `tu-`."""
+
+import copy
+import difflib
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+
+import segmentation_models_pytorch
+import timm
+import torch
+from torch import Tensor, nn
+
+from competition.errors import InputFault
+from competition.models.network import Body, Maps
+from competition.models.weights import HUB, fetching, hub_cache
+from competition.recipes import Smp
+
+TIMM = "tu-"
+
+PAN_SMALLEST = 128
+"""PAN's attention halves the deepest features, at 1/16, three times more."""
+
+POOLED_TO_ONE = {"DeepLabV3", "DeepLabV3Plus", "PAN", "PSPNet", "UPerNet"}
+"""Decoders with a branch that normalises a single pooled value per channel and image."""
+
+
+class SmpBody(Body):
+    """Images (B,3,h,w), h and w multiples of the encoder's stride → logits (B,K,h/s,w/s).
+
+    s is the decoder's own stride: smp's last, purely bilinear enlargement is left out.
+    """
+
+    def __init__(self, network: Smp, classes: int, *, pretrained: bool) -> None:
+        super().__init__()
+        model = _create(network, classes, weights="imagenet" if pretrained else None)
+        if network.decoder == "PSPNet":
+            drop_unused(model)
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self.head = model.segmentation_head[0]
+        self.divisor = (
+            PAN_SMALLEST if network.decoder == "PAN" else max(32, model.encoder.output_stride)
+        )
+        self.smallest_batch = 2 if network.decoder in POOLED_TO_ONE else 1
+        self.deepest_channels = model.encoder.out_channels[-1]
+
+    def forward(self, images: Tensor) -> Maps:
+        features = self.encoder(images)
+        return Maps(self.head(self.decoder(features)), (), features[-1])
+
+    def logit_layers(self) -> list[nn.Conv2d]:
+        return [self.head]
+
+
+def _create(network: Smp, classes: int, *, weights: str | None) -> nn.Module:
+    _check_encoder(network.encoder)
+    decoder = getattr(segmentation_models_pytorch, network.decoder)
+    options = {"encoder_weights": weights, "classes": classes}
+    if "upsampling" in inspect.signature(decoder).parameters:
+        options["upsampling"] = 1
+    owner = "timm" if network.encoder.startswith(TIMM) else "smp-hub"
+    address = f"{HUB}/{owner}/{network.encoder.removeprefix(TIMM)}"
+    device = torch.get_default_device()
+    with fetching(address, hub_cache()), _readable(network.encoder):
+        try:
+            return decoder(network.encoder, **options).to(device)
+        except ValueError as error:
+            raise InputFault(
+                f"no {network.decoder} on the encoder {network.encoder!r}: {error}"
+            ) from error
+
+
+def _check_encoder(encoder: str) -> None:
+    known = segmentation_models_pytorch.encoders.get_encoder_names()
+    if encoder in known or (encoder.startswith(TIMM) and timm.is_model(encoder.removeprefix(TIMM))):
+        return
+    near = difflib.get_close_matches(encoder, known)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    raise InputFault(
+        f"no encoder {encoder!r}{hint} smp has {len(known)}, and timm's go by {TIMM!r} and a name "
+        "of timm.list_models()"
+    )
+
+
+def _readable(encoder: str) -> AbstractContextManager[object]:
+    """smp's MiT reads numbers off a tensor as it is built, which the meta device has not."""
+    return torch.device("cpu") if encoder.startswith("mit_") else nullcontext()
+
+
+def drop_unused(model: nn.Module) -> None:
+    """Remove, in place, the layers that no output depends on: stages behind the last one taken.
+
+    Left in, they would be counted, decayed and saved, and distributed training would wait for
+    their gradients.
+    """
+    probe = copy.deepcopy(model).to("meta").train()
+    probe(torch.zeros(2, 3, 128, 128, device="meta")).sum().backward()
+    for name, layer in probe.named_modules():
+        weights = list(layer.parameters())
+        if name and weights and all(weight.grad is None for weight in weights):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, nn.Identity())

@@ -1,0 +1,299 @@
+"""The one place that draws: masks over images, contact sheets of them, and plots of scores."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.workspace import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SHIFT = 4
+"""Bits of a fraction of a pixel in OpenCV's drawing."""
+
+_PAPER, _INK, _FAINT = (250, 250, 248), (32, 33, 36), (120, 122, 126)
+RIGHT, FALSE, MISSED = (58, 181, 92), (226, 62, 62), (64, 128, 240)
+"""Colours of `comparison`: green, red, blue."""
+
+_GAP = 12
+
+
+def class_colours(classes: int) -> np.ndarray:
+    """RGB uint8 (K, 3): neighbours in the class order lie far apart on the colour circle.
+
+    Hues by the golden angle in OKLCH (Ottosson 2020), where equal steps look equal, in three
+    lightnesses in turn, all light enough for radiographs and dark enough for bright fields.
+    """
+    places = np.arange(classes)
+    hue = np.radians((150 + places * 137.508) % 360)
+    light = np.array([0.72, 0.80, 0.64])[places % 3]
+    return _rgb_of_oklch(light, np.full(classes, 0.16), hue)
+
+
+def overlay(
+    image: np.ndarray,
+    runs: Runs,
+    *,
+    size: tuple[int, int] | None = None,
+    colours: np.ndarray | None = None,
+    fill: float = 0.3,
+) -> np.ndarray:
+    """The image with each class tinted and outlined: uint8 (height, width, 3).
+
+    image: uint8 (H, W, 3); runs: (K, H, W) or (H, W) of the same size; size: (height, width) of
+    the picture, the image's unless given; colours: uint8 (K, 3).
+    """
+    if image.shape[:2] != (runs.height, runs.width):
+        raise InputFault(f"an image of {image.shape[:2]} and masks of {runs.shape[-2:]}")
+    colours = class_colours(runs.classes) if colours is None else colours
+    picture = _resized(image, size or image.shape[:2])
+    scale = picture.shape[1] / runs.width, picture.shape[0] / runs.height
+    painted = picture.astype(np.float32)
+    for kind in np.flatnonzero(runs.area()):
+        _tint(painted, runs[kind], colours[kind], fill)
+    canvas = painted.round().astype(np.uint8)
+    for kind in np.flatnonzero(runs.area()):
+        _outline(canvas, runs[kind], colours[kind], scale)
+    return canvas
+
+
+def comparison(
+    image: np.ndarray, truth: Runs, prediction: Runs, *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Truth and prediction side by side, and where they differ: uint8 (height, 3 width + gaps, 3).
+
+    Third panel: green both, red predicted only, blue missed; over all classes together.
+    """
+    first, second = truth.any_mask(), prediction.any_mask()
+    if len(truth.shape) == 3 and truth.classes > 1:
+        wrong = (truth ^ prediction).any_mask()
+        second_only, first_only = (prediction - truth).any_mask(), (truth - prediction).any_mask()
+        both = (first & second) - wrong
+    else:
+        both, second_only, first_only = first & second, second - first, first - second
+    parts = Runs.stack([both, second_only, first_only])
+    colours = np.array([RIGHT, FALSE, MISSED], np.uint8)
+    panels = [
+        overlay(image, truth, size=size),
+        overlay(image, prediction, size=size),
+        overlay(image, parts, size=size, colours=colours, fill=0.45),
+    ]
+    gap = np.full((panels[0].shape[0], 4, 3), _PAPER, np.uint8)
+    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+
+
+def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A (height, width) of the same aspect whose longer side is `longest` pixels.
+
+    >>> fitted((100, 200), 50)
+    (25, 50)
+    """
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def contact_sheet(
+    tiles: Sequence[np.ndarray],
+    path: Path,
+    *,
+    columns: int = 4,
+    captions: Sequence[str] = (),
+    title: str = "",
+    legend: Sequence[str] = (),
+) -> None:
+    """Write pictures uint8 (h, w, 3) of any sizes as one PNG, row by row, captions below them.
+
+    legend: names of the classes, shown in the colours that `overlay` gives them.
+    """
+    if not tiles:
+        raise InputFault(f"{path}: a contact sheet of no pictures")
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    width = max(tile.shape[1] for tile in tiles)
+    across = min(columns, len(tiles))
+    line = 22 if captions else 0
+    heights = [max(tile.shape[0] for tile in row) + line + _GAP for row in rows]
+    names = _legend_rows(legend, across * (width + _GAP))
+    top = _GAP + (34 if title else 0)
+    size = (across * (width + _GAP) + _GAP, top + sum(heights) + 24 * len(names))
+    sheet = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_GAP, _GAP - 2), title, fill=_INK, font=_font(20))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left, upper = _GAP + column * (width + _GAP), top + sum(heights[:row])
+        sheet.paste(Image.fromarray(tile), (left, upper))
+        if captions:
+            text = _shortened(captions[number], width)
+            pen.text((left, upper + tile.shape[0] + 3), text, fill=_FAINT, font=_font(13))
+    _draw_legend(pen, names, len(legend), size[1] - 24 * len(names))
+    with whole_file(path, "wb") as file:
+        sheet.save(file, format="PNG")
+
+
+def threshold_curves(
+    path: Path,
+    thresholds: Sequence[float],
+    scores: np.ndarray,
+    *,
+    names: Sequence[str],
+    chosen: Sequence[float],
+) -> None:
+    """Plot the score of each class over its threshold, (K, T), with the chosen one as a dot."""
+    figure, axes = _axes(7.5, 4.6)
+    colours = class_colours(len(names)) / 255
+    for kind, name in enumerate(names):
+        axes.plot(thresholds, scores[kind], color=colours[kind], linewidth=1.3, label=name)
+        at = np.interp(chosen[kind], thresholds, scores[kind])
+        axes.plot(chosen[kind], at, "o", color=colours[kind], markersize=4.5)
+    axes.axvline(0.5, color="0.75", linewidth=0.8, zorder=0)
+    axes.set_xlabel("threshold (probability)")
+    axes.set_ylabel("score out of fold")
+    columns = 1 + (len(names) - 1) // 16
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7, frameon=False, ncols=columns
+    )
+    _save(figure, path)
+
+
+def bars(
+    path: Path,
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    intervals: Sequence[tuple[float, float]] | None = None,
+    label: str = "score",
+) -> None:
+    """Plot one horizontal bar a name, the first on top, with its interval (low, high)."""
+    figure, axes = _axes(7.0, 0.9 + 0.28 * len(names))
+    places = np.arange(len(names))
+    axes.barh(places, values, height=0.62, color="#4d8fd6")
+    if intervals is not None:
+        low, high = np.array(intervals, float).T
+        spread = np.abs(np.stack([values - low, high - values]))
+        axes.errorbar(values, places, xerr=spread, fmt="none", ecolor="#202124", elinewidth=1)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    _save(figure, path)
+
+
+def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
+    """A figure of inches without pyplot, whose global state draws to a screen that may not exist."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+def _rgb_of_oklch(light: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
+    """sRGB uint8 (n, 3); what lies outside of sRGB is clipped."""
+    a, b = chroma * np.cos(hue), chroma * np.sin(hue)
+    cones = np.stack([
+        light + 0.3963377774 * a + 0.2158037573 * b,
+        light - 0.1055613458 * a - 0.0638541728 * b,
+        light - 0.0894841775 * a - 1.2914855480 * b,
+    ]) ** 3  # fmt: skip
+    linear = np.array([
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]) @ cones  # fmt: skip
+    linear = np.clip(linear, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (encoded.T * 255).round().astype(np.uint8)
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=how)
+
+
+def _tint(painted: np.ndarray, mask: Runs, colour: np.ndarray, fill: float) -> None:
+    """Mix the colour into float32 (h, w, 3) where the mask, resized to it, is."""
+    share = _resized(mask.to_dense().view(np.uint8) * np.uint8(255), painted.shape[:2])
+    rows, columns = (np.flatnonzero(share.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    weight = share[box][..., None].astype(np.float32) * (fill / 255)
+    painted[box] += (colour.astype(np.float32) - painted[box]) * weight
+
+
+def _outline(
+    canvas: np.ndarray, mask: Runs, colour: np.ndarray, scale: tuple[float, float]
+) -> None:
+    """Draw the border of a mask on uint8 (h, w, 3), smooth to a fraction of a pixel."""
+    dense = mask.to_dense().view(np.uint8)
+    contours, _ = cv2.findContours(dense, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    lines = [((contour.reshape(-1, 2) + 0.5) * scale - 0.5) for contour in contours]
+    whole = [np.round(points * (1 << _SHIFT)).astype(np.int32) for points in lines]
+    thickness = 1 if max(canvas.shape[:2]) < 700 else 2
+    tone = tuple(int(value) for value in colour)
+    cv2.polylines(canvas, whole, True, tone, thickness, cv2.LINE_AA, _SHIFT)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _shortened(text: str, width: int) -> str:
+    """The text, its middle left out where it is wider than `width` pixels."""
+    font = _font(13)
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        shorter = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2):]}"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
+
+
+def _legend_rows(names: Sequence[str], width: int) -> list[list[tuple[int, int, str]]]:
+    """(left, class, name) of each entry, in rows that fit `width` pixels."""
+    rows: list[list[tuple[int, int, str]]] = []
+    left = width
+    for kind, name in enumerate(names):
+        length = int(_font(13).getlength(name)) + 36
+        if left + length > width:
+            rows.append([])
+            left = _GAP
+        rows[-1].append((left, kind, name))
+        left += length
+    return rows
+
+
+def _draw_legend(
+    pen: ImageDraw.ImageDraw,
+    rows: Sequence[Sequence[tuple[int, int, str]]],
+    classes: int,
+    top: int,
+) -> None:
+    colours = class_colours(classes)
+    for number, row in enumerate(rows):
+        upper = top + 24 * number
+        for left, kind, name in row:
+            box = (left, upper + 2, left + 13, upper + 15)
+            pen.rounded_rectangle(box, radius=3, fill=tuple(int(c) for c in colours[kind]))
+            pen.text((left + 19, upper), name, fill=_INK, font=_font(13))

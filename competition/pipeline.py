@@ -1,0 +1,246 @@
+"""The graph: which step needs which, what each reads and writes, and what is fresh, stale, missing.
+
+demo → folds → train → predict → mean → ensemble → tune → submit
+                 ↑______________ pseudo ________________|
+
+Commands run one kind of step each and never call another; `stages` lists the commands that a goal
+takes, in order, and tasks run those that are not fresh. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from competition.data.labels import label_files
+from competition.entry import NO_ROUND, Entry, Member, entry_of
+from competition.errors import InputFault
+from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
+from competition.project import Project
+from competition.workspace import file_sha256
+
+Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps that one command does: `python -m competition` followed by `command`."""
+
+    command: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    def is_fresh(self) -> bool:
+        return all(step.state().kind == "fresh" for step in self.steps)
+
+
+class Pipeline:
+    """The steps of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.workspace = project.workspace
+        self.contents = ContentHashes(self.workspace.cache / "contents.json")
+
+    def folds(self) -> Step:
+        """Made once and kept in git: fresh as soon as it is there, checked at every load."""
+        return Step("folds", dict, (self.workspace.folds,), None)
+
+    def train(self, member: Member, fold: int) -> Step:
+        folder = self.workspace.run(str(member), fold)
+        return Step(
+            f"train {member} fold {fold}",
+            lambda: self._training_inputs(member, fold),
+            (folder / "checkpoint.pt", folder / "history.csv"),
+            folder / "train.json",
+        )
+
+    def predict(self, member: Member, fold: int) -> Step:
+        """Out-of-fold and test predictions of one network."""
+        folder = self.workspace.run(str(member), fold)
+        return Step(
+            f"predict {member} fold {fold}",
+            lambda: {
+                "checkpoint": _file(folder / "checkpoint.pt"),
+                "fold": hash_of(self.project.validation_images(fold)),
+                "images": self._images("train"),
+                "test images": self._images("test"),
+                "flips": hash_of(self.flips()),
+            },
+            (folder / "oof" / "store.json", folder / "test" / "store.json"),
+            folder / "predict.json",
+        )
+
+    def mean(self, member: Member, folds: tuple[int, ...]) -> Step:
+        """The mean over folds of one member's test predictions."""
+        folder = self.mean_folder(member, folds)
+        stores = [self.workspace.run(str(member), fold) / "test" / "store.json" for fold in folds]
+        return Step(
+            f"mean {member}",
+            lambda: {f"fold {fold}": _file(s) for fold, s in zip(folds, stores, strict=True)},
+            (folder / "store.json",),
+            folder.with_name(folder.name + ".json"),
+        )
+
+    def mean_folder(self, member: Member, folds: tuple[int, ...]) -> Path:
+        return self.workspace.runs / str(member) / f"test-folds-{'-'.join(map(str, folds))}"
+
+    def ensemble(self, entry: Entry) -> Step:
+        folder = entry.folder(self.workspace)
+        return Step(
+            f"ensemble {entry.name}",
+            lambda: self._decision_inputs(entry),
+            (folder / "ensemble.json", folder / "ensemble.png"),
+            folder / "ensemble.receipt.json",
+        )
+
+    def tune(self, entry: Entry) -> Step:
+        folder = entry.folder(self.workspace)
+        return Step(
+            f"tune {entry.name}",
+            lambda: self._decision_inputs(entry)
+            | {"ensemble": _file(folder / "ensemble.json")},
+            (folder / "decisions.json", folder / "thresholds.png", folder / "worst.png"),
+            folder / "tune.receipt.json",
+        )
+
+    def submit(self, entry: Entry, *, plain: bool = False) -> Step:
+        """`plain`: thresholds of one half instead of the decisions."""
+        folder = entry.folder(self.workspace)
+        target = self.workspace.submission(submission_name(entry, plain=plain))
+        decided = folder / ("ensemble.json" if plain else "decisions.json")
+        return Step(
+            f"submit {target.stem}",
+            lambda: {
+                "decisions": _file(decided),
+                "sample": _file(self.project.sample),
+                "submission": hash_of(self._spec("submission", "classes", "exclusive")),
+            }
+            | {f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json")
+               for m in entry.members},
+            (target,),
+            folder / f"submit{'-plain' if plain else ''}.receipt.json",
+        )
+
+    def pseudo(self, round_name: str) -> Step:
+        """A round is kept as it is once it is there: it may come from any csv."""
+        return Step(
+            f"pseudo {round_name}", dict,
+            (self.workspace.pseudo(round_name) / "receipt.json",), None,
+        )
+
+    def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
+        """Every stage that leads to `goal` for this entry, first things first."""
+        made: list[Stage] = [Stage(("folds",), (self.folds(),))]
+        rounds = {member.pseudo for member in entry.members if member.pseudo}
+        for name in sorted(rounds):
+            if self.pseudo(name).state().kind == "fresh":
+                continue
+            made += self.pseudo_stages(name, pretrained=entry.members[0].pretrained)
+        made += self._until(goal, entry, plain=plain)
+        return made
+
+    def pseudo_stages(self, name: str, *, pretrained: bool = True) -> list[Stage]:
+        """What leads to a pseudo round: the file's ensemble, trained without one, and decided."""
+        teacher = entry_of(self.project.competition, pseudo=NO_ROUND, pretrained=pretrained)
+        command = ("pseudo", *options_of(teacher), "--round", name)
+        return [*self._until("tune", teacher), Stage(command, (self.pseudo(name),))]
+
+    def flips(self) -> list[int] | None:
+        """The permutation of test-time mirroring; None where it is not done."""
+        wanted = self.project.competition.ensemble.flips and self.project.permutation is not None
+        return list(self.project.permutation) if wanted else None
+
+    def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
+        options = options_of(entry)
+        pairs = [(member, fold) for member in entry.members for fold in entry.folds]
+        means = [self.mean(member, entry.folds) for member in entry.members]
+        chain: list[tuple[Goal, Stage]] = [
+            ("train", Stage(("train", *options), tuple(self.train(*pair) for pair in pairs))),
+            (
+                "predict",
+                Stage(
+                    ("predict", *options), (*(self.predict(*pair) for pair in pairs), *means)
+                ),
+            ),
+            ("ensemble", Stage(("ensemble", *options), (self.ensemble(entry),))),
+        ]
+        if not plain:
+            chain.append(("tune", Stage(("tune", *options), (self.tune(entry),))))
+        ending = ("--plain",) if plain else ()
+        submit = Stage(("submit", *options, *ending), (self.submit(entry, plain=plain),))
+        chain.append(("submit", submit))
+        names = [name for name, _ in chain]
+        last = names.index(goal) if goal in names else -1
+        return [stage for _, stage in chain[: last + 1]]
+
+    def _training_inputs(self, member: Member, fold: int) -> Inputs:
+        sides = self.project.folds[["image", "fold"]]
+        held = self.project.validation_images(fold)
+        recipe = member.adapted(self.project.recipe(member.recipe))
+        inputs = {
+            "recipe": hash_of(recipe.model_dump(mode="json", exclude={"about"})),
+            "competition": hash_of(
+                self._spec("classes", "exclusive", "horizontal_flip", "metric", "data")
+            ),
+            "images": self._images("train"),
+            "labels": self._labels(),
+            "fold": hash_of([sorted(sides["image"]), sorted(held)]),
+        }
+        if member.pseudo:
+            inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv")
+        return inputs
+
+    def _decision_inputs(self, entry: Entry) -> Inputs:
+        stores = {
+            f"predictions {member} fold {fold}": _file(
+                self.workspace.run(str(member), fold) / "oof" / "store.json"
+            )
+            for member in entry.members
+            for fold in entry.folds
+        }
+        rules = hash_of(self._spec("classes", "exclusive", "metric"))
+        return {"labels": self._labels(), "folds": _file(self.workspace.folds), **stores,
+                "competition": rules}
+
+    def _images(self, split: str) -> str:
+        return self.contents.of(self.project.competition.root, self.project.part(split)["path"])
+
+    def _labels(self) -> str:
+        competition = self.project.competition
+        files = label_files(competition, self.project.catalog)
+        paths = [path.relative_to(competition.root).as_posix() for path in files]
+        return hash_of([self._spec("labels"), self.contents.of(competition.root, paths)])
+
+    def _spec(self, *sections: str) -> dict:
+        return self.project.competition.model_dump(mode="json", include=set(sections))
+
+
+def submission_name(entry: Entry, *, plain: bool) -> str:
+    return entry.name + ("-plain" if plain else "")
+
+
+def options_of(entry: Entry) -> tuple[str, ...]:
+    """The command-line options that name this entry in full."""
+    words: list[str] = []
+    for recipe in dict.fromkeys(member.recipe for member in entry.members):
+        words += ["--recipe", recipe]
+    for fold in entry.folds:
+        words += ["--fold", str(fold)]
+    for seed in dict.fromkeys(member.seed for member in entry.members):
+        words += ["--seed", str(seed)]
+    words += [] if entry.members[0].pretrained else ["--no-pretrained"]
+    return (*words, "--pseudo", entry.members[0].pseudo or NO_ROUND)
+
+
+def states(stages: list[Stage]) -> list[tuple[Step, State]]:
+    """Each step once, in order, with its state; what needs something stale is stale too."""
+    found: dict[str, tuple[Step, State]] = {}
+    for stage in stages:
+        for step in stage.steps:
+            found.setdefault(step.name, (step, step.state()))
+    return list(found.values())
+
+
+def _file(path: Path) -> str:
+    if not path.is_file():
+        raise InputFault(f"{path} is not there yet")
+    return file_sha256(path)

@@ -1,0 +1,111 @@
+"""One competition opened: its file, its folders, and what is read once and used by many steps."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.data.cache import load_labels
+from competition.data.catalog import build_catalog, of_split
+from competition.data.folds import load_folds
+from competition.data.images import read_image
+from competition.errors import InputFault
+from competition.recipes import Recipe, recipe_named
+from competition.spec import Competition, load
+from competition.workspace import Workspace
+
+ACTIVE = "competition.toml"
+VARIABLE = "PODIUM_COMPETITION"
+
+
+def demo_folder(root: Path, *, short: bool = False) -> Path:
+    """Where the built-in demo competition is written, or its short form."""
+    return root / "runs" / ("demo-short" if short else "demo") / "data"
+
+
+def competition_file(given: Path | None, root: Path) -> Path:
+    """The file in force: the one given, $PODIUM_COMPETITION, ./competition.toml, or the demo's."""
+    if given is not None:
+        return given
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    own = root / ACTIVE
+    return own if own.exists() else demo_folder(root) / ACTIVE
+
+
+class Project:
+    """A competition with its folders; tables and labels are read when they are first asked for."""
+
+    def __init__(self, competition: Competition, root: Path) -> None:
+        self.competition = competition
+        self.workspace = Workspace(root, competition.name)
+
+    @classmethod
+    def open(cls, given: Path | None = None, root: Path | None = None) -> "Project":
+        """The project in the working folder, or in `root`; InputFault where there is no file."""
+        root = (root or Path.cwd()).resolve()
+        path = competition_file(given, root)
+        if path == demo_folder(root) / ACTIVE and not path.exists():
+            raise InputFault(
+                "no competition.toml here, and the built-in demo competition is not written yet; "
+                "`python -m competition demo` writes it, `python -m competition new` begins yours"
+            )
+        return cls(load(path), root)
+
+    @cached_property
+    def catalog(self) -> pd.DataFrame:
+        return build_catalog(self.competition)
+
+    def part(self, split: str) -> pd.DataFrame:
+        """Rows of the catalog: "train" or "test"."""
+        return of_split(self.catalog, split)
+
+    @cached_property
+    def labels(self):
+        """Image → Runs (K, H, W) of every training image."""
+        return load_labels(self.competition, self.workspace, self.catalog)
+
+    @cached_property
+    def folds(self) -> pd.DataFrame:
+        """The split in git, checked."""
+        path = self.workspace.folds
+        if not path.exists():
+            raise InputFault(f"no split {path}; `python -m competition folds` makes it")
+        return load_folds(path, self.catalog, folds=self.competition.split.folds)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Native (height, width) of every image."""
+        rows = zip(self.catalog["image"], self.catalog["height"], self.catalog["width"], strict=True)
+        return {image: (int(height), int(width)) for image, height, width in rows}
+
+    def pixels(self, image: str) -> np.ndarray:
+        """An image as the loader reads it, uint8 (H, W, 3)."""
+        path = self._paths[image]
+        return read_image(self.competition.root / path, depth=self.competition.data.depth)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        return dict(zip(self.catalog["image"], self.catalog["path"], strict=True))
+
+    @property
+    def sample(self) -> Path:
+        return self.competition.root / self.competition.submission.sample
+
+    @property
+    def permutation(self) -> tuple[int, ...] | None:
+        """Of the classes under mirroring; None where it is forbidden."""
+        return self.competition.flip_permutation if self.competition.may_flip else None
+
+    def recipe(self, name: str) -> Recipe:
+        return recipe_named(name, self.competition.recipes)
+
+    def validation_images(self, fold: int) -> tuple[str, ...]:
+        """Images of one fold; InputFault where it has none."""
+        chosen = self.folds[self.folds["fold"] == int(fold)]
+        if chosen.empty:
+            there = ", ".join(str(number) for number in sorted(self.folds["fold"].unique()))
+            raise InputFault(f"no image in fold {fold}; {self.workspace.folds} has folds {there}")
+        return tuple(chosen["image"])

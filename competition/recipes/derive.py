@@ -1,0 +1,83 @@
+"""Recipes from recipes: `derive` lays changes over one, `small` makes its twin for CPUs."""
+
+from typing import Any
+
+from competition.recipes.networks import Beit, DeepLabV3, Dpt, Fcn, Network, Smp, UNet, UNetResNet18
+from competition.recipes.recipe import Recipe
+
+SUFFIX = "-cpu"
+
+
+def derive(base: Recipe, changes: dict[str, Any]) -> Recipe:
+    """`base` with `changes` laid over it, table by table; checked anew.
+
+    >>> recipe = Recipe(name="large", about="an example")
+    >>> derive(recipe, {"name": "small", "schedule": {"epochs": 3}}).schedule.epochs
+    3
+    """
+    return Recipe.model_validate(_laid_over(base.model_dump(), changes))
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        same_kind = (
+            isinstance(value, dict)
+            and isinstance(inner, dict)
+            and (value.get("kind", inner.get("kind")) == inner.get("kind"))
+        )
+        merged[key] = _laid_over(inner, value) if same_kind else value
+    return merged
+
+
+def small(recipe: Recipe) -> Recipe:
+    """The twin `NAME-cpu`: from scratch, smaller, for minutes of training on two cores.
+
+    It differs in size alone: loss, augmentation and everything that is compared stay.
+    """
+    size = _small_size(recipe.network)
+    changes = {
+        "name": recipe.name + SUFFIX,
+        "about": f"{recipe.about}; small and from scratch, for CPUs",
+        "network": _small_network(recipe.network),
+        "pretrained": False,
+        "size": [size, size],
+        "batch": 8,
+        "optimizer": {"learning_rate": 1e-3},
+        "schedule": {"epochs": 20},
+    }
+    return derive(recipe, changes)
+
+
+def _small_size(network: Network) -> int:
+    match network:
+        case UNetResNet18() | Smp():
+            return 192
+        case _:
+            return 128
+
+
+def _small_network(network: Network) -> dict[str, Any]:
+    """The changes that make a network cheap: fewer channels or layers, the same options."""
+    changes: dict[str, Any] = {"gradient_checkpointing": False}
+    match network:
+        case UNetResNet18() | Fcn():
+            pass
+        case DeepLabV3():
+            changes["encoder"] = "resnet50"
+        case UNet(base=base):
+            changes["base"] = max(1, base // 4)
+        case Smp(encoder=encoder):
+            cheaper = {
+                "resnet101": "resnet50",
+                "resnet50": "resnet34",
+                "mit_b1": "mit_b0",
+                "tu-convnext_tiny": "resnet18",
+            }
+            changes["encoder"] = cheaper.get(encoder, encoder)
+        case Dpt():
+            changes |= {"encoder": "tu-vit_tiny_patch16_224", "input_size": (128, 128)}
+        case Beit():
+            changes |= {"width": 192, "layers": 8, "heads": 3, "taps": (2, 4, 6, 8)}
+    return {"kind": network.kind, **changes}

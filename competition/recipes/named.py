@@ -1,0 +1,60 @@
+"""RECIPES: those of the book and their twins for CPUs; and the ones of a competition file."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from competition.errors import InputFault
+from competition.recipes.book import FULL
+from competition.recipes.derive import derive, small
+from competition.recipes.recipe import Recipe
+
+_TWINS: dict[str, dict[str, Any]] = {
+    "unet-resnet18-256": {"size": [96, 96]},
+    "unet-resnet18-384": {"size": [144, 144]},
+    "unet-resnet18-1024": {"size": [384, 384]},
+    "deeplabv3plus-gn-12k": {"schedule": {"epochs": 10}},
+    "deeplabv3plus-gn-1x1-12k": {"schedule": {"epochs": 10}},
+    "deeplabv3plus-gn-1x1-13k": {"schedule": {"epochs": 11}},
+    "deeplabv3plus-gn-37k": {"schedule": {"epochs": 30}},
+    "deeplabv3plus-gn-50k": {"schedule": {"epochs": 40}},
+}
+"""Twins that must differ from each other where their originals do."""
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for full in FULL
+    for recipe in (full, derive(small(full), _TWINS.get(full.name, {})))
+}
+
+
+def recipe_named(name: str, tables: dict[str, dict[str, Any]]) -> Recipe:
+    """The recipe `name`: one of the file's `[recipes.NAME]` tables, or a built-in one.
+
+    A table has `base`, the recipe that it changes; bases may be tables too.
+    """
+    return _resolve(name, tables, chain=())
+
+
+def _resolve(name: str, tables: dict[str, dict[str, Any]], *, chain: tuple[str, ...]) -> Recipe:
+    if name in chain:
+        raise InputFault(f"recipes {' → '.join((*chain, name))} derive from each other in a circle")
+    if name not in tables:
+        if name not in RECIPES:
+            known = ", ".join([*tables, *RECIPES])
+            raise InputFault(f"no recipe {name!r}; there are {known}")
+        return RECIPES[name]
+    changes = dict(tables[name])
+    base = changes.pop("base", None)
+    if base is None:
+        raise InputFault(f"[recipes.{name}] has no base; name the recipe that it changes")
+    parent = _resolve(base, tables, chain=(*chain, name))
+    try:
+        return derive(parent, {**changes, "name": name})
+    except ValidationError as error:
+        lines = [
+            f"[recipes.{name}] {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise InputFault("\n".join(lines)) from error

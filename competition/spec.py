@@ -1,0 +1,253 @@
+"""`competition.toml` → `Competition`: what the organisers fixed, and nothing that a competitor chooses.
+
+The one exception is `[ensemble]`, which says what the submission is made of, and `[recipes.NAME]`,
+which derives a recipe from a built-in one; both live here so that one file describes a whole entry.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from competition.errors import InputFault
+from competition.masks.rle import RleFormat
+from competition.scoring.metrics import Metric
+
+
+class Table(BaseModel):
+    """A table of the file: frozen, and a mistyped key is refused with its path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CsvColumn(Table):
+    """A value per image, read from a csv: `{ file = "groups.csv", image = "id", value = "patient" }`."""
+
+    file: str
+    image: str
+    value: str
+
+
+class Data(Table):
+    """Where the images lie."""
+
+    root: str = Field(description="folder of the download, relative to this file")
+    train_images: str = Field(description="glob of the labelled images below root")
+    test_images: str = Field(description="glob of the test images below root")
+    image_id: Literal["name", "stem", "folder"] = Field(
+        "name", description="how label rows name an image: file name, name without ending, folder"
+    )
+    group: Literal["image", "folder"] | CsvColumn = Field(
+        "image", description="what must stay on one side of a split, for example the person"
+    )
+    stratum: Literal["none", "size"] | CsvColumn = Field(
+        "none", description="what every fold must have its share of"
+    )
+    depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
+        None, description="bits a pixel uses, where fewer than its file declares (12 in 16)"
+    )
+    spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
+
+
+class PolygonLabels(Table):
+    """One JSON file an image: `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`."""
+
+    kind: Literal["polygons"]
+    files: str = Field(description="path below root; {folder} and {stem} are those of the image")
+
+
+class RleLabels(Table):
+    """A csv of run-length texts; what is not given here is as in `[submission]`."""
+
+    kind: Literal["rle"]
+    file: str = Field(description="path below root")
+    image: str = Field(description="column of the image")
+    label: str | None = Field(
+        None, description="column of the class; none: there is one, or [submission] separator"
+    )
+    rle: str = Field(description="column of the text")
+    rows: Literal["image", "image-class", "object"] = "image"
+    positives_only: bool = Field(False, description="true: an empty mask has no row")
+    masks: str | None = Field(
+        None, description="mask images of the same labels, which prove the order; as in kind masks"
+    )
+    order: Literal["rows", "columns"] | None = None
+    base: Literal[0, 1] | None = None
+    relative: bool | None = None
+    empty: str | None = None
+
+
+class MaskLabels(Table):
+    """One mask image an image."""
+
+    kind: Literal["masks"]
+    files: str = Field(description="path below root; {folder} and {stem} are those of the image")
+    values: Literal["nonzero", "index"] = Field(
+        "nonzero", description="nonzero: > 0 is the one class; index: value k is the k-th class"
+    )
+    threshold: int | None = Field(
+        None, ge=1, description="smeared masks (JPEG): inside from this value; with nonzero only"
+    )
+
+    @model_validator(mode="after")
+    def _threshold_is_for_one_class(self) -> "MaskLabels":
+        if self.threshold is not None and self.values == "index":
+            raise ValueError("a threshold makes one class; values = 'index' has several")
+        return self
+
+
+Labels = Annotated[PolygonLabels | RleLabels | MaskLabels, Field(discriminator="kind")]
+
+
+class Submission(Table):
+    """What is handed in: the sample gives columns, rows and order; this says how to read them."""
+
+    sample: str = Field(description="the organisers' sample file, below root")
+    image: str = Field(description="column of the image")
+    label: str | None = Field(None, description="column of the class")
+    separator: str | None = Field(
+        None, description="where image and class share a column: what stands between, as in x.jpg_1"
+    )
+    rle: str = Field(description="column of the run-length text")
+    rows: Literal["image", "image-class", "object"]
+    order: Literal["rows", "columns"]
+    base: Literal[0, 1] = 1
+    relative: bool = False
+    empty: str = ""
+    size: tuple[int, int] | None = Field(None, description="height, width, where not the image's")
+
+    @model_validator(mode="after")
+    def _class_has_a_place(self) -> "Submission":
+        if self.rows == "image-class" and self.label is None and self.separator is None:
+            raise ValueError("rows = 'image-class' needs label (a column) or separator (in the key)")
+        return self
+
+    @property
+    def format(self) -> RleFormat:
+        return RleFormat(
+            order=self.order, base=self.base, relative=self.relative, empty=self.empty,
+            rows=self.rows,
+        )
+
+
+class Split(Table):
+    """How the labelled images are divided; written once to folds/<competition>.csv."""
+
+    folds: int = Field(5, ge=2)
+    seed: int = 0
+
+
+class Ensemble(Table):
+    """What the submission is made of; the first recipe is what a bare `invoke train` trains."""
+
+    recipes: tuple[str, ...] = Field(min_length=1)
+    folds: tuple[int, ...] | None = Field(None, description="folds that are trained; none: all")
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    flips: bool = Field(True, description="also predict the mirrored image, where that is allowed")
+    pseudo: str | None = Field(None, description="pseudo-label round that its networks train with")
+
+
+class Competition(Table):
+    """A competition as its organisers fixed it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    classes: tuple[str, ...] = Field(min_length=1, description="in the organisers' order")
+    exclusive: bool = Field(False, description="true: a pixel has at most one class")
+    horizontal_flip: Literal["allowed", "forbidden"] | tuple[tuple[str, str], ...] = Field(
+        description="may an image be mirrored; or the pairs of classes that change places"
+    )
+    data: Data
+    labels: Labels
+    submission: Submission
+    metric: Metric
+    split: Split = Split()
+    ensemble: Ensemble
+    recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    folder: Path = Field(Path("."), exclude=True, description="where the file lies")
+
+    @model_validator(mode="after")
+    def _classes_are_known(self) -> "Competition":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"a class stands twice in {list(self.classes)}")
+        if self.exclusive and len(self.classes) == 1:
+            raise ValueError("exclusive is about two classes and more; there is one")
+        nonzero = isinstance(self.labels, MaskLabels) and self.labels.values == "nonzero"
+        if nonzero and len(self.classes) > 1:
+            raise ValueError(f"nonzero masks hold one class, not {len(self.classes)}; use index")
+        flipped = [c for pair in self.flip_pairs for c in pair]
+        unknown = sorted(set(flipped) - set(self.classes))
+        if unknown:
+            raise ValueError(f"horizontal_flip names {unknown}; classes are {list(self.classes)}")
+        if len(set(flipped)) != len(flipped):
+            raise ValueError("a class stands in two pairs of horizontal_flip")
+        return self
+
+    @property
+    def root(self) -> Path:
+        """The data folder, as an absolute path."""
+        return (self.folder / self.data.root).resolve()
+
+    @property
+    def flip_pairs(self) -> tuple[tuple[str, str], ...]:
+        return self.horizontal_flip if isinstance(self.horizontal_flip, tuple) else ()
+
+    @property
+    def may_flip(self) -> bool:
+        return self.horizontal_flip != "forbidden"
+
+    @property
+    def flip_permutation(self) -> tuple[int, ...]:
+        """Class that stands at each place after mirroring: identity but for the pairs."""
+        order = list(range(len(self.classes)))
+        for left, right in self.flip_pairs:
+            i, j = self.classes.index(left), self.classes.index(right)
+            order[i], order[j] = j, i
+        return tuple(order)
+
+    @property
+    def label_format(self) -> RleFormat:
+        """The text form of the label csv: the submission's, but for what `[labels]` says."""
+        if not isinstance(self.labels, RleLabels):
+            raise InputFault(f"labels of {self.name!r} are {self.labels.kind}, not run-length text")
+        changed = {
+            key: value
+            for key in ("order", "base", "relative", "empty", "rows")
+            if (value := getattr(self.labels, key)) is not None
+        }
+        base = self.submission.format
+        fields = {k: getattr(base, k) for k in ("order", "base", "relative", "empty", "rows")}
+        return RleFormat(**{**fields, **changed})
+
+
+def load(path: Path) -> Competition:
+    """Read and check a competition file; InputFault lists every mistake with its key."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputFault(
+            f"no competition file {str(path)!r}; `python -m competition new` writes one"
+        ) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputFault(f"{path} is not valid TOML: {error}") from error
+    return parse(table, folder=path.resolve().parent, source=str(path))
+
+
+def parse(table: dict[str, Any], *, folder: Path, source: str) -> Competition:
+    """A competition from a parsed table; `source` names it in messages."""
+    try:
+        return Competition(**table, folder=folder)
+    except ValidationError as error:
+        raise InputFault(describe(error, source)) from error
+
+
+def describe(error: ValidationError, source: str) -> str:
+    """pydantic's findings as lines `file: key: what is wrong, found what`."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "the file"
+        found = "" if fault["type"] == "missing" else f"; found {fault['input']!r}"
+        lines.append(f"{source}: {key}: {fault['msg']}{found}")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""The work of each step: read what earlier steps left, do one thing, write it with a receipt.
+
+bench.py  what all work with            training.py    split, train, predict, average_folds
+stores.py which predictions are read    deciding.py    weigh, tune
+                                        handing_in.py  submit, label_test_images
+"""
+
+from competition.steps.bench import Bench
+from competition.steps.deciding import tune, weigh
+from competition.steps.handing_in import Round, label_test_images, submit
+from competition.steps.training import average_folds, predict, split, train, training_task
+
+__all__ = [
+    "Bench",
+    "Round",
+    "average_folds",
+    "label_test_images",
+    "predict",
+    "split",
+    "submit",
+    "train",
+    "training_task",
+    "tune",
+    "weigh",
+]

@@ -1,0 +1,46 @@
+"""What every step works with: the project, its graph, and how to tell a person about it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from competition.freshness import Step
+from competition.pipeline import Pipeline
+from competition.project import Project
+
+Watch = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""(title, number of units) → a context whose value is called once a unit: a progress bar."""
+
+
+@contextmanager
+def unwatched(title: str, units: int) -> Iterator[Callable[[], None]]:
+    """No progress bar."""
+    yield lambda: None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every step works with."""
+
+    project: Project
+    pipeline: Pipeline
+    say: Callable[[str], None] = print
+    watch: Watch = unwatched
+
+    @classmethod
+    def of(
+        cls, project: Project, say: Callable[[str], None] = print, watch: Watch = unwatched
+    ) -> "Bench":
+        return cls(project, Pipeline(project), say, watch)
+
+    def perform(self, step: Step, run: Callable[[], dict[str, Any] | None], *, again: bool) -> bool:
+        """Do a step unless it is fresh; returns whether it was done."""
+        state = step.state()
+        if state.kind == "fresh" and not again:
+            self.say(f"fresh: {step.name}")
+            return False
+        why = f" ({state.why})" if state.why else ""
+        self.say(f"{step.name}: {state.kind}{why}")
+        step.perform(run)
+        return True

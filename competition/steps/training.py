@@ -1,0 +1,185 @@
+"""Folds, training and prediction. torch is imported inside: the other steps do not need it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from competition import pseudo
+from competition.data.folds import describe_folds, make_folds, write_folds
+from competition.data.placement import PlacedImages, placed_images
+from competition.entry import Member
+from competition.freshness import hash_of
+from competition.inference.joined import combine_folds
+from competition.inference.store import Provenance
+from competition.masks import Runs
+from competition.recipes import Recipe
+from competition.steps.bench import Bench
+from competition.steps.stores import stores
+
+
+def split(bench: Bench) -> str:
+    """Make the folds file where there is none; returns a table that describes the split."""
+    project = bench.project
+    path = project.workspace.folds
+    if not path.exists():
+        write_folds(make_folds(project.catalog, project.labels, project.competition.split), path)
+        bench.say(f"wrote {path}; commit it: a split is part of the result")
+    return describe_folds(project.folds, project.labels, classes=project.competition.classes)
+
+
+def train(
+    bench: Bench, member: Member, fold: int, *, workers: int | None = None, again: bool = False
+) -> Path:
+    """One network on one fold; returns its checkpoint."""
+    folder = bench.project.workspace.run(str(member), fold)
+
+    def run() -> dict[str, Any]:
+        from competition.training.fit import fit
+
+        recipe = member.adapted(bench.project.recipe(member.recipe))
+        task = training_task(bench, member, fold, recipe)
+        bench.say(
+            f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out"
+        )
+        fit(task, folder, workers=workers)
+        return {"images": len(task.train), "held out": len(task.validation)}
+
+    bench.perform(bench.pipeline.train(member, fold), run, again=again)
+    return folder / "checkpoint.pt"
+
+
+def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> Any:
+    """Everything that `training.fit.fit` needs for one member and fold."""
+    from competition.data.loader import Labelled
+    from competition.training.checkpoint import Training as Origin
+    from competition.training.fit import Task
+
+    project = bench.project
+    held = project.validation_images(fold)
+    held_set = set(held)
+    own = tuple(image for image in project.folds["image"] if image not in held_set)
+    extra = pseudo_labels(bench, member, fold)
+    placed = placed_by_image(bench, recipe, "train")
+    if extra:
+        placed |= placed_by_image(bench, recipe, "test")
+    labels = _Either(project.labels, extra)
+    images = (*own, *extra)
+    origin = Origin(
+        competition=project.competition.name, recipe=recipe, classes=project.competition.classes,
+        fold=fold, seed=member.seed, pseudo=member.pseudo, images=len(images),
+        epochs=recipe.schedule.epochs,
+    )
+    return Task(
+        training=origin,
+        train=Labelled(images, placed, labels),
+        validation=Labelled(held, placed, project.labels),
+        metric=project.competition.metric,
+        exclusive=project.competition.exclusive,
+        permutation=project.permutation,
+    )
+
+
+def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> None:
+    """Out-of-fold and test predictions of one network, as stores beside its checkpoint."""
+    project = bench.project
+    folder = project.workspace.run(str(member), fold)
+
+    def run() -> None:
+        from competition.training.checkpoint import load
+
+        checkpoint = folder / "checkpoint.pt"
+        network, training = load(checkpoint, classes=project.competition.classes)
+        digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+        parts = {"oof": ("train", project.validation_images(fold)),
+                 "test": ("test", tuple(project.part("test")["image"]))}
+        for part, (part_of_catalog, images) in parts.items():
+            provenance = Provenance(
+                member=str(member), recipe=training.recipe.name,
+                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")), folds=(fold,),
+                part=part, classes=training.classes, checkpoints=(digest,),
+            )
+            placed = _placed(bench, training.recipe, part_of_catalog)
+            _write_store(bench, network, placed, folder / part, images, provenance, training.recipe)
+
+    bench.perform(bench.pipeline.predict(member, fold), run, again=again)
+
+
+def average_folds(bench: Bench, member: Member, folds: tuple[int, ...]) -> None:
+    """The mean over folds of one member's test predictions."""
+    target = bench.pipeline.mean_folder(member, folds)
+
+    def run() -> None:
+        combine_folds(stores(bench, member, folds, "test"), target)
+
+    bench.perform(bench.pipeline.mean(member, folds), run, again=False)
+
+
+def pseudo_labels(bench: Bench, member: Member, fold: int) -> Mapping[str, Runs]:
+    """Labels of the member's pseudo round that this fold's network may see; empty without one."""
+    if member.pseudo is None:
+        return {}
+    project = bench.project
+    labels, receipt = pseudo.load_round(
+        project.workspace.pseudo(member.pseudo), project.competition, project.sizes
+    )
+    groups = dict(zip(project.catalog["image"], project.catalog["group"], strict=True))
+    pseudo.refuse_leak(labels, project.validation_images(fold), groups=groups)
+    leak = pseudo.indirect_leak(receipt.origin, fold)
+    if leak:
+        bench.say(f"note: {leak}; the out-of-fold score may be flattered")
+    return labels
+
+
+def placed_by_image(bench: Bench, recipe: Recipe, split: str) -> dict[str, PlacedImages]:
+    placed = _placed(bench, recipe, split)
+    return dict.fromkeys(placed.rows, placed)
+
+
+class _Either(Mapping[str, Runs]):
+    """Two sets of labels as one; reads each where it lies."""
+
+    def __init__(self, first: Mapping[str, Runs], second: Mapping[str, Runs]) -> None:
+        self.first, self.second = first, second
+
+    def __getitem__(self, image: str) -> Runs:
+        return self.first[image] if image in self.first else self.second[image]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self.first, *self.second)
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+
+def _placed(bench: Bench, recipe: Recipe, part: str) -> PlacedImages:
+    rows = bench.project.part(part)
+    data = bench.project.competition
+    with bench.watch(f"laying out {part} images", len(rows)) as advance:
+        return placed_images(
+            rows, data.root, bench.project.workspace.cache,
+            form=(recipe.size, recipe.fit), depth=data.data.depth, advance=advance,
+        )
+
+
+def _write_store(
+    bench: Bench,
+    network: Any,
+    placed: PlacedImages,
+    folder: Path,
+    images: tuple[str, ...],
+    provenance: Provenance,
+    recipe: Recipe,
+) -> None:
+    from competition.inference.predict import Settings, predict_store
+
+    flips = bench.pipeline.flips()
+    settings = Settings(
+        batch=recipe.batch, precision=recipe.precision,
+        permutation=None if flips is None else tuple(flips),
+    )
+    title = f"predicting {provenance.member} {provenance.part}"
+    with bench.watch(title, len(images)) as advance:
+        predict_store(
+            [network], placed, folder, images=images, provenance=provenance, settings=settings,
+            advance=advance,
+        )

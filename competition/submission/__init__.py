@@ -1,0 +1,19 @@
+"""What is handed in: runs → csv, checked against the organisers' sample, with a receipt beside it."""
+
+from competition.submission.check import check_submission, read_objects, read_submission
+from competition.submission.rows import Key, Row, Table, read_table
+from competition.submission.write import Summary, read_receipt, receipt_path, write_submission
+
+__all__ = [
+    "Key",
+    "Row",
+    "Summary",
+    "Table",
+    "check_submission",
+    "read_objects",
+    "read_receipt",
+    "read_submission",
+    "read_table",
+    "receipt_path",
+    "write_submission",
+]

@@ -1,0 +1,174 @@
+"""A submission of any origin: all its faults at once, or its masks."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from competition.data.tables import ends_whole
+from competition.errors import InputFault, listed
+from competition.masks import Objects, Runs
+from competition.masks.rle import decode_rows, row_faults
+from competition.spec import Competition
+from competition.submission.rows import Key, Row, Table, describe, read_table
+from competition.submission.write import Summary
+from competition.workspace import file_sha256
+
+Sizes = Mapping[str, tuple[int, int]]
+"""Native (height, width) of every test image."""
+
+
+def check_submission(
+    competition: Competition, path: Path, sample: Path, sizes: Sizes
+) -> Summary:
+    """What the file holds; InputFault lists all its faults, the first ten of each kind in full."""
+    table, asked = read_table(competition, path), read_table(competition, sample)
+    kinds = [
+        _column_faults(table, asked),
+        _cut_faults(table),
+        _key_faults(competition, table, asked),
+        _text_faults(competition, table, sizes),
+    ]
+    if not any(kinds):
+        kinds.append(_overlap_faults(competition, table, sizes))
+    if any(kinds):
+        raise InputFault("\n".join(listed(faults) for faults in kinds if faults))
+    empty = competition.submission.empty
+    return Summary(
+        rows=len(table.rows), images=len(table.images),
+        empty=sum(row.text.strip(" ") == empty for row in table.rows), sha256=file_sha256(path),
+    )
+
+
+def read_submission(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Runs]:
+    """Masks by image, Runs (K, H, W), objects of a class united; InputFault for an incomplete file.
+
+    sizes may hold more images than the file; `[submission] size` goes before it.
+    """
+    found = read_objects(competition, path, sizes)
+    classes = len(competition.classes)
+    return {image: objects.to_classes(classes) for image, objects in found.items()}
+
+
+def read_objects(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Objects]:
+    """The rows of each image as objects, in the file's order, rows without a pixel left out."""
+    table = read_table(competition, path)
+    faults = _repeated(competition, table) + _incomplete(competition, table)
+    if faults:
+        raise InputFault(listed(faults))
+    sized = [_size(competition, sizes, row.key.image) for row in table.rows]
+    masks = decode_rows(
+        [row.text for row in table.rows], sized, competition.submission.format,
+        label=lambda index: table.name(table.rows[index]),
+    )
+    by_image: dict[str, list[tuple[Key, Runs]]] = defaultdict(list)
+    for row, mask in zip(table.rows, masks, strict=True):
+        by_image[row.key.image].append((row.key, mask))
+    return {image: _objects(entries) for image, entries in by_image.items()}
+
+
+def _objects(entries: list[tuple[Key, Runs]]) -> Objects:
+    full = [(key.label, mask) for key, mask in entries if len(mask)]
+    if not full:
+        return Objects(Runs.empty((0, *entries[0][1].shape)), np.empty(0, np.int64))
+    return Objects(Runs.stack([mask for _, mask in full]), np.array([label for label, _ in full]))
+
+
+def _size(competition: Competition, sizes: Sizes, image: str) -> tuple[int, int]:
+    size = competition.submission.size or sizes.get(image)
+    if size is None:
+        raise InputFault(f"image {image!r} is not among the {len(sizes)} test images")
+    return size
+
+
+def _column_faults(table: Table, asked: Table) -> list[str]:
+    found, expected = table.layout.names, asked.layout.names
+    if found == expected:
+        return []
+    return [f"{table.path}: columns {list(found)}; the sample has {list(expected)}"]
+
+
+def _cut_faults(table: Table) -> list[str]:
+    if ends_whole(table.path):
+        return []
+    last = table.name(table.rows[-1])
+    return [f"{last}: the last line has no end, so the file may be cut; end it if it is not"]
+
+
+def _key_faults(competition: Competition, table: Table, asked: Table) -> list[str]:
+    classes = competition.classes
+    per_object = competition.submission.rows == "object"
+    found, expected = (
+        {Key(row.key.image, 0) if per_object else row.key: None for row in t.rows}
+        for t in (table, asked)
+    )
+    missing = [key for key in expected if key not in found]
+    extra = [key for key in found if key not in expected]
+    kinds = [
+        [f"{table.path}: no row for {describe(key, classes)}" for key in missing],
+        [f"{table.path}: a row for {describe(key, classes)}, not in the sample" for key in extra],
+        _repeated(competition, table),
+    ]
+    return [listed(faults) for faults in kinds if faults]
+
+
+def _repeated(competition: Competition, table: Table) -> list[str]:
+    """Keys with more rows than they may have: any for objects, but the empty token stands alone."""
+    if competition.submission.rows != "object":
+        counts = Counter(row.key for row in table.rows)
+        doubled = [key for key, count in counts.items() if count > 1]
+        return [
+            f"{table.path}: {describe(key, competition.classes)} has {counts[key]} rows"
+            for key in doubled
+        ]
+    counts = Counter(row.key.image for row in table.rows)
+    return [
+        f"{table.name(row)}: an empty row beside other rows of this image"
+        for row in table.rows
+        if counts[row.key.image] > 1 and row.text.strip(" ") == competition.submission.empty
+    ]
+
+
+def _incomplete(competition: Competition, table: Table) -> list[str]:
+    """Image × class pairs without a row, where every image has a row for every class."""
+    if competition.submission.rows != "image-class":
+        return []
+    found = {row.key for row in table.rows}
+    keys = (Key(image, k) for image in table.images for k in range(len(competition.classes)))
+    return [
+        f"{table.path}: no row for {describe(key, competition.classes)}"
+        for key in keys
+        if key not in found
+    ]
+
+
+def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
+    known = [row for row in table.rows if competition.submission.size or row.key.image in sizes]
+    return row_faults(
+        [row.text for row in known],
+        [_size(competition, sizes, row.key.image) for row in known],
+        competition.submission.format,
+        label=lambda index: table.name(known[index]),
+    )
+
+
+def _overlap_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
+    """Objects of one image and class that share pixels; graders of objects refuse them."""
+    if competition.submission.rows != "object":
+        return []
+    by_key: dict[Key, list[Row]] = defaultdict(list)
+    for row in table.rows:
+        by_key[row.key].append(row)
+    return [
+        f"{table.path}: objects of {describe(key, competition.classes)} share {shared} pixels"
+        for key, rows in by_key.items()
+        if (shared := _shared_pixels(competition, rows, sizes))
+    ]
+
+
+def _shared_pixels(competition: Competition, rows: list[Row], sizes: Sizes) -> int:
+    size = _size(competition, sizes, rows[0].key.image)
+    masks = decode_rows([row.text for row in rows], size, competition.submission.format)
+    stack = Runs.stack(masks)
+    return int(stack.area().sum() - stack.any_mask().area().sum())

@@ -1,0 +1,92 @@
+"""Checkpoints: the weights with all that a later step must know of them, written whole.
+
+A checkpoint carries its recipe, classes, fold and seed, so prediction repeats no setting. Its
+sha256 lies beside it, since torch.load accepts a file whose bytes have flipped.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from competition.errors import InputFault
+from competition.models import SegmentationNetwork, build
+from competition.recipes import Recipe
+from competition.workspace import file_sha256, whole_file, write_text
+
+_KIND = "podium checkpoint 1"
+
+
+class Training(BaseModel):
+    """Where a checkpoint's weights come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    competition: str
+    recipe: Recipe
+    classes: tuple[str, ...]
+    fold: int
+    seed: int
+    pseudo: str | None
+    images: int
+    epochs: int
+
+
+def save(path: Path, network: SegmentationNetwork, training: Training) -> str:
+    """Write the checkpoint and its sha256 file; returns the sha256. Refuses weights not finite."""
+    weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise InputFault(
+            f"{len(broken)} of {len(weights)} weights are NaN or infinite, first {broken[0]!r}; "
+            "nothing was saved: train with a lower learning rate"
+        )
+    content = {"kind": _KIND, "training": training.model_dump(mode="json"), "weights": weights}
+    return write_torch(path, content)
+
+
+def load(path: Path, *, classes: tuple[str, ...]) -> tuple[SegmentationNetwork, Training]:
+    """The network in eval mode and where it comes from; InputFault where anything is off."""
+    content = read_torch(path)
+    if content.get("kind") != _KIND:
+        raise InputFault(f"{path} is not a checkpoint of this project; train again")
+    training = Training.model_validate(content["training"])
+    if training.classes != classes:
+        raise InputFault(
+            f"{path} was trained for the classes {list(training.classes)}; "
+            f"the competition has {list(classes)}; train again"
+        )
+    network = build(training.recipe.network, len(classes), pretrained=False)
+    network.load_state_dict(content["weights"], strict=True)
+    return network.eval(), training
+
+
+def write_torch(path: Path, content: dict[str, Any]) -> str:
+    """torch.save, whole or not at all, and the sha256 of the file beside it."""
+    with whole_file(path, "wb") as file:
+        torch.save(content, file)
+    digest = file_sha256(path)
+    write_text(hash_file(path), digest + "\n")
+    return digest
+
+
+def read_torch(path: Path) -> dict[str, Any]:
+    """A dictionary of tensors and plain values; never runs code that a file may carry."""
+    if not path.is_file():
+        raise InputFault(f"no checkpoint {path}; train it first")
+    noted = hash_file(path)
+    if not noted.is_file() or noted.read_text().strip() != file_sha256(path):
+        raise InputFault(f"{path} is not what was written (its sha256 differs); train again")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputFault(f"{path} cannot be read ({error}); train again") from error
+    if not isinstance(content, dict):
+        raise InputFault(f"{path} holds a {type(content).__name__}, not a checkpoint; train again")
+    return content
+
+
+def hash_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")

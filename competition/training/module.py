@@ -1,0 +1,111 @@
+"""What one step of training and of validation does, for Lightning."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from competition.data.loader import normalised
+from competition.errors import InputFault
+from competition.masks import unpack
+from competition.models import SegmentationNetwork
+from competition.recipes import Recipe, Schedule
+from competition.training.losses import Surroundings, build_loss, total_loss
+
+Judge = Callable[[str, np.ndarray], np.ndarray]
+"""(image, logits (K,h',w') float32) → score per class (K,) float64, NaN where a class is skipped."""
+
+
+class SegmentationModule(LightningModule):
+    """The network with its loss, optimizer and schedule; holds no data."""
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        *,
+        classes: int,
+        steps: int,
+        seed: int,
+        surroundings: Surroundings = Surroundings(),
+    ) -> None:
+        """steps: optimizer steps of the whole run, which the schedule spans; surroundings: what
+        the loss needs of the competition.
+        """
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.classes, self.steps, self.seed = classes, steps, seed
+        self.loss = build_loss(recipe.loss, surroundings)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 (B,3,h,w) → logits (B,K,h',w')."""
+        return self.network(normalised(images)).logits
+
+    def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
+        """One batch; dropout depends on (seed, step) alone, so a resumed run repeats it."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        output = self.network(normalised(batch["images"]))
+        targets = unpack(batch["planes"], self.classes)
+        loss = total_loss(
+            self.loss, output, targets,
+            auxiliary=getattr(self.recipe.network, "auxiliary", 0.0),
+            presence=self.recipe.network.presence, distances=batch.get("distances"),
+        )
+        if not torch.isfinite(loss):
+            raise InputFault(
+                f"the loss is {loss.item()} at step {self.global_step}; nothing was saved: lower "
+                f"optimizer.learning_rate ({self.recipe.optimizer.learning_rate}) or look for a "
+                "broken image with `invoke doctor`"
+            )
+        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Any], index: int) -> None:
+        """Hands each image's logits to the judge that `Validation` set."""
+        logits = self(batch["images"]).float().cpu().numpy()
+        self.judged.extend(
+            self.judge(image, one) for image, one in zip(batch["image"], logits, strict=True)
+        )
+
+    def judge_with(self, judge: Judge) -> None:
+        self.judge, self.judged = judge, []
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        chosen = self.recipe.optimizer
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, chosen.weight_decay), lr=chosen.learning_rate
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: factor(step, self.steps, self.recipe.schedule)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay; biases and the scales of normalisation do not."""
+    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def factor(step: int, steps: int, schedule: Schedule) -> float:
+    """Share of the learning rate at `step` of `steps`: linear warm-up, then a half cosine.
+
+    >>> [round(factor(s, 10, Schedule(warmup=0.2, final=0.0)), 2) for s in (0, 1, 2, 6, 10)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2

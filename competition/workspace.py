@@ -1,0 +1,159 @@
+"""Where everything lies, and how a file is written: whole or not at all, with a receipt beside it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from competition.errors import InputFault, MachineFault
+
+TEMPORARY = ".writing-"
+"""Prefix of a file or folder that is not finished; what a killed step leaves behind carries it."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one competition below the project's root. Makes nothing by itself."""
+
+    root: Path
+    name: str
+
+    @property
+    def folds(self) -> Path:
+        return self.root / "folds" / f"{self.name}.csv"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs" / self.name
+
+    @property
+    def cache(self) -> Path:
+        return self.runs / "cache"
+
+    @property
+    def ensemble(self) -> Path:
+        return self.runs / "ensemble.json"
+
+    @property
+    def decisions(self) -> Path:
+        return self.runs / "decisions.json"
+
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions" / self.name
+
+    def submission(self, name: str) -> Path:
+        return self.submissions / f"{name}.csv"
+
+    def pseudo(self, round_name: str) -> Path:
+        return self.root / "pseudo" / self.name / round_name
+
+    def run(self, member: str, fold: int) -> Path:
+        """Folder of one trained network; a member is a recipe with its seed and pseudo round."""
+        return self.runs / member / f"fold-{fold}"
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open `path` for writing such that it appears complete or not at all.
+
+    The temporary file lies in the same folder (a rename is atomic only inside one file system),
+    reaches the disk before the rename, and is removed when the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except OSError as error:
+        raise _disk_fault(error, path) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary sibling folder that becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    working = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+    try:
+        yield working
+        os.chmod(working, 0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(working, path)
+    except OSError as error:
+        raise _disk_fault(error, path) from error
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; a cut or foreign file is an InputFault that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputFault(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputFault(f"{path} is not JSON ({error}); delete it or restore it") from error
+
+
+def remove_orphans(folder: Path) -> list[Path]:
+    """Delete what killed steps left unfinished below `folder`; returns what was deleted."""
+    orphans = [path for path in folder.rglob(f"{TEMPORARY}*")] if folder.is_dir() else []
+    for path in orphans:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return orphans
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """MachineFault when the file system of `folder` has fewer than `needed` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MachineFault(
+            f"No space left: {folder} needs {needed / 2**20:.0f} MiB and has "
+            f"{free / 2**20:.0f} MiB free; make room or move the project"
+        )
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _disk_fault(error: OSError, path: Path) -> OSError:
+    if isinstance(error, MachineFault):
+        return error
+    return MachineFault(f"cannot write {path}: {error.strerror or error}; nothing was changed")

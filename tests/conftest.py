@@ -1,0 +1,38 @@
+"""A tiny competition, made once and shared: three people of the demo, folds, one-epoch recipes."""
+
+from pathlib import Path
+
+import pytest
+
+from competition.data.demo import make_demo
+from competition.project import Project
+
+TINY = """
+[recipes.tiny]
+base = "unet-resnet18-cpu"
+size = [64, 64]
+batch = 2
+schedule = { epochs = 3, warmup = 0.0 }
+validate_every = 1
+
+[recipes.other]
+base = "tiny"
+network = { kind = "unet-resnet18", merge = "add" }
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """Folder of a tiny download with its competition.toml; read only."""
+    folder = tmp_path_factory.mktemp("download") / "data"
+    make_demo(folder, people=6, test_people=2, size=64)
+    path = folder / "competition.toml"
+    text = path.read_text().split("[ensemble]")[0]
+    path.write_text(text + '[ensemble]\nrecipes = ["tiny"]\n' + TINY)
+    return folder
+
+
+@pytest.fixture
+def project(tiny_data, tmp_path) -> Project:
+    """The tiny competition in a workspace of its own."""
+    return Project.open(tiny_data / "competition.toml", tmp_path)

@@ -1,0 +1,302 @@
+"""The doctor, on data with one thing wrong each."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from downloads import (
+    SALT,
+    SALT_MASKS,
+    blob,
+    hand_bone,
+    parsed,
+    picture,
+    salt,
+    save,
+    write_annotations,
+    write_csv,
+)
+
+from competition.data.cache import load_labels
+from competition.data.catalog import build_catalog
+from competition.data.folds import make_folds, write_folds
+from competition.doctor import Report, examine, prove
+from competition.masks import RleFormat, Runs, encode
+from competition.workspace import Workspace
+
+
+def report_of(competition, root) -> Report:
+    return examine(competition, Workspace(root / "workspace", competition.name))
+
+
+def facts(report: Report) -> dict[str, str]:
+    return dict(report.found)
+
+
+def test_good_data_has_no_errors_and_is_described(tmp_path):
+    report = report_of(hand_bone(tmp_path), tmp_path)
+    assert report.errors == () and report.warnings == () and report.exit_code == 0
+    found = facts(report)
+    assert found["images"] == "train: 12, test: 4" and found["sizes"] == "20 × 30: 16"
+    assert found["files"] == "PNG RGB: 16" and found["groups"] == "6 of 12 training images"
+    assert found["classes"].startswith("3, each in 9 to 9 of 12 images")
+    assert found["sample"] == "12 rows (image-class): image_name, class, rle"
+    assert report.text().splitlines()[-1] == "errors: 0, warnings: 0"
+
+
+def test_proving_decodes_no_image_and_finds_what_labels_and_sample_tell(tmp_path):
+    competition = hand_bone(tmp_path)
+    broken = tmp_path / "train/DCM/ID000/image0000L.png"
+    broken.write_bytes(broken.read_bytes()[:-20])
+    assert prove(competition).errors == ()
+    assert report_of(competition, tmp_path).exit_code == 2
+
+
+def test_every_damaged_image_is_named(tmp_path):
+    competition = salt(tmp_path)
+    for name in ("train/images/0002", "test/images/0007"):
+        path = tmp_path / f"{name}.png"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    report = report_of(competition, tmp_path)
+    assert len(report.errors) == 2 and report.exit_code == 2
+    assert all("wrong checksum in its IDAT part" in error for error in report.errors)
+
+
+def test_one_fault_does_not_hide_another(tmp_path):
+    competition = hand_bone(tmp_path)
+    path = tmp_path / "train/DCM/ID000/image0000L.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    write_annotations(tmp_path / "train/outputs_json/ID001/image0002L.json", [("Wirst", [[1, 1]])])
+    write_csv(tmp_path / "sample_submission.csv", [["image_name", "class", "rle"]])
+    errors = "\n".join(report_of(competition, tmp_path).errors)
+    for fault in ("it is cut off", "did you mean 'Wrist'", "no row for test image 'image0012L.png'"):
+        assert fault in errors
+
+
+def with_masks(root, **changes):
+    """Salt with the key that names the mask images of its csv."""
+    return salt(root, labels__masks="train/masks/{stem}.png", **changes)
+
+
+def test_the_pixel_order_is_proven_on_mask_images(tmp_path):
+    assert facts(report_of(with_masks(tmp_path), tmp_path))["order"].startswith(
+        "columns, proven: 5 of 5 texts equal their mask image"
+    )
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("columns", "rows"), ("rows", "columns")])
+def test_a_wrong_pixel_order_looks_transposed(tmp_path, right, wrong):
+    competition = with_masks(tmp_path, submission__order=wrong)
+    rows = [[f"000{n}", encode(blob(n) if n != 1 else Runs.empty((20, 30)), RleFormat(right))]
+            for n in range(6)]
+    write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *rows])
+    (error,) = report_of(competition, tmp_path).errors
+    assert f"order is '{wrong}' in the format but '{right}' in the data" in error
+    assert "decoded so, masks look transposed" in error
+
+
+def test_masks_that_differ_otherwise_do_not_look_transposed(tmp_path):
+    competition = with_masks(tmp_path)
+    save(tmp_path / "train/masks/0003.png", blob(33).to_dense().astype(np.uint8))
+    (error,) = report_of(competition, tmp_path).errors
+    assert "the masks of 1 of 6 images differ from their mask images, such as '0003'" in error
+    assert "transposed" not in error
+
+
+def test_the_pixel_order_is_seen_without_mask_images_too(tmp_path):
+    form = RleFormat("rows")
+    competition = salt(tmp_path, count=30)
+    rows = [[f"{n:04}", encode(blob(n), form)] for n in range(30)]
+    write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *rows])
+    (error,) = report_of(competition, tmp_path).errors
+    assert "order is 'columns' in the format but 'rows' in the data" in error
+    assert "perimeter over root of area" in error
+
+
+def test_relative_texts_that_are_read_as_absolute_are_seen(tmp_path):
+    form = RleFormat("columns", base=0, relative=True)
+    competition = salt(tmp_path, count=10)
+    rows = [[f"{n:04}", encode(blob(n), form)] for n in range(10)]
+    write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *rows])
+    errors = "\n".join(report_of(competition, tmp_path).errors)
+    assert "relative is False in the format but True in the data" in errors
+
+
+def test_a_label_file_without_any_mask_is_a_warning(tmp_path):
+    competition = salt(tmp_path)
+    write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *[[f"000{n}", ""] for n in range(6)]])
+    assert "train.csv has no mask with pixels" in "\n".join(report_of(competition, tmp_path).warnings)
+
+
+def test_data_that_do_not_tell_the_pixel_order_are_a_warning(tmp_path):
+    competition = salt(tmp_path, count=2)
+    write_csv(tmp_path / "train.csv", [["id", "rle_mask"], ["0000", "1 1"], ["0001", ""]])
+    warnings = "\n".join(report_of(competition, tmp_path).warnings)
+    assert "nothing in the data tells whether label texts run along rows or columns" in warnings
+
+
+def test_equal_images_in_two_groups_are_an_error_though_their_files_differ(tmp_path):
+    competition = hand_bone(tmp_path)
+    save(tmp_path / "train/DCM/ID003/image0006L.png", picture(2), compress_level=1)
+    (error,) = report_of(competition, tmp_path).errors
+    assert "'image0002L.png' = 'image0006L.png': equal pixel by pixel" in error
+    assert "'ID001', 'ID003'" in error
+
+
+def test_copies_that_are_kept_in_one_group_are_a_fact_with_the_agreement_of_their_labels(tmp_path):
+    competition = hand_bone(tmp_path)
+    shutil.copy(
+        tmp_path / "train/DCM/ID001/image0002L.png", tmp_path / "train/DCM/ID003/image0006L.png"
+    )
+    report = report_of(competition, tmp_path)
+    assert report.errors == ()
+    assert facts(report)["copies"].startswith("'image0002L.png' = 'image0006L.png', kept in one group")
+    assert "their labels agree to a Dice of" in facts(report)["copies"]
+
+
+def test_a_test_image_that_equals_a_training_image_is_a_warning(tmp_path):
+    competition = salt(tmp_path)
+    save(tmp_path / "test/images/0006.png", picture(3))
+    (warning,) = report_of(competition, tmp_path).warnings
+    assert warning == "'0003' = '0006': a test image equals a training image"
+
+
+def test_near_duplicates_in_two_groups_are_a_warning(tmp_path):
+    competition = salt(tmp_path)
+    smooth = cv2.resize(picture(50, (4, 6)), (30, 20), interpolation=cv2.INTER_CUBIC)
+    save(tmp_path / "train/images/0002.png", smooth)
+    save(tmp_path / "train/images/0004.png", np.clip(smooth * 0.9, 0, 255).astype(np.uint8))
+    (warning,) = report_of(competition, tmp_path).warnings
+    assert warning.startswith("'0002' (train) and '0004' (train) look alike")
+
+
+def test_sixteen_bit_images_that_use_twelve_are_an_error_until_depth_says_so(tmp_path):
+    competition = salt(tmp_path)
+    for number in range(6):
+        deep = np.random.default_rng(number).integers(0, 4096, (20, 30)).astype(np.uint16)
+        save(tmp_path / f"train/images/000{number}.png", deep)
+    (error,) = report_of(competition, tmp_path).errors
+    assert "6 images declare more than 8 bits" in error and "set depth = 12 in [data]" in error
+    declared = competition.model_copy(update={"data": competition.data.model_copy(update={"depth": 12})})
+    assert report_of(declared, tmp_path).errors == ()
+
+
+def test_a_class_that_is_never_there_is_a_warning(tmp_path):
+    competition = hand_bone(tmp_path, classes=["Radius", "Ulna", "Wrist", "Carpus"])
+    rows = [[f"image00{n}{s}.png", c, ""] for n, s in ((12, "L"), (13, "R"), (14, "L"), (15, "R"))
+            for c in competition.classes]
+    write_csv(tmp_path / "sample_submission.csv", [["image_name", "class", "rle"], *rows])
+    (warning,) = report_of(competition, tmp_path).warnings
+    assert warning == "class 'Carpus' is in no training image: nothing can be learnt of it"
+
+
+def test_overlap_of_exclusive_classes_is_an_error(tmp_path):
+    competition = hand_bone(tmp_path, exclusive=True)
+    square = [[1, 1], [5, 1], [5, 5], [1, 5]]
+    write_annotations(
+        tmp_path / "train/outputs_json/ID000/image0000L.json", [("Ulna", square), ("Wrist", square)]
+    )
+    (error,) = report_of(competition, tmp_path).errors
+    assert "classes overlap in 1 of 12 images, in 'image0000L.png' by 25 pixels" in error
+
+
+def sided(root, **changes):
+    """Hand bones with the Radius always left, the Ulna right, the Wrist on either side."""
+    competition = hand_bone(root, **changes)
+    for number, path in enumerate(sorted((root / "train/outputs_json").rglob("*.json"))):
+        places = {"Radius": 2, "Ulna": 22, "Wrist": 4 if number % 2 else 20}
+        write_annotations(
+            path, [(name, [[x, 3], [x + 5, 3], [x + 5, 8]]) for name, x in places.items()]
+        )
+    return competition
+
+
+def test_mirroring_classes_that_have_a_side_is_a_warning(tmp_path):
+    (warning,) = report_of(sided(tmp_path), tmp_path).warnings
+    assert "'Radius' (left in 100% of 12 images), 'Ulna' (right in 100%" in warning
+    assert "'Wrist'" not in warning
+
+
+@pytest.mark.parametrize("flip", ["forbidden", [["Radius", "Ulna"]]])
+def test_mirroring_that_is_forbidden_or_swaps_the_sides_is_right(tmp_path, flip):
+    assert report_of(sided(tmp_path, horizontal_flip=flip), tmp_path).warnings == ()
+
+
+def test_pairs_on_one_side_are_a_warning(tmp_path):
+    competition = sided(tmp_path, horizontal_flip=[["Radius", "Wrist"]])
+    (warning,) = report_of(competition, tmp_path).warnings
+    assert "'Ulna' (right" in warning and "'Radius'" not in warning
+
+
+def test_the_sample_must_name_the_test_images_in_both_directions(tmp_path):
+    competition = salt(tmp_path)
+    write_csv(tmp_path / "sample_submission.csv", [["id", "rle_mask"], ["0006.png", ""]])
+    errors = "\n".join(report_of(competition, tmp_path).errors)
+    assert "image '0006.png' is not among the 2 test images; did you mean '0006'?" in errors
+    assert "no row for test image '0006'" in errors and "no row for test image '0007'" in errors
+
+
+def test_the_sample_must_have_each_image_and_class_once(tmp_path):
+    competition = hand_bone(tmp_path)
+    path = tmp_path / "sample_submission.csv"
+    lines = path.read_text().splitlines()
+    lines[1], lines[5] = lines[1].replace("Radius", "radius"), lines[4]
+    path.write_text("\n".join(lines) + "\n")
+    errors = "\n".join(report_of(competition, tmp_path).errors)
+    assert "no such class 'radius'; did you mean 'Radius'?" in errors
+    assert "2 rows for ('image0013R.png', 'Radius')" in errors
+    assert "no row for image 'image0012L.png', class 'Radius'" in errors
+    assert "no row for image 'image0013R.png', class 'Ulna'" in errors
+
+
+def test_a_sample_with_other_columns_is_an_error(tmp_path):
+    competition = salt(tmp_path)
+    write_csv(tmp_path / "sample_submission.csv", [["id", "EncodedPixels"], ["0006", ""]])
+    assert "no column 'rle_mask'" in report_of(competition, tmp_path).errors[0]
+
+
+def test_one_group_with_most_images_is_a_warning_with_numbers(tmp_path):
+    meta = {"file": "meta.csv", "image": "id", "value": "patient"}
+    competition = salt(tmp_path, data__group=meta)
+    rows = [[f"000{n}", "a" if n else "b"] for n in range(6)]
+    write_csv(tmp_path / "meta.csv", [["id", "patient"], *rows])
+    (warning,) = report_of(competition, tmp_path).warnings
+    assert "group 'a' has 5 of 6 training images (83%), more than a fold's share of 50%" in warning
+
+
+def test_too_few_groups_for_the_folds_are_an_error(tmp_path):
+    competition = hand_bone(tmp_path, people=2)
+    assert "2 groups cannot make 3 folds" in report_of(competition, tmp_path).errors[0]
+
+
+def test_a_split_that_no_longer_fits_is_an_error(tmp_path):
+    competition, workspace = salt(tmp_path), Workspace(tmp_path / "workspace", "salt")
+    catalog = build_catalog(competition)
+    labels = load_labels(competition, workspace, catalog)
+    write_folds(make_folds(catalog, labels, competition.split), workspace.folds)
+    assert "is a partition" in facts(examine(competition, workspace))["folds"]
+    shutil.copy(tmp_path / "train/images/0000.png", tmp_path / "train/images/0099.png")
+    mask = parsed({**SALT, "labels": SALT_MASKS}, tmp_path)
+    shutil.copy(tmp_path / "train/masks/0000.png", tmp_path / "train/masks/0099.png")
+    (error,) = examine(mask, workspace).errors
+    assert "image '0099' is in the data and has no fold" in error
+
+
+def test_turned_plain_and_junk_files_are_mentioned(tmp_path):
+    competition = salt(tmp_path, data__train_images="train/images/*")
+    save(tmp_path / "train/images/0002.png", np.full((20, 30, 3), 7, np.uint8))
+    (tmp_path / "train/images/Thumbs.db").write_bytes(b"junk")
+    report = report_of(competition, tmp_path)
+    assert report.warnings == ("1 images have one colour throughout, such as '0002'",)
+    assert "Thumbs.db" in facts(report)["ignored"]
+
+
+def test_reports_add_up_and_only_errors_stop():
+    report = Report.error("a") + Report.warning("b") + Report.fact("c", "d")
+    assert report.text().splitlines() == [
+        "c  d", "warning: b", "error: a", "errors: 1, warnings: 1"
+    ]
+    assert (report.exit_code, Report.warning("b").exit_code) == (2, 0)

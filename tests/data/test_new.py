@@ -1,0 +1,197 @@
+"""A new competition file: from a preset and a download, proven or not written."""
+
+import shutil
+import tomllib
+
+import numpy as np
+import pytest
+from downloads import blob, hand_bone, picture, salt, save, write_annotations, write_csv
+
+from competition import spec
+from competition.data.catalog import build_catalog
+from competition.data.labels import read_labels
+from competition.doctor import prove
+from competition.errors import InputFault
+from competition.new import PRESETS, filled, new_competition, preset_names
+
+
+def written(preset, data, target, **options):
+    text = new_competition(preset, data, target, "mine", **options)
+    return text, spec.load(target)
+
+
+def fault_of(preset, data, target, **options) -> str:
+    with pytest.raises(InputFault) as caught:
+        new_competition(preset, data, target, "mine", **options)
+    assert not target.exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_itself_a_competition_file(preset, tmp_path):
+    competition = spec.load(PRESETS / f"{preset}.toml")
+    assert competition.name == preset
+
+
+def test_the_presets_promised_are_there():
+    assert preset_names() == ["folders", "hand-bone", "salt"]
+
+
+def test_a_hand_bone_download_gives_a_file_that_reads_it(tmp_path):
+    hand_bone(tmp_path / "data")
+    text, competition = written("hand-bone", tmp_path / "data", tmp_path / "competition.toml")
+    assert competition.classes == ("Radius", "Ulna", "Wrist")  # from the sample, in its order
+    assert competition.data.root == "data" and competition.name == "mine"
+    assert prove(competition).errors == ()
+    assert text.startswith(f"wrote {tmp_path / 'competition.toml'}, from the preset 'hand-bone' with")
+    assert "images    train: 12, test: 4" in text and "errors: 0" in text
+
+
+def test_the_file_keeps_its_comments(tmp_path):
+    hand_bone(tmp_path / "data")
+    written("hand-bone", tmp_path / "data", tmp_path / "competition.toml")
+    content = (tmp_path / "competition.toml").read_text()
+    assert "# In the organisers' order: channel k" in content
+    assert 'group = "folder"                 # one person a folder' in content
+
+
+def test_classes_txt_gives_the_order_and_teeth_their_pairs(tmp_path):
+    root = tmp_path / "data"
+    hand_bone(root)
+    teeth = ["tooth-16", "tooth-26", "tooth-48", "tooth-38"]
+    (root / "classes.txt").write_text("\n".join(teeth) + "\n")
+    for number, path in enumerate(sorted((root / "train/outputs_json").rglob("*.json"))):
+        write_annotations(path, [(teeth[number % 4], [[2, 2], [8, 2], [8, 8]])])
+    tests = sorted(path.name for path in (root / "test").rglob("*.png"))
+    rows = [[image, tooth, ""] for image in tests for tooth in sorted(teeth)]
+    write_csv(root / "sample_submission.csv", [["image_name", "class", "rle"], *rows])
+    _, competition = written("hand-bone", root, tmp_path / "competition.toml")
+    assert competition.classes == tuple(teeth)
+    assert competition.flip_pairs == (("tooth-16", "tooth-26"), ("tooth-48", "tooth-38"))
+
+
+def test_endings_are_found(tmp_path):
+    root = tmp_path / "data"
+    hand_bone(root)
+    for path in list(root.rglob("*.png")):
+        save(path.with_suffix(".jpg"), picture(int(path.stem[5:9]) + 10 * ord(path.stem[-1])))
+        path.unlink()
+    sample = root / "sample_submission.csv"
+    sample.write_text(sample.read_text().replace(".png", ".jpg"))
+    _, competition = written("hand-bone", root, tmp_path / "competition.toml")
+    assert competition.data.train_images == "train/DCM/*/*.jpg"
+    assert competition.data.test_images == "test/DCM/*/*.jpg"
+
+
+def test_a_salt_download_gives_a_file_with_the_order_proven(tmp_path):
+    salt(tmp_path / "data")
+    text, competition = written(
+        "salt", tmp_path / "data", tmp_path / "competition.toml", changes={"metric.name": "dice"}
+    )
+    assert "order     columns, proven: 5 of 5 texts equal their mask image" in text
+    assert competition.classes == ("mine",) and competition.metric.name == "dice"
+    assert competition.data.stratum == "none" and competition.labels.masks is not None
+
+
+def test_salt_without_mask_images_and_with_other_names(tmp_path):
+    root = tmp_path / "data"
+    salt(root, count=30)
+    shutil.rmtree(root / "train/masks")
+    save(root / "train/images/0003.png", picture(3, (24, 30)))
+    for name in ("train.csv", "sample_submission.csv"):
+        content = (root / name).read_text().replace("id,rle_mask", "ImageId,EncodedPixels")
+        (root / name).write_text(content)
+    (root / "sample_submission.csv").rename(root / "stage1_sample.csv")
+    _, competition = written("salt", root, tmp_path / "competition.toml")
+    assert (competition.labels.image, competition.labels.rle) == ("ImageId", "EncodedPixels")
+    assert competition.submission.sample == "stage1_sample.csv"
+    assert competition.labels.masks is None and competition.data.stratum == "size"
+
+
+def test_a_wrong_pixel_order_is_found_before_anything_is_written(tmp_path):
+    salt(tmp_path / "data")
+    fault = fault_of(
+        "salt", tmp_path / "data", tmp_path / "competition.toml",
+        changes={"submission.order": "rows"},
+    )
+    assert "masks look transposed" in fault and "Nothing was written" in fault
+
+
+def folders(root, index=False):
+    """images/, masks/ and test/, without a sample."""
+    for number in range(6):
+        save(root / f"images/{number}.png", picture(number))
+        mask = blob(number).to_dense().astype(np.uint8)
+        if index:
+            mask[:, -3:] = 2 + number % 2
+        save(root / f"masks/{number}.png", mask if index else mask * 255)
+    save(root / "test/9.png", picture(9))
+
+
+def test_folders_of_images_and_masks_get_a_sample(tmp_path):
+    folders(tmp_path)
+    text, competition = written("folders", tmp_path, tmp_path / "competition.toml")
+    assert "every test image with an empty mask" in text and competition.data.root == "."
+    assert (tmp_path / "sample_submission.csv").read_text() == "image,rle\n9.png,\n"
+    assert competition.classes == ("foreground",) and not competition.exclusive
+
+
+def test_index_masks_have_several_exclusive_classes(tmp_path):
+    folders(tmp_path, index=True)
+    _, competition = written("folders", tmp_path, tmp_path / "competition.toml")
+    assert competition.classes == ("class-1", "class-2", "class-3") and competition.exclusive
+    assert competition.labels.values == "index" and competition.submission.label == "class"
+    assert len((tmp_path / "sample_submission.csv").read_text().splitlines()) == 4
+    masks = read_labels(competition, build_catalog(competition))
+    assert masks["3.png"].area()[2] == 60
+
+
+def test_a_fault_takes_the_sample_back(tmp_path):
+    folders(tmp_path)
+    save(tmp_path / "masks/0.png", np.zeros((5, 5), np.uint8))
+    assert "0.png has 5 × 5 pixels" in fault_of("folders", tmp_path, tmp_path / "competition.toml")
+    assert not (tmp_path / "sample_submission.csv").exists()
+
+
+def test_the_file_that_is_there_is_never_overwritten(tmp_path):
+    hand_bone(tmp_path / "data")
+    target = tmp_path / "competition.toml"
+    target.write_text("mine\n")
+    with pytest.raises(InputFault, match="exists; delete it first"):
+        new_competition("hand-bone", tmp_path / "data", target, "hands")
+    assert target.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "message"),
+    [
+        ("hand-bones", {}, "no preset 'hand-bones'; there are folders, hand-bone, salt"),
+        ("salt", {}, "train.csv does not exist"),
+        ("folders", {}, "has no train images; looked into images, train/images"),
+        ("hand-bone", {"changes": {"metric.nam": "dice"}}, "metric.nam: Extra inputs"),
+        ("hand-bone", {"changes": {"metrics.name": "dice"}}, "no table [metrics]"),
+    ],
+)
+def test_what_does_not_fit_is_said_and_nothing_is_written(tmp_path, preset, options, message):
+    hand_bone(tmp_path / "data")
+    assert message in fault_of(preset, tmp_path / "data", tmp_path / "c.toml", **options)
+
+
+def test_a_download_that_is_not_there_is_said(tmp_path):
+    assert "gone' does not exist" in fault_of("salt", tmp_path / "gone", tmp_path / "c.toml")
+
+
+def test_a_name_that_cannot_be_a_folder_is_refused(tmp_path):
+    hand_bone(tmp_path / "data")
+    with pytest.raises(InputFault, match="name: String should match pattern"):
+        new_competition("hand-bone", tmp_path / "data", tmp_path / "c.toml", "../mine")
+
+
+def test_values_of_every_kind_are_written_as_toml():
+    text = 'a = 1\n\n[t]\nb = "x"  # kept\n# end\n\n[u]\n'
+    names = [f'odd "name" {n} \\ ä' for n in range(20)]
+    changes = {"a": [["x", "y"]], "t.b": names, "t.c": True, "t.d": 1e-4, "u.e": "1"}
+    assert tomllib.loads(filled(text, changes)) == {
+        "a": [["x", "y"]], "t": {"b": names, "c": True, "d": 1e-4}, "u": {"e": "1"}
+    }
+    assert "# kept" in filled(text, changes) and max(map(len, filled(text, changes).split("\n"))) < 105

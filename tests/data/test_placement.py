@@ -1,0 +1,75 @@
+"""How images and masks are laid into the network's input, and the cache of laid images."""
+
+import os
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from competition.data.placement import Placement, placed_images
+from competition.masks import Runs, unpack
+from competition.masks.from_logits import runs_from_logits
+
+
+def test_padding_keeps_the_aspect_and_the_region_says_where_the_image_is():
+    placement = Placement.of((100, 200), (64, 64), "pad")
+    assert placement.resized == (32, 64)
+    assert placement.region((16, 16)) == (0.0, 0.0, 8.0, 16.0)
+    assert Placement.of((100, 200), (64, 64), "stretch").region((16, 16)) == (0, 0, 16, 16)
+
+
+@pytest.mark.parametrize("native", [(47, 63), (63, 65), (256, 320), (40, 30)])
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_a_disc_comes_back_where_it_was(native, fit):
+    """Mask → network size → logits → native size: no shift by a pixel, whatever the sizes."""
+    rows, columns = np.indices(native)
+    center, radius = (native[0] * 0.45, native[1] * 0.55), 0.3 * min(native)
+    disc = np.hypot(rows - center[0], columns - center[1]) < radius
+    placement = Placement.of(native, (256, 256), fit)
+    target = unpack(placement.place_runs(Runs.from_dense(disc[None])), 1)
+    soft = cv2.GaussianBlur(target[0].astype(np.float32), (0, 0), 1.5)[None] - 0.5
+    back = runs_from_logits(soft * 8, native, 0.5, region=placement.region((256, 256)))
+    found = back.to_dense()[0]
+    assert (found & disc).sum() / (found | disc).sum() >= 0.97
+    moments = [np.argwhere(mask).mean(axis=0) for mask in (found, disc)]
+    assert np.abs(moments[0] - moments[1]).max() < 0.25
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    for name, value in (("a.png", 10), ("b.png", 200)):
+        cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), value, np.uint8))
+    return pd.DataFrame(
+        {"image": ["a", "b"], "path": ["a.png", "b.png"], "split": "train", "height": 20,
+         "width": 30}
+    )
+
+
+def made(catalog, root, form=((16, 16), "stretch")):
+    ticks = []
+    placed = placed_images(
+        catalog, root, root / "cache", form=form, advance=lambda: ticks.append(1)
+    )
+    return placed, len(ticks)
+
+
+def test_images_are_laid_once_and_again_when_a_file_changes(catalog, tmp_path):
+    placed, count = made(catalog, tmp_path)
+    assert count == 2 and placed["b"].shape == (16, 16, 3) and placed["b"].max() == 200
+    assert made(catalog, tmp_path)[1] == 0
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((20, 30, 3), 77, np.uint8))
+    os.utime(tmp_path / "b.png", ns=(1, 1))
+    placed, count = made(catalog, tmp_path)
+    assert count == 2 and placed["b"].max() == 77
+
+
+def test_padding_is_black(catalog, tmp_path):
+    placed, _ = made(catalog, tmp_path, form=((16, 16), "pad"))
+    assert placed["b"][11:].max() == 0 and placed["b"][:11].min() > 0
+
+
+def test_a_cache_that_was_not_finished_is_made_again(catalog, tmp_path):
+    made(catalog, tmp_path)
+    (tmp_path / "cache" / "train-16x16-stretch" / "key.txt").unlink()
+    assert made(catalog, tmp_path)[1] == 2

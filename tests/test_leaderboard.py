@@ -1,0 +1,228 @@
+"""Scores against a solution, and the list of submissions."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from competition.errors import InputFault
+from competition.leaderboard import (
+    read_leaderboard,
+    read_score,
+    score_file,
+    score_path,
+    score_submission,
+)
+from competition.masks import Runs, encode
+from competition.scoring import aggregate, score_image
+from competition.spec import parse
+from competition.submission import receipt_path, write_submission
+
+CLASSES = ("Radius", "Ulna")
+USAGE = {"a": "Public", "b": "Private", "c": "Private", "d": "Public", "e": "Private"}
+SIZES = {image: (6, 5 + place) for place, image in enumerate(USAGE)}
+
+
+def competition(tmp_path, *, metric=None, classes=CLASSES, **submission):
+    form = {"sample": "sample.csv", "image": "id", "label": "class", "rle": "rle",
+            "rows": "image-class", "order": "rows", **submission}  # fmt: skip
+    table = {
+        "name": "hands", "classes": classes, "horizontal_flip": "allowed",
+        "data": {"root": ".", "train_images": "a/*.png", "test_images": "b/*.png"},
+        "labels": {"kind": "masks", "files": "m/{stem}.png",
+                   "values": "index" if len(classes) > 1 else "nonzero"},
+        "submission": {key: value for key, value in form.items() if value is not None},
+        "metric": metric or {"name": "dice"},
+        "ensemble": {"recipes": ["unet-resnet18-cpu"]},
+    }  # fmt: skip
+    return parse(table, folder=tmp_path, source="competition.toml")
+
+
+def masks_of(seed, share=0.4):
+    generator = np.random.default_rng(seed)
+    dense = {i: generator.random((2, *size)) < share for i, size in SIZES.items()}
+    dense["b"][1] = False
+    return {image: Runs.from_dense(array) for image, array in dense.items()}
+
+
+def solution_file(tmp_path, spec, truth, usage=USAGE):
+    path = tmp_path / "solution.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "class", "rle", "Usage"])
+        for image, runs in truth.items():
+            for name, text in zip(CLASSES, encode(runs, spec.submission.format), strict=True):
+                writer.writerow([image, name, text, usage[image]])
+    return path
+
+
+def submission_file(tmp_path, spec, masks, name="sub", receipt=None):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,class,rle\n" + "".join(f"{i},{c},\n" for i in USAGE for c in CLASSES))
+    target = tmp_path / "submissions" / f"{name}.csv"
+    write_submission(spec, sample, masks.__getitem__, target, receipt or {})
+    return target
+
+
+@pytest.fixture
+def case(tmp_path):
+    spec, truth, predicted = competition(tmp_path), masks_of(0), masks_of(1)
+    path = submission_file(tmp_path, spec, predicted)
+    return spec, path, solution_file(tmp_path, spec, truth), truth, predicted
+
+
+def test_public_and_private_are_the_scores_of_their_images(case):
+    spec, path, solution, truth, predicted = case
+    table = score_submission(spec, path, solution, SIZES)
+    for part, images in {"Public": "ad", "Private": "bce", "All": "abcde"}.items():
+        rows = np.stack([score_image(truth[i], predicted[i], spec.metric) for i in images])
+        assert table.parts[part].score.value == pytest.approx(aggregate(rows, spec.metric))
+        assert table.parts[part].images == len(images)
+        for kind, name in enumerate(CLASSES):
+            assert table.parts[part].classes[name] == pytest.approx(rows[:, kind].mean())
+
+
+def test_present_and_absent_masks_are_scored_apart(case):
+    spec, path, solution, truth, predicted = case
+    table = score_submission(spec, path, solution, SIZES)
+    rows = np.stack([score_image(truth[i], predicted[i], spec.metric) for i in USAGE])
+    there = np.stack([truth[i].area() > 0 for i in USAGE])
+    assert table.parts["All"].present == pytest.approx(rows[there].mean())
+    assert table.parts["All"].absent == pytest.approx(rows[~there].mean())
+    assert table.parts["Public"].absent is None
+
+
+def test_the_truth_itself_scores_one(tmp_path):
+    spec, truth = competition(tmp_path), masks_of(0)
+    path = submission_file(tmp_path, spec, truth)
+    table = score_submission(spec, path, solution_file(tmp_path, spec, truth), SIZES)
+    assert {part.score.value for part in table.parts.values()} == {1.0}
+
+
+def test_objects_that_touch_are_scored_as_the_file_has_them(tmp_path):
+    """Two touching nuclei handed in as one row are one wrong object, not two right ones."""
+    spec = competition(
+        tmp_path, classes=("nucleus",), label=None, rows="object",
+        metric={"name": "object-precision"},
+    )
+    (tmp_path / "solution.csv").write_text("id,rle,Usage\na,1 5,Public\na,6 5,Public\n")
+    scores = {}
+    for name, rows in {"apart": "a,1 5\na,6 5\n", "together": "a,1 10\n"}.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_text("id,rle\n" + rows)
+        table = score_submission(spec, path, tmp_path / "solution.csv", SIZES)
+        scores[name] = table.parts["Public"].score.value
+    assert scores == {"apart": 1.0, "together": 0.0}
+
+
+def test_a_metric_over_pixels_is_scored_pooled(tmp_path):
+    spec = competition(tmp_path, metric={"name": "dice", "over": "pixels"})
+    truth, predicted = masks_of(0), masks_of(1)
+    path = submission_file(tmp_path, spec, predicted)
+    table = score_submission(spec, path, solution_file(tmp_path, spec, truth), SIZES)
+    shared = sum((truth[i] & predicted[i]).area() for i in USAGE)
+    total = sum(truth[i].area() + predicted[i].area() for i in USAGE)
+    assert table.parts["All"].score.value == pytest.approx((2 * shared / total).mean())
+    assert table.parts["All"].present is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "message"),
+    [
+        ({**USAGE, "c": "private"}, "Usage is 'private'; expected Public or Private"),
+        ({**USAGE, "c": ""}, "Usage is ''"),
+    ],
+)
+def test_a_solution_with_another_word_is_refused(case, tmp_path, usage, message):
+    spec, path, _, truth, _ = case
+    with pytest.raises(InputFault, match=message):
+        score_submission(spec, path, solution_file(tmp_path, spec, truth, usage), SIZES)
+
+
+def test_an_image_on_both_sides_is_refused(case):
+    spec, path, solution, _, _ = case
+    lines = solution.read_text().splitlines()
+    lines[1] = lines[1].replace("Public", "Private")
+    solution.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputFault, match="line 3, image 'a', class 'Ulna': Public"):
+        score_submission(spec, path, solution, SIZES)
+
+
+def test_a_solution_without_usage_is_refused(case):
+    spec, path, _, _, _ = case
+    with pytest.raises(InputFault, match="no column 'Usage'"):
+        score_submission(spec, path, path, SIZES)
+
+
+def test_other_images_than_the_solution_has_are_named(case, tmp_path):
+    spec, path, solution, _, _ = case
+    other = tmp_path / "other.csv"
+    other.write_text(path.read_text().replace("a,Radius", "x,Radius").replace("a,Ulna", "x,Ulna"))
+    with pytest.raises(InputFault) as caught:
+        score_submission(spec, other, solution, {**SIZES, "x": SIZES["a"]})
+    assert "no row for image 'a'" in str(caught.value)
+    assert "image 'x' is not in" in str(caught.value)
+
+
+def test_a_kept_score_belongs_to_its_bytes(case):
+    spec, path, solution, _, _ = case
+    table = score_file(spec, path, solution, SIZES)
+    assert read_score(path) == table
+    path.write_text(path.read_text().replace("Radius", "radius"))
+    assert read_score(path) is None
+
+
+def test_a_damaged_score_is_named(case):
+    _, path, _, _, _ = case
+    score_path(path).write_text("{}")
+    with pytest.raises(InputFault, match="is not a score"):
+        read_score(path)
+
+
+def test_the_table_shows_every_part_and_class(case):
+    spec, path, solution, _, _ = case
+    text = score_submission(spec, path, solution, SIZES).text()
+    for word in ("Public", "Private", "All", "present masks", "absent masks", *CLASSES):
+        assert word in text
+
+
+def expected(value, images=40):
+    return {"out of fold": {"value": value, "low": value - 0.01, "high": value + 0.01,
+                            "how": "cross-fitted", "images": images},
+            "members": {"unet": {}, "fcn": {}}}  # fmt: skip
+
+
+def test_submissions_stand_in_the_order_of_their_out_of_fold_scores(case, tmp_path):
+    spec, _, solution, _, predicted = case
+    for name, value in {"low": 0.7, "high": 0.8, "middle": 0.75}.items():
+        submission_file(tmp_path, spec, predicted, name, expected(value))
+    scored = tmp_path / "submissions" / "middle.csv"
+    score_file(spec, scored, solution, SIZES)
+    board = read_leaderboard(tmp_path / "submissions")
+    assert [standing.name for standing in board.standings] == ["high", "middle", "low", "sub"]
+    assert board.standings[0].members == "unet, fcn"
+    assert board.standings[0].public is None
+    assert board.standings[1].private == read_score(scored).parts["Private"].score
+    assert "0.8000 (0.7900 to 0.8100)" in board.text()
+
+
+def test_an_unfinished_file_is_no_submission(case, tmp_path):
+    _, path, _, _, _ = case
+    receipt_path(path).unlink()
+    assert read_leaderboard(tmp_path / "submissions").standings == ()
+
+
+def test_a_folder_without_submissions_says_so(tmp_path):
+    assert "no submission yet" in read_leaderboard(tmp_path / "nothing").text()
+
+
+def test_a_spreadsheet_gets_no_formulas(case, tmp_path):
+    spec, _, _, _, predicted = case
+    submission_file(tmp_path, spec, predicted, "=cmd|' ![bold]", expected(0.9))
+    board = read_leaderboard(tmp_path / "submissions")
+    board.write_csv(tmp_path / "board.csv")
+    with open(tmp_path / "board.csv", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=cmd|' ![bold]" in cells
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert "=cmd|' ![bold]" in board.text()

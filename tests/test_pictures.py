@@ -1,0 +1,149 @@
+"""Pictures show what is there: colours inside the masks, nothing outside, every tile on the sheet."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.pictures import (
+    FALSE,
+    MISSED,
+    RIGHT,
+    bars,
+    class_colours,
+    comparison,
+    contact_sheet,
+    fitted,
+    overlay,
+    threshold_curves,
+)
+
+
+def grey(size=(40, 60), value=90):
+    return np.full((*size, 3), value, np.uint8)
+
+
+def box(top, left, bottom, right, size=(40, 60)):
+    dense = np.zeros(size, bool)
+    dense[top:bottom, left:right] = True
+    return dense
+
+
+def saturation(picture):
+    return picture.max(axis=2).astype(int) - picture.min(axis=2)
+
+
+def test_only_the_mask_is_tinted():
+    inside = box(10, 10, 30, 40)
+    picture = overlay(grey(), Runs.from_dense(inside[None]))
+    margin = box(8, 8, 32, 42)
+    assert saturation(picture)[inside].min() > 20
+    assert np.array_equal(picture[~margin], grey()[~margin])
+
+
+def test_the_image_handed_in_stays_as_it_is():
+    image = grey()
+    overlay(image, Runs.full((1, 40, 60)))
+    assert np.array_equal(image, grey())
+
+
+def test_an_empty_mask_changes_nothing():
+    assert np.array_equal(overlay(grey(), Runs.empty((3, 40, 60))), grey())
+
+
+def test_masks_stay_on_their_place_when_the_picture_is_made_smaller():
+    picture = overlay(grey((400, 600)), Runs.from_dense(box(100, 300, 200, 600, (400, 600))[None]),
+                      size=(40, 60))  # fmt: skip
+    tinted = saturation(picture) > 20
+    assert picture.shape == (40, 60, 3)
+    rows, columns = np.flatnonzero(tinted.any(axis=1)), np.flatnonzero(tinted.any(axis=0))
+    assert abs(rows[0] - 10) <= 1 and abs(rows[-1] - 19) <= 1
+    assert abs(columns[0] - 30) <= 1 and columns[-1] == 59
+
+
+def test_a_hole_is_not_tinted():
+    dense = box(5, 5, 35, 55) & ~box(12, 15, 28, 45)
+    picture = overlay(grey(), Runs.from_dense(dense[None]))
+    assert np.array_equal(picture[15:25, 18:42], grey()[15:25, 18:42])
+    tint = saturation(picture)[8, 30]
+    assert saturation(picture)[9:13, 30].max() > 2 * tint, "the hole has no outline"
+
+
+def test_every_class_has_its_own_colour_and_keeps_it():
+    colours = class_colours(32).astype(int)
+    distances = np.abs(colours[:, None] - colours[None]).sum(axis=2)[~np.eye(32, dtype=bool)]
+    assert distances.min() > 10
+    assert np.array_equal(class_colours(5), class_colours(32)[:5])
+
+
+def test_masks_of_another_size_are_refused():
+    with pytest.raises(InputFault, match=r"an image of \(40, 60\) and masks of \(41, 60\)"):
+        overlay(grey(), Runs.empty((1, 41, 60)))
+
+
+def test_a_comparison_shows_hits_false_alarms_and_misses_in_their_colours():
+    truth, prediction = box(5, 5, 35, 30), box(5, 20, 35, 50)
+    panels = comparison(grey(), Runs.from_dense(truth[None]), Runs.from_dense(prediction[None]))
+    difference = panels[:, -60:].astype(int)
+    green, red, blue = (difference[20, column] for column in (25, 40, 12))
+    assert green.argmax() == 1 and red.argmax() == 0 and blue.argmax() == 2
+    assert panels.shape == (40, 3 * 60 + 8, 3)
+
+
+def comparison_colours():
+    return np.array([RIGHT, FALSE, MISSED], np.uint8)
+
+
+def test_a_pixel_of_the_wrong_class_is_not_right():
+    one = Runs.from_dense(np.stack([box(5, 5, 35, 30), box(0, 0, 0, 0)]))
+    other = Runs.from_dense(np.stack([box(0, 0, 0, 0), box(5, 5, 35, 30)]))
+    panel = comparison(grey(), one, other)[:, -60:]
+    nothing_right = Runs.stack([Runs.empty((40, 60)), other.any_mask(), one.any_mask()])
+    colours = comparison_colours()
+    assert np.array_equal(panel, overlay(grey(), nothing_right, colours=colours, fill=0.45))
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_every_tile_is_on_the_sheet(tmp_path, count):
+    tiles = [np.full((20 + 5 * n, 30, 3), 10 + 30 * n, np.uint8) for n in range(count)]
+    contact_sheet(tiles, tmp_path / "sheet.png", columns=3, captions=[f"c{n}" for n in range(count)])
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    for n, tile in enumerate(tiles):
+        assert (sheet == tile[0, 0]).all(axis=2).sum() >= tile.shape[0] * tile.shape[1]
+
+
+def test_captions_title_and_legend_of_any_text_are_drawn(tmp_path):
+    names = [f"tooth-{n}" for n in range(32)]
+    contact_sheet([grey()], tmp_path / "a.png", captions=["é" * 300 + ".png"], title="ß",
+                  legend=names)  # fmt: skip
+    plain = tmp_path / "b.png"
+    contact_sheet([grey()], plain)
+    assert Image.open(tmp_path / "a.png").size[1] > Image.open(plain).size[1]
+
+
+def test_the_same_picture_has_the_same_bytes(tmp_path):
+    for name in ("a.png", "b.png"):
+        contact_sheet([grey()], tmp_path / name, captions=["x"])
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_sheet_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InputFault, match="no pictures"):
+        contact_sheet([], tmp_path / "sheet.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(1, 4000), (4000, 1), (100, 200)])
+def test_a_fitted_size_is_never_empty(size):
+    height, width = fitted(size, 50)
+    assert max(height, width) == 50 and min(height, width) >= 1
+
+
+def test_plots_are_written_whole(tmp_path):
+    scores = np.random.default_rng(0).random((3, 19))
+    threshold_curves(tmp_path / "curves.png", np.linspace(0.05, 0.95, 19), scores,
+                     names=["a", "b", "c"], chosen=[0.3, 0.5, 0.7])  # fmt: skip
+    bars(tmp_path / "bars.png", ["a", "b"], [0.5, 0.7], intervals=[(0.4, 0.6), (0.6, 0.8)])
+    for name in ("curves.png", "bars.png"):
+        assert np.asarray(Image.open(tmp_path / name)).std() > 5

@@ -1,0 +1,201 @@
+"""The whole way on a tiny competition, and what counts as fresh, stale and missing."""
+
+import json
+import shutil
+
+import pytest
+
+from competition import steps
+from competition.entry import Member, entry_of
+from competition.errors import InputFault
+from competition.leaderboard import read_leaderboard, score_file
+from competition.pipeline import Pipeline, states
+from competition.project import Project
+from competition.steps import Bench
+from competition.submission import check_submission, read_receipt
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_data, tmp_path_factory):
+    """A workspace in which everything up to the submission and a pseudo round is done."""
+    bench = Bench.of(
+        Project.open(tiny_data / "competition.toml", tmp_path_factory.mktemp("work")),
+        say=lambda line: None,
+    )
+    entry = entry_of(bench.project.competition)
+    steps.split(bench)
+    for member in entry.members:
+        for fold in entry.folds:
+            steps.train(bench, member, fold)
+            steps.predict(bench, member, fold)
+        steps.average_folds(bench, member, entry.folds)
+    steps.weigh(bench, entry)
+    steps.tune(bench, entry)
+    steps.submit(bench, entry)
+    steps.submit(bench, entry, plain=True)
+    steps.label_test_images(bench, entry, steps.Round("round1", confidence=0.0))
+    return bench
+
+
+@pytest.fixture
+def bench(finished, tmp_path):
+    """The finished workspace, copied, so that a test may break it."""
+    shutil.copytree(finished.project.workspace.root, tmp_path / "work")
+    data = tmp_path / "data"
+    shutil.copytree(finished.project.competition.root, data)
+    return Bench.of(Project.open(data / "competition.toml", tmp_path / "work"), say=lambda line: None)
+
+
+def kinds(bench, goal="submit"):
+    pipeline = Pipeline(bench.project)
+    found = states(pipeline.stages(goal, entry_of(bench.project.competition)))
+    return {step.name: state for step, state in found}
+
+
+def reopened(bench):
+    source = bench.project.competition.folder / "competition.toml"
+    return Bench.of(Project.open(source, bench.project.workspace.root), say=lambda line: None)
+
+
+def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
+    project = finished.project
+    csv = project.workspace.submission("main")
+    check_submission(project.competition, csv, project.sample, project.sizes)
+    receipt = read_receipt(csv)
+    assert receipt["rows"] == 4 * len(project.competition.classes)
+    assert receipt["out of fold"]["images"] == 12
+    assert len(receipt["members"]["tiny"]["checkpoints"]) == 2
+    assert set(receipt["thresholds"]) == set(project.competition.classes)
+    assert csv.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finished):
+    assert {state.kind for state in kinds(finished).values()} == {"fresh"}
+    said = []
+    again = Bench.of(finished.project, say=said.append)
+    steps.train(again, Member("tiny"), 0)
+    steps.submit(again, entry_of(finished.project.competition))
+    assert said == ["fresh: train tiny fold 0", "fresh: submit main"]
+
+
+def test_copied_data_is_not_stale(bench):
+    """Content counts, not the time of a file."""
+    assert {state.kind for state in kinds(bench).values()} == {"fresh"}
+
+
+def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
+    path = bench.project.competition.folder / "competition.toml"
+    path.write_text(path.read_text().replace("batch = 2", "batch = 3"))
+    found = kinds(reopened(bench))
+    assert (found["train tiny fold 0"].kind, found["train tiny fold 0"].why) == (
+        "stale", "changed: recipe",
+    )  # fmt: skip
+    assert found["folds"].kind == "fresh"
+
+
+def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
+    path = next((bench.project.competition.root / "train" / "outputs_json").rglob("*.json"))
+    content = json.loads(path.read_text())
+    content["annotations"].pop()
+    path.write_text(json.dumps(content))
+    found = kinds(reopened(bench))
+    assert found["train tiny fold 1"].why == "changed: labels"
+    assert found["ensemble main"].why == "changed: labels"
+
+
+def test_an_edited_submission_is_stale(bench):
+    csv = bench.project.workspace.submission("main")
+    csv.write_text(csv.read_text() + "\n")
+    assert "edited" in kinds(bench)["submit main"].why
+
+
+def test_a_lost_checkpoint_is_missing_and_what_follows_is_stale(bench):
+    (bench.project.workspace.run("tiny", 0) / "checkpoint.pt").unlink()
+    found = kinds(bench)
+    assert (found["train tiny fold 0"].kind, found["predict tiny fold 0"].kind) == (
+        "missing", "stale",
+    )  # fmt: skip
+
+
+def test_a_step_that_is_killed_is_missing_and_not_fresh(bench, monkeypatch):
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("competition.steps.deciding.write_decisions", killed)
+    with pytest.raises(KeyboardInterrupt):
+        steps.tune(bench, entry_of(bench.project.competition), again=True)
+    assert kinds(bench)["tune main"].kind == "missing"
+
+
+def test_a_fresh_checkout_lacks_everything_in_order(project):
+    pipeline = Pipeline(project)
+    stages = pipeline.stages("submit", entry_of(project.competition))
+    assert [stage.command[0] for stage in stages] == [
+        "folds", "train", "predict", "ensemble", "tune", "submit",
+    ]  # fmt: skip
+    assert not any(stage.is_fresh() for stage in stages)
+
+
+def test_a_pseudo_round_that_is_not_there_is_made_by_the_ensemble_first(project):
+    entry = entry_of(project.competition, pseudo="round1")
+    names = [stage.command[0] for stage in Pipeline(project).stages("train", entry)]
+    assert names == ["folds", "train", "predict", "ensemble", "tune", "pseudo", "train"]
+
+
+def test_training_with_a_pseudo_round_sees_the_test_images_and_no_held_out_one(finished):
+    member = Member("tiny", pseudo="round1")
+    task = steps.training_task(finished, member, 0, finished.project.recipe("tiny"))
+    held = set(finished.project.validation_images(0))
+    assert set(task.train.images) >= set(finished.project.part("test")["image"])
+    assert not held & set(task.train.images)
+    assert set(task.validation.images) == held
+
+
+def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(bench):
+    project = bench.project
+    held = project.validation_images(0)[0]
+    folder = project.workspace.pseudo("round1")
+    receipt = json.loads((folder / "receipt.json").read_text())
+    test_image = next(iter(receipt["kept"]))
+    for name in ("labels.csv", "receipt.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace(test_image, held))
+    from competition.workspace import file_sha256
+
+    receipt = json.loads((folder / "receipt.json").read_text())
+    receipt["labels_sha256"] = file_sha256(folder / "labels.csv")
+    (folder / "receipt.json").write_text(json.dumps(receipt))
+    with pytest.raises(InputFault, match="is in the validation fold"):
+        steps.training_task(
+            bench, Member("tiny", pseudo="round1"), 0, project.recipe("tiny")
+        )
+
+
+def test_scores_reach_the_leaderboard(finished):
+    project = finished.project
+    csv = project.workspace.submission("main")
+    score_file(project.competition, csv, project.competition.root / "solution.csv", project.sizes)
+    board = read_leaderboard(project.workspace.submissions)
+    rows = {standing.name: standing for standing in board.standings}
+    assert rows["main"].public is not None and rows["main-plain"].public is None
+    assert rows["main"].images == 12
+
+
+def test_a_fold_that_is_not_there_is_named(project):
+    with pytest.raises(InputFault, match="no fold 7; demo is split into folds 0 to 1"):
+        entry_of(project.competition, folds=(7,))
+
+
+def test_entries_have_names_of_their_own(project):
+    spec = project.competition
+    named = {
+        entry_of(spec).name,
+        entry_of(spec, recipes=("other",)).name,
+        entry_of(spec, folds=(0,)).name,
+        entry_of(spec, seeds=(1, 2)).name,
+        entry_of(spec, pseudo="r2").name,
+        entry_of(spec, pretrained=False).name,
+    }
+    assert named == {
+        "main", "other", "main-folds-0", "main+seed1-2", "main+r2", "main+scratch",
+    }  # fmt: skip

@@ -1,0 +1,176 @@
+"""Training: the same weights straight or resumed, and what it refuses."""
+
+import csv
+
+import pytest
+import torch
+
+from competition.entry import Member
+from competition.errors import InputFault
+from competition.recipes import derive
+from competition.steps import Bench, split, training_task
+from competition.training.checkpoint import load, read_torch, save, write_torch
+from competition.training.fit import Progress, fit, moving_average
+
+ONE = Member("tiny")
+
+
+@pytest.fixture
+def bench(project):
+    bench = Bench.of(project, say=lambda line: None)
+    split(bench)
+    return bench
+
+
+def task_of(bench, **changes):
+    recipe = derive(bench.project.recipe("tiny"), changes)
+    return training_task(bench, ONE, 0, recipe)
+
+
+def weights(folder):
+    return read_torch(folder / "checkpoint.pt")["weights"]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """Ends a run right after the checkpoint of an epoch."""
+
+    def arrange(epoch):
+        write = Progress.on_train_epoch_end
+
+        def wrapped(self, trainer, pl_module):
+            write(self, trainer, pl_module)
+            if trainer.current_epoch + 1 == epoch:
+                raise Killed
+
+        monkeypatch.setattr(Progress, "on_train_epoch_end", wrapped)
+
+    yield arrange
+
+
+def test_a_killed_run_ends_with_the_weights_of_the_straight_one(
+    bench, tmp_path, killed_after, monkeypatch
+):
+    task = task_of(bench)
+    fit(task, tmp_path / "straight")
+    with monkeypatch.context(), pytest.raises(Killed):
+        killed_after(2)
+        fit(task, tmp_path / "resumed")
+    monkeypatch.undo()
+    assert not (tmp_path / "resumed" / "checkpoint.pt").exists()
+    fit(task, tmp_path / "resumed")
+    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    histories = [(tmp_path / name / "history.csv").read_text() for name in ("straight", "resumed")]
+    assert histories[0] == histories[1]
+    assert not (tmp_path / "resumed" / "last.pt").exists()
+
+
+def test_going_on_with_other_settings_is_refused_and_says_which(
+    bench, tmp_path, killed_after, monkeypatch
+):
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task_of(bench), tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputFault, match=r"optimizer.learning_rate .* → 0.5.*delete last.pt"):
+        fit(task_of(bench, optimizer={"learning_rate": 0.5}), tmp_path)
+
+
+def test_the_history_has_a_line_an_epoch_with_every_class(bench, tmp_path):
+    task = task_of(bench)
+    fit(task, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1.0", "2.0", "3.0"]
+    for name in task.training.classes:
+        assert 0 <= float(rows[-1][f"score[{name}]"]) <= 1
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def test_the_checkpoint_knows_its_recipe_fold_and_classes(bench, tmp_path):
+    task = task_of(bench)
+    fit(task, tmp_path)
+    network, training = load(tmp_path / "checkpoint.pt", classes=task.training.classes)
+    assert training == task.training and not network.training
+    with pytest.raises(InputFault, match="was trained for the classes"):
+        load(tmp_path / "checkpoint.pt", classes=task.training.classes[::-1])
+
+
+def test_a_learning_rate_that_explodes_stops_and_saves_nothing(bench, tmp_path):
+    task = task_of(bench, optimizer={"learning_rate": 1e30}, precision="fp32")
+    with pytest.raises(InputFault, match=r"the loss is nan at step|weights are NaN"):
+        fit(task, tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": [{"name": "dice"}, {"name": "boundary", "weight": 0.01}]},
+        {"loss": [{"name": "metric"}, {"name": "bce", "class_weights": "inverse-root"}]},
+        {"network": {"kind": "unet-resnet18", "presence": 0.1}},
+    ],
+)
+def test_what_a_loss_needs_of_the_data_reaches_it(bench, tmp_path, changes):
+    task = task_of(bench, schedule={"epochs": 1}, **changes)
+    fit(task, tmp_path)
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_the_average_forgets_the_beginning_of_a_short_run():
+    average, value = moving_average(0.99), torch.tensor(100.0)
+    for updates in range(1, 100):
+        value = average(value, torch.tensor(1.0), torch.tensor(updates))
+    assert value < 1.01
+    late = average(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(10_000))
+    assert late.item() == pytest.approx(0.01)
+
+
+def test_a_training_set_of_one_more_than_a_batch_trains(bench, tmp_path):
+    """DeepLabv3+ refuses a batch of one, so the odd image is left for the next epoch's order."""
+    network = {"kind": "smp", "decoder": "DeepLabV3Plus", "encoder": "resnet18"}
+    task = task_of(bench, batch=5, network=network, schedule={"epochs": 1})
+    assert len(task.train) % 5 == 1
+    fit(task, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"<html>not here</html>",
+        lambda content: content[:5000] + bytes(64) + content[5064:],
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    path = tmp_path / "checkpoint.pt"
+    write_torch(path, {"kind": "podium checkpoint 1", "weights": {"a": torch.ones(9999)}})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputFault, match="sha256 differs"):
+        read_torch(path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "marker"), "w"))
+
+    path = tmp_path / "checkpoint.pt"
+    write_torch(path, {"kind": Trap()})
+    with pytest.raises(InputFault, match="cannot be read"):
+        read_torch(path)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_weights_that_are_not_finite_are_not_saved(bench, tmp_path):
+    task = task_of(bench)
+    network = torch.nn.Linear(2, 2)
+    torch.nn.init.constant_(network.bias, float("nan"))
+    with pytest.raises(InputFault, match="'bias'; nothing was saved"):
+        save(tmp_path / "checkpoint.pt", network, task.training)
+    assert not list(tmp_path.glob("*.pt"))

@@ -1,0 +1,266 @@
+"""Each loss against its formula, written out in float64 with numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from competition.data.distances import signed_distances
+from competition.errors import InputFault
+from competition.models import Output
+from competition.recipes import LossTerm
+from competition.scoring.metrics import Metric
+from competition.training.losses import (
+    Surroundings,
+    build_loss,
+    class_weights,
+    needs_distances,
+    total_loss,
+)
+
+BOTH = (LossTerm(name="bce", weight=0.25), LossTerm(name="dice", weight=0.75))
+NAMES = ("bce", "focal", "dice", "jaccard", "tversky", "focal-tversky", "cross-entropy", "boundary")
+EPS = 1e-6
+
+
+def batch(*, exclusive: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (2,3,16,16) and targets; class 2 of image 1 is empty."""
+    random = np.random.default_rng(0)
+    targets = random.random((2, 3, 16, 16)) > 0.7
+    if exclusive:
+        targets &= np.cumsum(targets, 1) == 1
+    targets[1, 2] = False
+    logits = random.normal(0, 2, targets.shape)
+    return torch.from_numpy(logits), torch.from_numpy(targets.astype(np.uint8))
+
+
+def one(name: str, **options) -> tuple[LossTerm]:
+    return (LossTerm(name=name, **options),)
+
+
+def distances_of(targets: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(np.stack([signed_distances(t) for t in targets.numpy().astype(bool)]))
+
+
+def counts(p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Soft TP, FP, FN of each image and class."""
+    return tuple((a * b).sum((2, 3)) for a, b in ((p, t), (p, 1 - t), (1 - p, t)))
+
+
+def softmax_with_background(x: np.ndarray) -> np.ndarray:
+    exponents = np.exp(np.concatenate([np.zeros_like(x[:, :1]), x], 1))
+    return exponents / exponents.sum(1, keepdims=True)
+
+
+def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> float:
+    x, t = logits.numpy().astype(np.float64), targets.numpy().astype(np.float64)
+    p = softmax_with_background(x)[:, 1:] if term.exclusive else 1 / (1 + np.exp(-x))
+    tp, fp, fn = counts(p, t)
+    entropy = -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    match term.name:
+        case "bce":
+            return entropy.mean()
+        case "focal":
+            right = np.where(t == 1, p, 1 - p)
+            balance = np.where(t == 1, term.alpha, 1 - term.alpha)
+            return (balance * (1 - right) ** term.gamma * -np.log(right)).mean()
+        case "dice":
+            return (1 - (2 * tp + EPS) / (2 * tp + fp + fn + EPS)).mean()
+        case "jaccard":
+            return (1 - (tp + EPS) / (tp + fp + fn + EPS)).mean()
+        case "tversky" | "focal-tversky":
+            index = (tp + EPS) / (tp + term.alpha * fp + term.beta * fn + EPS)
+            return ((1 - index) ** (1 / (term.gamma or 1))).mean()
+        case "cross-entropy":
+            everything = softmax_with_background(x)
+            truth = np.concatenate([1 - t.sum(1, keepdims=True), t], 1)
+            return -np.log((everything * truth).sum(1)).mean()
+        case "boundary":
+            return (p * distances_of(targets).numpy()).mean()
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        *(LossTerm(name=name) for name in NAMES),
+        LossTerm(name="focal", alpha=0.6, gamma=1.0),
+        LossTerm(name="tversky", alpha=0.7, beta=0.3),
+        LossTerm(name="focal-tversky", gamma=3.0),
+        LossTerm(name="dice", exclusive=True),
+        LossTerm(name="jaccard", exclusive=True),
+    ],
+    ids=str,
+)
+def test_every_term_equals_its_formula_in_float64(term: LossTerm):
+    logits, targets = batch(exclusive=term.exclusive or term.name == "cross-entropy")
+    found = build_loss((term,))(logits, targets, distances_of(targets))
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(formula(term, logits, targets), rel=1e-5)
+
+
+def test_a_mix_is_the_weighted_sum_of_its_terms():
+    logits, targets = batch()
+    parts = [t.weight * build_loss(one(t.name))(logits, targets) for t in BOTH]
+    assert build_loss(BOTH)(logits, targets).item() == pytest.approx(sum(parts).item())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("inside", [0, 1])
+def test_losses_of_half_precision_logits_and_constant_masks_are_finite(name, dtype, inside):
+    """Sums over 512² ones overflow float16, and the Dice of other libraries becomes NaN."""
+    for height in (-200.0, 0.0, 20.0):
+        logits = torch.full((1, 2, 512, 512), height, dtype=dtype, requires_grad=True)
+        targets = torch.zeros(1, 2, 512, 512, dtype=torch.uint8)
+        targets[:, 0] = inside
+        with torch.autocast("cpu", torch.bfloat16):
+            value = build_loss(one(name))(logits, targets, torch.ones(1, 2, 512, 512))
+        value.backward()
+        assert value.dtype == torch.float32
+        assert value.isfinite()
+        assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["dice", "jaccard", "tversky", "focal-tversky"])
+def test_an_empty_mask_predicted_empty_costs_nothing_and_predicted_full_everything(name):
+    empty = torch.zeros(1, 2, 8, 8, dtype=torch.uint8)
+    loss = build_loss(one(name))
+    assert loss(torch.full((1, 2, 8, 8), -200.0), empty).item() == pytest.approx(0, abs=1e-5)
+    assert loss(torch.full((1, 2, 8, 8), 200.0), empty).item() == pytest.approx(1)
+
+
+def test_empty_masks_can_be_skipped_or_left_to_bce():
+    logits, targets = batch()
+    p, t = logits.double().sigmoid().numpy(), targets.numpy().astype(float)
+    tp, fp, fn = counts(p, t)
+    each = 1 - (2 * tp + EPS) / (2 * tp + fp + fn + EPS)
+    there = t.any((2, 3))
+    skipped = build_loss(one("dice", empty="skip"))(logits, targets)
+    assert skipped.item() == pytest.approx(each[there].mean(), rel=1e-5)
+    entropy = -np.log(1 - p[~there]).mean()
+    with_bce = build_loss(one("dice", empty="bce"))(logits, targets)
+    assert with_bce.item() == pytest.approx((each[there].sum() + entropy) / 6, rel=1e-5)
+
+
+def test_a_batch_without_a_single_mask_costs_nothing_where_empty_masks_are_skipped():
+    logits, targets = batch()
+    assert build_loss(one("dice", empty="skip"))(logits, 0 * targets) == 0
+
+
+def test_a_fraction_over_the_batch_adds_the_images_first():
+    logits, targets = batch()
+    tp, fp, fn = counts(logits.double().sigmoid().numpy(), targets.numpy().astype(float))
+    tp, fp, fn = tp.sum(0), fp.sum(0), fn.sum(0)
+    expected = (1 - (2 * tp + EPS) / (2 * tp + fp + fn + EPS)).mean()
+    found = build_loss(one("dice", over="batch"))(logits, targets)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
+    weights = class_weights("inverse", [0.5, 0.05, 0.0])
+    assert weights[1] == pytest.approx(10 * weights[0])
+    assert weights[2] == weights[1]
+    assert np.mean(weights) == pytest.approx(1)
+    logits, targets = batch()
+    shares = Surroundings(frequencies=[0.5, 0.05, 0.0])
+    each = [
+        build_loss(one("bce"))(logits[:, k : k + 1], targets[:, k : k + 1]).item()
+        for k in range(3)
+    ]
+    found = build_loss(one("bce", class_weights="inverse"), shares)(logits, targets)
+    assert found.item() == pytest.approx(np.average(each, weights=weights), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "term"),
+    [
+        (Metric(name="dice", eps=1e-4), LossTerm(name="dice", epsilon=1e-4)),
+        (Metric(name="dice", over="pixels"), LossTerm(name="dice", over="batch")),
+        (Metric(name="iou"), LossTerm(name="jaccard")),
+        (Metric(name="f-beta", beta=2.0), LossTerm(name="tversky", alpha=0.2, beta=0.8)),
+    ],
+)
+def test_the_competitions_own_score_is_a_loss(metric, term):
+    logits, targets = batch()
+    found = build_loss(one("metric"), Surroundings(metric=metric))(logits, targets)
+    assert found.item() == pytest.approx(build_loss((term,))(logits, targets).item())
+
+
+def test_the_soft_score_of_a_hard_prediction_is_the_score_itself():
+    """(2·Σtp + 1e-4) / (Σt + Σp + 1e-4), per image and class, then the mean."""
+    logits, targets = batch()
+    hard = torch.where(logits > 0, 200.0, -200.0)
+    p, t = (logits > 0).numpy(), targets.numpy()
+    score = (2 * (p * t).sum((2, 3)) + 1e-4) / (p.sum((2, 3)) + t.sum((2, 3)) + 1e-4)
+    loss = build_loss(one("metric"), Surroundings(metric=Metric(name="dice", eps=1e-4)))
+    assert 1 - loss(hard, targets).item() == pytest.approx(score.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "surroundings", "text"),
+    [
+        ({"name": "metric"}, Surroundings(), "needs the competition's metric"),
+        (
+            {"name": "metric"},
+            Surroundings(metric=Metric(name="mean-precision")),
+            "name dice or jaccard",
+        ),
+        ({"name": "bce", "class_weights": "inverse"}, Surroundings(), "nobody counted"),
+        ({"name": "cross-entropy"}, Surroundings(exclusive=False), "overlap"),
+        ({"name": "dice", "exclusive": True}, Surroundings(exclusive=False), "overlap"),
+    ],
+)
+def test_a_term_that_lacks_what_it_needs_is_refused(options, surroundings, text):
+    with pytest.raises(InputFault, match=text):
+        build_loss((LossTerm(**options),), surroundings)
+
+
+def test_the_boundary_term_says_that_it_needs_distances():
+    assert needs_distances(one("boundary")) and not needs_distances(BOTH)
+    with pytest.raises(InputFault, match="distance maps"):
+        build_loss(one("boundary"))(*batch())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "bce", "gamma": 2.0},
+        {"name": "dice", "alpha": 0.5},
+        {"name": "focal", "gamma": 0.5},
+        {"name": "focal-tversky", "gamma": 0.5},
+        {"name": "bce", "over": "batch"},
+    ],
+)
+def test_an_option_that_the_term_does_not_use_is_refused(options):
+    with pytest.raises(ValueError, match="does not use|gamma"):
+        LossTerm(**options)
+
+
+def test_coarse_logits_are_judged_at_the_size_of_the_targets():
+    logits, targets = batch()
+    coarse = logits[..., :8, :8].float()
+    fine = torch.nn.functional.interpolate(coarse, size=(16, 16), mode="bilinear")
+    loss = build_loss(BOTH)
+    assert loss(coarse, targets) == loss(fine, targets)
+
+
+def test_each_further_auxiliary_output_weighs_half_and_presence_adds_its_own():
+    logits, targets = batch()
+    loss = build_loss(BOTH)
+    finer, coarser = logits[..., ::2, ::2], logits[..., ::4, ::4]
+    presence = torch.tensor([[2.0, 0.0, -1.0], [1.0, 1.0, -3.0]])
+    there = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
+    found = total_loss(
+        loss, Output(logits, (finer, coarser), presence), targets, auxiliary=0.4, presence=0.1
+    )
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(presence, there)
+    expected = loss(logits, targets) + 0.4 * loss(finer, targets) + 0.2 * loss(coarser, targets)
+    assert found.item() == pytest.approx((expected + 0.1 * entropy).item())
+
+
+def test_distances_fall_through_zero_at_the_edge_and_vanish_without_one():
+    masks = np.zeros((3, 9, 9), bool)
+    masks[0, 3:6, 3:6] = True
+    masks[2] = True
+    distances = signed_distances(masks)
+    assert distances[0, 4, 4] == -1 and distances[0, 3, 3] == 0 and distances[0, 0, 4] == 3
+    assert not distances[1:].any()

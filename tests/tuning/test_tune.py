@@ -1,0 +1,215 @@
+"""From stores to decisions.json to masks."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from stores import store_of
+
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.scoring import aggregate, score_image
+from competition.spec import parse
+from competition.tuning import (
+    blend,
+    decide,
+    read_decisions,
+    read_ensemble,
+    weigh_members,
+    write_decisions,
+    write_ensemble,
+)
+from competition.tuning import tune as tune_weighed
+from competition.tuning.decisions import ClassRule
+from competition.tuning.measure import Measure
+from competition.tuning.statistics import GRID, gather
+from competition.tuning.thresholds import Rules, outcome
+
+CLASSES = ("a", "b")
+SIZE = (24, 24)
+
+
+def competition(tmp_path, **changes):
+    table = {
+        "name": "discs", "classes": CLASSES, "horizontal_flip": "allowed",
+        "data": {"root": ".", "train_images": "train/*.png", "test_images": "test/*.png"},
+        "labels": {"kind": "masks", "files": "masks/{stem}.png", "values": "index"},
+        "submission": {
+            "sample": "s.csv", "image": "i", "label": "c", "rle": "r", "rows": "image-class",
+            "order": "rows",
+        },
+        "metric": {"name": "dice"},
+        "ensemble": {"recipes": ["unet-resnet18-cpu"]},
+    }  # fmt: skip
+    return parse({**table, **changes}, folder=tmp_path, source="competition.toml")
+
+
+def tune(stores, truth, folds, spec, **options):
+    ensemble = weigh_members(stores, truth, folds, spec)
+    return tune_weighed(stores, truth, folds, spec, ensemble=ensemble, **options)[0]
+
+
+def disc(row, column, radius, size=SIZE):
+    rows, columns = np.indices(size)
+    return (radius - np.hypot(rows - row, columns - column)).astype(np.float32)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Class a: too timid a network (best threshold under .5); class b: ghosts where it is absent."""
+    generator = np.random.default_rng(0)
+    truth, first, second = {}, {}, {}
+    for number in range(40):
+        a = disc(*generator.uniform(8, 16, 2), generator.uniform(4, 6))
+        present = number % 4 != 0
+        b = disc(*generator.uniform(8, 16, 2), 6 if present else 1.6)
+        image = f"i{number}"
+        truth[image] = Runs.from_dense(np.stack([a > 0, (b > 0) & present]))
+        for logits, seed in ((first, 100), (second, 200)):
+            noise = np.random.default_rng(seed + number).normal(0, 0.1, (2, *SIZE))
+            logits[image] = (np.stack([a - 1.2, b]) + noise).astype(np.float32)
+    stores = {
+        name: store_of(tmp_path / name, logits, size=SIZE)
+        for name, logits in (("one", first), ("two", second))
+    }
+    folds = pd.DataFrame(
+        {
+            "image": list(truth), "group": [f"g{n // 2}" for n in range(40)],
+            "fold": [n // 4 % 4 for n in range(40)],
+        }
+    )
+    return stores, truth, folds
+
+
+def test_rules_lift_the_score_and_say_by_how_much(case, tmp_path):
+    stores, truth, folds = case
+    ticks = []
+    decisions = tune(stores, truth, folds, competition(tmp_path), advance=lambda: ticks.append(1))
+    assert len(ticks) == 40
+    assert decisions.rules["a"].threshold < 0.45
+    assert decisions.rules["b"].minimum_area > 5
+    assert decisions.cross_fitted.value > decisions.plain.value + 0.04
+    gains = {step.name: step for step in decisions.steps if step.adopted}
+    assert {"one threshold", "minimum area"} <= set(gains)
+    assert all(step.low > 0 for step in gains.values())
+    assert decisions.absent > 0.3  # 0 without rules: every absent b has its ghost
+    assert (decisions.images, decisions.groups, decisions.folds) == (40, 20, (0, 1, 2, 3))
+    assert [member.weight for member in decisions.members] == [0.5, 0.5]
+
+
+def test_the_members_scores_are_those_of_their_masks_at_one_half(case, tmp_path):
+    stores, truth, folds = case
+    spec = competition(tmp_path)
+    ensemble = weigh_members(stores, truth, folds, spec)
+    assert [member.name for member in ensemble.members] == ["one", "two"]
+    for member in ensemble.members:
+        masks = {i: blend({"m": stores[member.name]}).runs_at(i, np.array([0.5]))[0] for i in truth}
+        rows = [score_image(truth[image], masks[image], spec.metric) for image in truth]
+        assert member.score.value == pytest.approx(aggregate(np.stack(rows), spec.metric))
+
+
+def test_the_masks_that_are_handed_in_score_as_the_rules_say(case, tmp_path):
+    stores, truth, folds = case
+    spec = competition(tmp_path)
+    decisions = tune(stores, truth, folds, spec)
+    together = weigh_members(stores, truth, folds, spec).blended(stores, exclusive=False)
+    masks = {image: decide(together, image, decisions.rules) for image in truth}
+    rows = [score_image(truth[image], masks[image], spec.metric) for image in truth]
+    assert aggregate(np.stack(rows), spec.metric) == pytest.approx(decisions.apparent)
+
+
+def test_the_sums_of_any_rules_are_the_scores_of_their_masks(case, tmp_path):
+    stores, truth, _ = case
+    together = blend({"one": stores["one"]})
+    measure = Measure.of(competition(tmp_path))
+    statistics = gather(together, truth, measure)
+    chosen = Rules(np.array([3, 8]), np.array([12, 16]), np.array([20, 70]))
+    by_class = {
+        name: ClassRule(threshold=GRID[cut], top=GRID[top], minimum_area=int(least))
+        for name, cut, top, least in zip(
+            CLASSES, chosen.threshold, chosen.top, chosen.minimum, strict=True
+        )
+    }
+    found = outcome(statistics, chosen)
+    for place, image in enumerate(together.images):
+        masks = decide(together, image, by_class)
+        assert found[place] == pytest.approx(measure.parts(truth[image], masks))
+
+
+def test_decisions_are_read_as_they_were_written(case, tmp_path):
+    decisions = tune(*case, competition(tmp_path))
+    write_decisions(tmp_path / "decisions.json", decisions)
+    assert read_decisions(tmp_path / "decisions.json", classes=CLASSES) == decisions
+
+
+def test_decisions_for_another_class_order_are_refused(case, tmp_path):
+    path = tmp_path / "decisions.json"
+    write_decisions(path, tune(*case, competition(tmp_path)))
+    with pytest.raises(InputFault, match=r"rules for \['a', 'b'\]; the competition's classes are"):
+        read_decisions(path, classes=CLASSES[::-1])
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"rules": {}}', "<html>"])
+def test_a_damaged_file_of_decisions_is_refused(tmp_path, content):
+    path = tmp_path / "decisions.json"
+    path.write_text(content)
+    with pytest.raises(InputFault, match="decisions.json"):
+        read_decisions(path, classes=CLASSES)
+
+
+def test_an_ensemble_is_about_the_members_that_were_weighed(case, tmp_path):
+    stores, truth, folds = case
+    ensemble = weigh_members(stores, truth, folds, competition(tmp_path))
+    with pytest.raises(InputFault, match="ensemble` again"):
+        ensemble.blended({"one": stores["one"]}, exclusive=False)
+
+
+def test_an_ensemble_is_read_as_it_was_written(case, tmp_path):
+    ensemble = weigh_members(*case, competition(tmp_path))
+    path = tmp_path / "ensemble.json"
+    write_ensemble(path, ensemble)
+    assert read_ensemble(path, classes=CLASSES) == ensemble
+    with pytest.raises(InputFault, match="competition's are"):
+        read_ensemble(path, classes=CLASSES[::-1])
+
+
+def test_the_same_input_gives_the_same_bytes(case, tmp_path):
+    stores, truth, folds = case
+    for name, frame in (("x", folds), ("y", folds[::-1])):
+        write_decisions(tmp_path / name, tune(stores, truth, frame, competition(tmp_path)))
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+    json.loads((tmp_path / "x").read_text())
+
+
+@pytest.mark.parametrize("metric", [{"name": "dice", "over": "pixels"}, {"name": "mean-precision"}])
+def test_other_metrics_are_tuned_the_same_way(case, tmp_path, metric):
+    decisions = tune(*case, competition(tmp_path, metric=metric))
+    assert decisions.cross_fitted.value > decisions.plain.value
+    assert (decisions.present is None) == ("over" in metric)
+
+
+def rules(**changes):
+    rule = ClassRule(threshold=0.5, top=0.5, minimum_area=0)
+    return {"a": rule.model_copy(update=changes), "b": rule}
+
+
+def sure_spot(tmp_path):
+    """Class a: 4 × 6 pixels at .7, of which 2 × 2 at .95; class b nothing."""
+    logits = np.full((2, 8, 12), -4, np.float32)
+    logits[0, 2:6, 3:9] = 0.85
+    logits[0, 3:5, 5:7] = 3
+    return blend({"m": store_of(tmp_path / "m", {"x": logits})})
+
+
+def test_a_prediction_is_kept_where_enough_of_it_is_sure(tmp_path):
+    together = sure_spot(tmp_path)
+    kept = decide(together, "x", rules(top=0.9, minimum_area=4))
+    assert kept.area().tolist() == [24, 0]
+    assert decide(together, "x", rules(top=0.9, minimum_area=5)).area().tolist() == [0, 0]
+
+
+def test_minimum_areas_follow_the_size_that_is_handed_in(tmp_path):
+    together = sure_spot(tmp_path)
+    assert decide(together, "x", rules(minimum_area=15), (16, 24)).area()[0] >= 60
+    assert decide(together, "x", rules(minimum_area=30), (16, 24)).area()[0] == 0
