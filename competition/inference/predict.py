@@ -1,7 +1,6 @@
 """Images → logits → store: the networks of one member, each image and, where allowed, its mirror."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from competition.data.loader import PlainSet, normalised, plain_loader
 from competition.data.placement import PlacedImages
 from competition.inference.store import Geometry, Provenance, StoreWriter
 from competition.models import SegmentationNetwork
+from competition.models.precision import Numbers, autocast
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Settings:
     """
 
     batch: int
-    precision: str
+    numbers: Numbers
     permutation: tuple[int, ...] | None
 
 
@@ -60,7 +60,7 @@ def mean_logits(
     networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
     for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
         pixels = normalised(batch["images"].to(device))
-        with torch.inference_mode(), _autocast(device, settings.precision):
+        with torch.inference_mode(), autocast(device, settings.numbers):
             views = [one for network in networks for one in _views(network, pixels, settings)]
         logits = (sum(views) / len(views)).cpu().numpy()
         yield from zip(batch["image"], logits, strict=True)
@@ -73,7 +73,3 @@ def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> 
         mirrored = network(pixels.flip(-1)).logits.float().flip(-1)
         views.append(mirrored[:, list(settings.permutation)])
     return views
-
-
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -52,6 +52,8 @@ class Recipe(Settings):
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
     batch: int = Field(8, ge=1)
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the processor computes in it, else fp32"
+    )
     ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
     validate_every: int = Field(1, ge=1, description="epochs between validations")

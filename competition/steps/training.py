@@ -34,6 +34,7 @@ def train(
     folder = bench.project.workspace.run(str(member), fold)
 
     def run() -> dict[str, Any]:
+        from competition.models.precision import computed_with
         from competition.training.fit import fit
 
         recipe = member.adapted(bench.project.recipe(member.recipe))
@@ -42,7 +43,9 @@ def train(
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out"
         )
         fit(task, folder, workers=workers)
-        return {"images": len(task.train), "held out": len(task.validation)}
+        return {
+            "images": len(task.train), "held out": len(task.validation), **computed_with(recipe)
+        }
 
     bench.perform(bench.pipeline.train(member, fold), run, again=again)
     return folder / "checkpoint.pt"
@@ -171,10 +174,11 @@ def _write_store(
     recipe: Recipe,
 ) -> None:
     from competition.inference.predict import Settings, predict_store
+    from competition.models.precision import numbers_of
 
     flips = bench.pipeline.flips()
     settings = Settings(
-        batch=recipe.batch, precision=recipe.precision,
+        batch=recipe.batch, numbers=numbers_of(recipe),
         permutation=None if flips is None else tuple(flips),
     )
     title = f"predicting {provenance.member} {provenance.part}"

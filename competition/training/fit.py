@@ -26,6 +26,7 @@ from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loade
 from competition.errors import InputFault
 from competition.masks.from_logits import runs_from_logits
 from competition.models import build
+from competition.models.precision import numbers_of
 from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, aggregate, score_image
 from competition.training.checkpoint import Training, hash_file, read_torch, save, write_torch
@@ -193,7 +194,7 @@ def _trainer(recipe: Recipe, progress: Progress) -> Trainer:
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
         max_epochs=recipe.schedule.epochs,
-        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if numbers_of(recipe) == "bf16" else "32-true",
         gradient_clip_val=recipe.optimizer.clip,
         check_val_every_n_epoch=min(recipe.validate_every, recipe.schedule.epochs),
         num_sanity_val_steps=0,
