@@ -1,7 +1,14 @@
-"""`python -m benchmarks masks [--only NAME] [--repeats N]`; one thread, whatever the library."""
+"""`python -m benchmarks SUITE [options]`; one thread, whatever the library.
+
+masks         decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
+store         forms of the prediction store → docs/performance-store.md
+quantisation  what the store's codes cost in Dice, beside float logits → docs/quantisation.md
+"""
 
 import argparse
 import os
+from importlib import import_module
+from pathlib import Path
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -9,15 +16,17 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 def main() -> None:
     """Parse, set one thread before any library starts its own, run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("suite", choices=["masks"])
-    parser.add_argument("--only", help="items whose name contains this; nothing is written")
-    parser.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
-    arguments = parser.parse_args()
+    suites = parser.add_subparsers(dest="suite", required=True)
+    masks = suites.add_parser("masks")
+    masks.add_argument("--only", help="items whose name contains this; nothing is written")
+    store = suites.add_parser("store")
+    store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
+    for suite in (masks, store):
+        suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
+    arguments = vars(parser.parse_args())
     for name in THREADS:
         os.environ[name] = "1"
-    from benchmarks import masks
-
-    masks.run(only=arguments.only, repeats=arguments.repeats)
+    import_module(f"benchmarks.{arguments.pop('suite')}").run(**arguments)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def write(
     parts = [
         _HEAD.format(
             day=date.today(),
-            machine=f"{_processor()}, {os.cpu_count()} cores",
+            machine=f"{processor()}, {os.cpu_count()} cores",
             python=platform.python_version(),
             numpy=np.__version__,
             torch=torch.__version__,
@@ -68,7 +68,7 @@ def _names(lines: Sequence["Line"]) -> list[str]:
     return list(dict.fromkeys(line.masks for line in lines))
 
 
-def _processor() -> str:
+def processor() -> str:
     with open("/proc/cpuinfo") as lines:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
 

@@ -86,8 +86,27 @@ def comparison(
         overlay(image, prediction, size=size),
         overlay(image, parts, size=size, colours=colours, fill=0.45),
     ]
+    return beside(panels)
+
+
+def glowing(
+    image: np.ndarray, share: np.ndarray, *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The image darkened, and lit where `share` is high: uint8 (height, width, 3).
+
+    image: uint8 (H, W, 3); share: uint8 (h, w) of the same aspect, 255 for all of it; size: as in
+    `overlay`.
+    """
+    picture = _resized(image, size or image.shape[:2]).astype(np.float32) * 0.5
+    weight = _resized(share, picture.shape[:2])[..., None].astype(np.float32) / 255
+    return (picture + (np.array(FALSE, np.float32) - picture) * weight).round().astype(np.uint8)
+
+
+def beside(panels: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures (height, w, 3) of one height in a row, with gaps between them."""
     gap = np.full((panels[0].shape[0], 4, 3), _PAPER, np.uint8)
-    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+    parts = [part for panel in panels for part in (gap, panel)]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:

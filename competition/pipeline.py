@@ -15,6 +15,7 @@ from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
+from competition.inference.store import FORMAT
 from competition.project import Project
 from competition.workspace import file_sha256
 
@@ -64,6 +65,7 @@ class Pipeline:
                 "images": self._images("train"),
                 "test images": self._images("test"),
                 "flips": hash_of(self.flips()),
+                "format of the store": hash_of(FORMAT),
             },
             (folder / "oof" / "store.json", folder / "test" / "store.json"),
             folder / "predict.json",

@@ -15,6 +15,7 @@ from competition.pictures import (
     comparison,
     contact_sheet,
     fitted,
+    glowing,
     overlay,
     threshold_curves,
 )
@@ -102,6 +103,15 @@ def test_a_pixel_of_the_wrong_class_is_not_right():
     nothing_right = Runs.stack([Runs.empty((40, 60)), other.any_mask(), one.any_mask()])
     colours = comparison_colours()
     assert np.array_equal(panel, overlay(grey(), nothing_right, colours=colours, fill=0.45))
+
+
+def test_a_picture_glows_only_where_the_share_is_high():
+    share = np.zeros((20, 30), np.uint8)
+    share[5:10, 15:20] = 255
+    picture = glowing(grey(), share)
+    assert np.array_equal(picture[14, 34], FALSE)
+    assert np.array_equal(picture[35, 5], [45, 45, 45])
+    assert glowing(grey(), share, size=(80, 120)).shape == (80, 120, 3)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])

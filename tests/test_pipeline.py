@@ -67,6 +67,7 @@ def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
     assert len(receipt["members"]["tiny"]["checkpoints"]) == 2
     assert set(receipt["thresholds"]) == set(project.competition.classes)
     assert csv.with_suffix(".png").stat().st_size > 10_000
+    assert csv.with_suffix(".disputed.png").stat().st_size > 10_000
 
 
 def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finished):

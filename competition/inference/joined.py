@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from competition.errors import InputFault, listed
+from competition.inference.disagreement import FoldMean
 from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
 
 
@@ -47,19 +46,19 @@ class JoinedStores:
 def combine_folds(stores: Sequence[Store], target: Path) -> None:
     """Write the mean of several folds' logits of the same images, as one store in `target`.
 
-    Streams: holds the sum and one fold's codes of one image at a time. Sums are of integer codes,
-    so that the only loss is one rounding to the nearest code.
+    Streams: holds the sums and one fold's codes of one image at a time.
     """
     first, *rest = stores
     for store in rest:
         _require_alike(first, store)
     with StoreWriter(target, _merged([store.provenance for store in stores])) as writer:
         for image in first.images:
-            total = np.zeros((len(first.provenance.classes), *first.grid), np.uint16)
+            mean = FoldMean((len(first.provenance.classes), *first.grid))
             for store in stores:
-                total += store.codes(image)
-            mean = (total + np.uint16(len(stores) // 2)) // np.uint16(len(stores))
-            writer.add_codes(image, mean.astype(np.uint8), first.geometry(image))
+                mean.add(*store.views(image))
+            writer.add_codes(
+                image, mean.codes(), first.geometry(image), disagreement=mean.disagreement()
+            )
 
 
 def _require_alike(first: Store, other: Store) -> None:

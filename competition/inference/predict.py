@@ -10,6 +10,7 @@ from torch import Tensor
 
 from competition.data.loader import PlainSet, normalised, plain_loader
 from competition.data.placement import PlacedImages
+from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
 from competition.models import SegmentationNetwork
 from competition.models.precision import Numbers, autocast
@@ -42,28 +43,32 @@ def predict_store(
     `advance` is called once an image.
     """
     with StoreWriter(folder, provenance) as writer:
-        for image, logits in mean_logits(networks, images, placed, settings):
+        for image, logits, plane in view_means(networks, images, placed, settings):
             placement = placed.placements[image]
             geometry = Geometry(placement.native, placement.region(logits.shape[-2:]))
-            writer.add(image, logits, geometry)
+            writer.add(image, logits, geometry, disagreement=plane)
             advance()
 
 
-def mean_logits(
+def view_means(
     networks: list[SegmentationNetwork],
     images: tuple[str, ...],
     placed: PlacedImages,
     settings: Settings,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """(image, float32 (K,h',w')) in the order of `images`: the mean over networks and mirrors."""
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(image, mean logits float32 (K,h',w'), disagreement uint8 (h',w')) over networks and mirrors.
+
+    In the order of `images`.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
     for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
         pixels = normalised(batch["images"].to(device))
         with torch.inference_mode(), autocast(device, settings.numbers):
             views = [one for network in networks for one in _views(network, pixels, settings)]
-        logits = (sum(views) / len(views)).cpu().numpy()
-        yield from zip(batch["image"], logits, strict=True)
+            logits, variance = sum(views) / len(views), _variance(views)
+        planes = plane_of(variance.cpu().numpy())
+        yield from zip(batch["image"], logits.cpu().numpy(), planes, strict=True)
 
 
 def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> list[Tensor]:
@@ -73,3 +78,10 @@ def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> 
         mirrored = network(pixels.flip(-1)).logits.float().flip(-1)
         views.append(mirrored[:, list(settings.permutation)])
     return views
+
+
+def _variance(views: list[Tensor]) -> Tensor:
+    """float32 (B,h',w'): variance over the views of the probability, summed over classes."""
+    probabilities = [view.sigmoid() for view in views]
+    mean = sum(probabilities) / len(views)
+    return sum((one - mean).square().sum(1) for one in probabilities) / len(views)

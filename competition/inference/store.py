@@ -1,6 +1,7 @@
 """The prediction store: quantised logits per image with their geometry, written once, read in a stream.
 
-A store is a folder: `logits.npy` (N, K, h, w) uint8 codes, `index.csv` one row an image, and
+A store is a folder: `logits.zst` one compressed frame an image (its K planes of uint8 codes and one
+plane of disagreement, see codes.py and disagreement.py), `index.csv` one row an image, and
 `store.json` saying whose predictions these are. It appears complete or not at all.
 """
 
@@ -11,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -19,16 +21,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from competition.errors import InputFault
-from competition.workspace import read_json, whole_folder, write_json, write_text
+from competition.inference.codes import OFFSET, SCALE, pack, quantise, unpack
+from competition.workspace import file_sha256, read_json, whole_folder, write_json, write_text
 
-CLIP = 8.0
-"""Logits are kept between ±8: probabilities of .0003 and .9997."""
-SCALE = 2 * CLIP / 255
-OFFSET = -CLIP
-"""logit = code · SCALE + OFFSET. The code step is .063; 127 and 128 lie on either side of p = .5,
-so that a threshold of .5 decides every pixel as it would before quantisation."""
+FORMAT = "zstd-rows-1"
+"""Of `logits.zst`; predictions in another format are stale."""
 
-_COLUMNS = ("image", "height", "width", "top", "left", "region_height", "region_width")
+_LOGITS = "logits.zst"
+_COLUMNS = ("image", "height", "width", "top", "left", "region_height", "region_width", "bytes")
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,20 @@ class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provenance: Provenance
+    format: Literal["zstd-rows-1"]
     images: int
+    grid: tuple[int, int]
     scale: float
     offset: float
     logits_sha256: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of `index.csv`: size is that of the image's frame in bytes."""
+
+    geometry: Geometry
+    size: int
 
 
 @dataclass(frozen=True)
@@ -83,24 +93,6 @@ class StoredLogits:
         return self.codes * np.float32(self.scale) + np.float32(self.offset)
 
 
-def quantise(logits: np.ndarray) -> np.ndarray:
-    """uint8 codes of float logits of any shape: clipped to ±CLIP, rounded to the nearest code.
-
-    A logit above 0 gets a code of 128 or more, one below 0 a code of 127 or less. NaN is an
-    InputFault: thresholded later it would look like an empty mask.
-
-    >>> quantise(np.array([-100.0, -0.001, 0.001, 8.0], np.float32))
-    array([  0, 127, 128, 255], dtype=uint8)
-    """
-    scaled = np.multiply(logits, np.float32(1 / SCALE), dtype=np.float32)
-    if np.isnan(scaled.min(initial=0)):
-        count = int(np.isnan(scaled).sum())
-        raise InputFault(f"{count} of {scaled.size} logits are NaN: the network is broken")
-    scaled += np.float32(-OFFSET / SCALE + 0.5)
-    np.clip(scaled, 0, 255.5, out=scaled)
-    return scaled.astype(np.uint8)
-
-
 class StoreWriter:
     """Writes a store image by image; a context manager, and nothing appears before it ends well.
 
@@ -111,14 +103,14 @@ class StoreWriter:
     def __init__(self, folder: Path, provenance: Provenance) -> None:
         self._target = folder
         self._provenance = provenance
-        self._rows: dict[str, Geometry] = {}
-        self._grid: tuple[int, ...] | None = None
+        self._rows: dict[str, _Row] = {}
+        self._grid: tuple[int, int] | None = None
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Self:
         self._open = ExitStack()
         self._working = self._open.enter_context(whole_folder(self._target))
-        self._file = self._open.enter_context(open(self._working / "logits.npy", "wb"))
+        self._file = self._open.enter_context(open(self._working / _LOGITS, "wb"))
         return self
 
     def __exit__(
@@ -133,24 +125,34 @@ class StoreWriter:
         with self._open:
             self._finish()
 
-    def add(self, image: str, logits: np.ndarray, geometry: Geometry) -> None:
-        """Append one image; logits float32 (K, h, w), of the same size for every image."""
+    def add(
+        self, image: str, logits: np.ndarray, geometry: Geometry,
+        *, disagreement: np.ndarray | None = None,
+    ) -> None:
+        """Append one image; logits float32 (K, h, w), of the same size for every image.
+
+        disagreement: uint8 (h, w) as `disagreement.py` defines it; None: there is one view only.
+        """
         try:
             codes = quantise(logits)
         except InputFault as fault:
             raise InputFault(f"image {image!r}: {fault}") from None
-        self.add_codes(image, codes, geometry)
+        self.add_codes(image, codes, geometry, disagreement=disagreement)
 
-    def add_codes(self, image: str, codes: np.ndarray, geometry: Geometry) -> None:
+    def add_codes(
+        self, image: str, codes: np.ndarray, geometry: Geometry,
+        *, disagreement: np.ndarray | None = None,
+    ) -> None:
         """Append one image that is quantised already; codes uint8 (K, h, w)."""
         self._check(image, codes, geometry)
-        if self._grid is None:
-            self._grid = codes.shape
-            self._write_npy_header(0)
-        contiguous = np.ascontiguousarray(codes)
-        self._file.write(contiguous.data)
-        self._digest.update(contiguous.data)
-        self._rows[image] = geometry
+        self._grid = codes.shape[1:]
+        plane = np.zeros(self._grid, np.uint8) if disagreement is None else disagreement
+        if plane.shape != self._grid or plane.dtype != np.uint8:
+            raise InputFault(f"image {image!r}: disagreement {plane.dtype} {plane.shape}")
+        frame = pack(np.concatenate([codes, plane[None]]))
+        self._file.write(frame)
+        self._digest.update(frame)
+        self._rows[image] = _Row(geometry, len(frame))
 
     def _check(self, image: str, codes: np.ndarray, geometry: Geometry) -> None:
         if image in self._rows:
@@ -161,29 +163,21 @@ class StoreWriter:
                 f"image {image!r}: found {codes.dtype} {codes.shape}; "
                 f"a store of {classes} classes takes ({classes}, h, w)"
             )
-        if self._grid is not None and codes.shape != self._grid:
-            raise InputFault(f"image {image!r}: {codes.shape} differs from {self._grid} before it")
+        grid = codes.shape[1:]
+        if self._grid is not None and grid != self._grid:
+            raise InputFault(f"image {image!r}: {grid} differs from {self._grid} before it")
         top, left, height, width = geometry.region
         inside = 0 <= top and 0 <= left and height > 0 and width > 0
-        if not inside or top + height > codes.shape[1] or left + width > codes.shape[2]:
-            raise InputFault(
-                f"image {image!r}: region {geometry.region} leaves the grid {codes.shape[1:]}"
-            )
-
-    def _write_npy_header(self, images: int) -> None:
-        shape = (images, *(self._grid or (len(self._provenance.classes), 0, 0)))
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        if not inside or top + height > grid[0] or left + width > grid[1]:
+            raise InputFault(f"image {image!r}: region {geometry.region} leaves the grid {grid}")
 
     def _finish(self) -> None:
-        if self._grid is not None:
-            self._file.seek(0)  # numpy pads the header so that the first axis may grow in place
-        self._write_npy_header(len(self._rows))
         self._file.flush()
         os.fsync(self._file.fileno())
         write_text(self._working / "index.csv", _index_text(self._rows))
         header = _Header(
-            provenance=self._provenance, images=len(self._rows), scale=SCALE, offset=OFFSET,
+            provenance=self._provenance, format=FORMAT, images=len(self._rows),
+            grid=self._grid or (0, 0), scale=SCALE, offset=OFFSET,
             logits_sha256=self._digest.hexdigest(),
         )
         write_json(self._working / "store.json", header.model_dump(mode="json"))
@@ -192,15 +186,19 @@ class StoreWriter:
 class Store:
     """A finished store, read one image at a time: memory does not grow with its images."""
 
-    def __init__(self, folder: Path, header: _Header, rows: dict[str, Geometry]) -> None:
+    def __init__(self, folder: Path, header: _Header, rows: dict[str, _Row]) -> None:
         self.folder = folder
         self.provenance = header.provenance
         self.scale, self.offset = header.scale, header.offset
+        self.grid = header.grid
+        """Height and width of the logits, padding included."""
         self.images = tuple(rows)
         self._header, self._rows = header, rows
-        self._places = {image: place for place, image in enumerate(rows)}
-        self._path = folder / "logits.npy"
-        self._start, self._grid = _read_npy_header(self._path, len(rows))
+        self._path = folder / _LOGITS
+        stops = accumulate(row.size for row in rows.values())
+        self._starts = {
+            image: stop - row.size for (image, row), stop in zip(rows.items(), stops, strict=True)
+        }
 
     @classmethod
     def open(cls, folder: Path, *, classes: Sequence[str]) -> "Store":
@@ -218,6 +216,7 @@ class Store:
                 f"{folder / 'index.csv'} has {len(rows)} images, store.json says {header.images}; "
                 "delete the folder and predict again"
             )
+        _check_size(folder / _LOGITS, sum(row.size for row in rows.values()))
         return cls(folder, header, rows)
 
     def __len__(self) -> int:
@@ -226,24 +225,21 @@ class Store:
     def __contains__(self, image: object) -> bool:
         return image in self._rows
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width of the logits, padding included."""
-        return self._grid[1:]
-
     def geometry(self, image: str) -> Geometry:
-        self._place(image)
-        return self._rows[image]
+        return self._row(image).geometry
 
     def codes(self, image: str) -> np.ndarray:
-        """uint8 (K, h, w), padding included.
+        """uint8 (K, h, w), padding included; InputFault where a byte of them has changed."""
+        return self._planes(image)[:-1]
 
-        Read rather than memory-mapped: pages of a map count as this process's memory until the
-        kernel wants them back (.8 ms against .2 ms for 29 × 512²).
-        """
-        count = int(np.prod(self._grid))
-        start = self._start + self._place(image) * count
-        return np.fromfile(self._path, np.uint8, count=count, offset=start).reshape(self._grid)
+    def disagreement(self, image: str) -> np.ndarray:
+        """uint8 (h, w): how far folds and flips are apart, see `disagreement.py`."""
+        return self._planes(image)[-1]
+
+    def views(self, image: str) -> tuple[np.ndarray, np.ndarray]:
+        """Codes uint8 (K, h, w) and disagreement uint8 (h, w), read at once."""
+        planes = self._planes(image)
+        return planes[:-1], planes[-1]
 
     def read(self, image: str) -> StoredLogits:
         """The image's codes with what it takes to understand them."""
@@ -251,30 +247,39 @@ class Store:
 
     def verify(self) -> None:
         """InputFault when a byte of the logits is not what was written."""
-        digest = hashlib.sha256()
-        with open(self._path, "rb") as file:
-            file.seek(self._start)
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-        if digest.hexdigest() != self._header.logits_sha256:
+        if file_sha256(self._path) != self._header.logits_sha256:
             raise InputFault(f"{self._path} was changed since it was written; predict again")
 
-    def _place(self, image: str) -> int:
+    def _planes(self, image: str) -> np.ndarray:
+        size = self._row(image).size
+        shape = (len(self.provenance.classes) + 1, *self.grid)
         try:
-            return self._places[image]
-        except KeyError:
-            raise InputFault(f"image {image!r} is not among the {len(self)} of {self.folder}") from None
+            with open(self._path, "rb") as file:
+                file.seek(self._starts[image])
+                return unpack(file.read(size), shape)
+        except (OSError, ValueError) as error:
+            raise InputFault(
+                f"{self._path}: image {image!r} was changed since it was written ({error}); "
+                "predict again"
+            ) from error
+
+    def _row(self, image: str) -> _Row:
+        if image not in self._rows:
+            raise InputFault(f"image {image!r} is not among the {len(self)} of {self.folder}")
+        return self._rows[image]
 
 
-def _index_text(rows: Mapping[str, Geometry]) -> str:
+def _index_text(rows: Mapping[str, _Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows((image, *g.size, *g.region) for image, g in rows.items())
+    writer.writerows(
+        (image, *row.geometry.size, *row.geometry.region, row.size) for image, row in rows.items()
+    )
     return text.getvalue()
 
 
-def _read_index(path: Path) -> dict[str, Geometry]:
+def _read_index(path: Path) -> dict[str, _Row]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return dict(_parsed_rows(csv.reader(file)))
@@ -282,12 +287,12 @@ def _read_index(path: Path) -> dict[str, Geometry]:
         raise InputFault(f"{path} cannot be read ({error}); predict again") from error
 
 
-def _parsed_rows(lines: Iterator[list[str]]) -> Iterator[tuple[str, Geometry]]:
+def _parsed_rows(lines: Iterator[list[str]]) -> Iterator[tuple[str, _Row]]:
     if tuple(next(lines, [])) != _COLUMNS:
         raise ValueError(f"its columns are not {', '.join(_COLUMNS)}")
-    for image, *numbers in lines:
-        top, left, height, width = map(float, numbers[2:])
-        yield image, Geometry((int(numbers[0]), int(numbers[1])), (top, left, height, width))
+    for image, height, width, *region, size in lines:
+        top, left, high, wide = map(float, region)
+        yield image, _Row(Geometry((int(height), int(width)), (top, left, high, wide)), int(size))
 
 
 def _read_header(path: Path) -> _Header:
@@ -297,19 +302,10 @@ def _read_header(path: Path) -> _Header:
         raise InputFault(f"{path} is not a store's description ({error}); predict again") from error
 
 
-def _read_npy_header(path: Path, images: int) -> tuple[int, tuple[int, int, int]]:
-    """Offset of the first code and the shape (K, h, w) of one image; the file's size is checked."""
+def _check_size(path: Path, expected: int) -> None:
     try:
-        with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, kind = np.lib.format.read_array_header_1_0(file)
-            start = file.tell()
-    except (OSError, ValueError) as error:
+        found = path.stat().st_size
+    except OSError as error:
         raise InputFault(f"{path} cannot be read ({error}); predict again") from error
-    expected, found = start + int(np.prod(shape)), path.stat().st_size
-    if kind != np.uint8 or len(shape) != 4 or shape[0] != images or found != expected:
-        raise InputFault(
-            f"{path} holds {kind} {shape} in {found} bytes; expected {images} images of uint8 "
-            f"in {expected} bytes; predict again"
-        )
-    return start, shape[1:]
+    if found != expected:
+        raise InputFault(f"{path} has {found} bytes, index.csv says {expected}; predict again")

@@ -3,6 +3,7 @@
 bench.py  what all work with            training.py    split, train, predict, average_folds
 stores.py which predictions are read    deciding.py    weigh, tune
                                         handing_in.py  submit, label_test_images
+                                        sheets.py      contact sheets of test images
 """
 
 from competition.steps.bench import Bench

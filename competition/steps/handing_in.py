@@ -1,6 +1,6 @@
 """Decided test masks on their way out: a submission, its contact sheet, or a pseudo round."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,13 @@ from competition import pseudo
 from competition.entry import Entry
 from competition.inference.store import Store
 from competition.masks import Runs
-from competition.pictures import contact_sheet, fitted, overlay
 from competition.pipeline import submission_name
 from competition.steps.bench import Bench
+from competition.steps.sheets import Decided, draw_disputed, draw_sheet
 from competition.steps.stores import test_predictions
 from competition.submission import Summary, write_submission
 from competition.tuning.decisions import Decisions, decide, plain_rules, read_decisions
 from competition.tuning.weighing import Ensemble, read_ensemble
-
-SHEET, LONGEST = 12, 320
-"""Test images on a contact sheet, and the longest side of one there, in pixels."""
-
-Decided = Callable[..., Runs]
-"""(image, size=None) → its masks (K, H, W) under the decisions, at that size or the native one."""
 
 
 def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = False) -> Path:
@@ -40,26 +34,13 @@ def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = Fal
             summary = write_submission(project.competition, project.sample, masks, target, facts)
         bench.say(_described(summary, target))
         draw_sheet(bench, decided, target.with_suffix(".png"))
+        draw_disputed(
+            bench, test_predictions(bench, entry), decided, target.with_suffix(".disputed.png")
+        )
         return facts
 
     bench.perform(bench.pipeline.submit(entry, plain=plain), run, again=again)
     return target
-
-
-def draw_sheet(bench: Bench, decided: Decided, path: Path) -> None:
-    """A contact sheet of test images, evenly spread, with their decided masks."""
-    project = bench.project
-    images = list(project.part("test")["image"])
-    chosen = images[:: -(-len(images) // SHEET)]
-    tiles = []
-    for image in chosen:
-        pixels = project.pixels(image)
-        tiles.append(overlay(pixels, decided(image), size=fitted(pixels.shape[:2], LONGEST)))
-    contact_sheet(
-        tiles, path, captions=chosen, title=f"{path.stem} of {project.competition.name}",
-        legend=project.competition.classes,
-    )
-    bench.say(f"drew {path}")
 
 
 def test_masks(

@@ -1,6 +1,7 @@
 """The prediction store: what is written is what is read, and damage is noticed."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import InputFault
+from competition.inference.codes import CLIP, SCALE, quantise
+from competition.inference.disagreement import FoldMean, disputed_share
 from competition.inference.joined import JoinedStores, combine_folds
-from competition.inference.store import (
-    CLIP,
-    SCALE,
-    Geometry,
-    Provenance,
-    Store,
-    StoreWriter,
-    quantise,
-)
+from competition.inference.store import Geometry, Provenance, Store, StoreWriter
 
 CLASSES = ("ulna", "radius", "finger-1")
 
@@ -135,7 +130,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path):
         written(tmp_path / "oof", ["a"]).read("b")
 
 
-@pytest.mark.parametrize("name", ["logits.npy", "index.csv", "store.json"])
+@pytest.mark.parametrize("name", ["logits.zst", "index.csv", "store.json"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "gone", "page"])
 def test_a_damaged_store_is_refused_when_it_is_opened(tmp_path, name, damage):
     written(tmp_path / "oof", ["a", "b"])
@@ -147,22 +142,70 @@ def test_a_damaged_store_is_refused_when_it_is_opened(tmp_path, name, damage):
         Store.open(tmp_path / "oof", classes=CLASSES)
 
 
-def test_a_flipped_byte_of_the_logits_is_found(tmp_path):
+@pytest.mark.parametrize("place", [0, 5, 20, -3])
+def test_a_flipped_byte_is_found_when_its_image_is_read_and_when_all_are_verified(tmp_path, place):
     store = written(tmp_path / "oof", ["a"])
     store.verify()
-    content = bytearray((tmp_path / "oof" / "logits.npy").read_bytes())
-    content[-3] ^= 1
-    (tmp_path / "oof" / "logits.npy").write_bytes(content)
-    with pytest.raises(InputFault, match="was changed"):
-        store.verify()
+    path = tmp_path / "oof" / "logits.zst"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    for reading in (store.verify, lambda: store.read("a"), lambda: store.disagreement("a")):
+        with pytest.raises(InputFault, match="was changed"):
+            reading()
 
 
-def test_logits_are_an_ordinary_npy_file(tmp_path):
+def test_one_damaged_image_does_not_hide_the_others(tmp_path):
+    store = written(tmp_path / "oof", ["a", "b", "c"])
+    path = tmp_path / "oof" / "logits.zst"
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + bytes([content[half] ^ 255]) + content[half + 1 :])
+    with pytest.raises(InputFault, match="image 'b' was changed since it was written"):
+        store.read("b")
+    assert np.array_equal(store.codes("c"), quantise(logits(2)))
+
+
+def test_the_file_is_a_plain_zstd_file_of_differences_between_rows(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
     store = written(tmp_path / "oof", ["a", "b"])
-    array = np.load(tmp_path / "oof" / "logits.npy")
-    assert array.shape == (2, 3, 4, 6)
-    assert np.array_equal(array[1], store.codes("b"))
+    with open(tmp_path / "oof" / "logits.zst", "rb") as file:
+        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+        content = np.frombuffer(reader.read(), np.uint8).reshape(2, 4, 4, 6)
+    assert np.array_equal(np.add.accumulate(content[1], axis=1, dtype=np.uint8)[:3], store.codes("b"))
     assert json.loads((tmp_path / "oof" / "store.json").read_text())["images"] == 2
+
+
+def test_a_store_in_an_older_format_is_refused(tmp_path):
+    written(tmp_path / "oof", ["a"])
+    path = tmp_path / "oof" / "store.json"
+    path.write_text(path.read_text().replace("zstd-rows-1", "npy"))
+    with pytest.raises(InputFault, match="predict again"):
+        Store.open(tmp_path / "oof", classes=CLASSES)
+
+
+def test_reading_takes_no_more_memory_for_more_images_or_more_members(tmp_path):
+    size = (128, 160)
+    few, many = (
+        [written(tmp_path / f"{count}-{member}", [str(i) for i in range(count)], size)
+         for member in range(members)]
+        for count, members in ((2, 1), (24, 6))
+    )  # fmt: skip
+    assert peak_of_reading(many) < 1.25 * peak_of_reading(few)
+
+
+def peak_of_reading(stores):
+    """Bytes that reading every image of all stores, and then their mean, takes at most."""
+    peaks = []
+    for reading in (
+        lambda: [store.read(image).logits().sum() for store in stores for image in store.images],
+        lambda: combine_folds(stores, stores[0].folder.with_name("mean")),
+    ):
+        tracemalloc.start()
+        reading()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return max(peaks)
 
 
 def test_folds_are_read_as_one_and_an_image_in_two_of_them_is_refused(tmp_path):
@@ -203,3 +246,54 @@ def test_folds_of_different_grids_are_not_averaged(tmp_path):
     first, second = written(tmp_path / "0", ["a"]), written(tmp_path / "1", ["a"], size=(8, 6))
     with pytest.raises(InputFault, match=r"\(8, 6\)"):
         combine_folds([first, second], tmp_path / "mean")
+
+
+def views_of(probabilities):
+    """A store's codes (1, 1, n) of probabilities (n,)."""
+    values = np.asarray(probabilities, np.float64)
+    return quantise(np.log(values / (1 - values)).astype(np.float32)).reshape(1, 1, -1)
+
+
+def test_the_disagreement_of_folds_is_the_spread_of_their_probabilities(tmp_path):
+    mean = FoldMean((1, 1, 3))
+    for probabilities in ([0.5, 0.25, 0.01], [0.5, 0.75, 0.99]):
+        mean.add(views_of(probabilities), np.zeros((1, 3), np.uint8))
+    assert mean.disagreement()[0] / 255 == pytest.approx([0, 0.25, 0.49], abs=0.01)
+
+
+def test_the_disagreement_of_mirrors_within_folds_is_added_to_that_between_them():
+    mean = FoldMean((1, 1, 1))
+    for probability in (0.1, 0.9):
+        mean.add(views_of([probability]), np.array([[round(0.3 * 255)]], np.uint8))
+    assert mean.disagreement()[0, 0] / 255 == pytest.approx(np.hypot(0.4, 0.3), abs=0.01)
+
+
+def test_the_mean_of_folds_carries_their_disagreement_and_a_fold_its_own(tmp_path):
+    for fold in range(2):
+        with StoreWriter(tmp_path / str(fold), provenance(folds=(fold,))) as writer:
+            plane = np.full((4, 6), 9 * fold, np.uint8)
+            writer.add("a", logits(fold), Geometry((4, 6), (0, 0, 4, 6)), disagreement=plane)
+    stores = [Store.open(tmp_path / str(fold), classes=CLASSES) for fold in range(2)]
+    assert (stores[1].disagreement("a") == 9).all()
+    combine_folds(stores, tmp_path / "mean")
+    mean = Store.open(tmp_path / "mean", classes=CLASSES)
+    first, second = (1 / (1 + np.exp(-store.read("a").logits())) for store in stores)
+    expected = np.sqrt(np.square((first - second) / 2).sum(0) + (9 / 255) ** 2 / 2)
+    assert mean.disagreement("a") / 255 == pytest.approx(np.minimum(expected, 1), abs=0.003)
+
+
+def test_a_disagreement_of_another_size_is_refused(tmp_path):
+    with (
+        pytest.raises(InputFault, match="disagreement"),
+        StoreWriter(tmp_path / "oof", provenance()) as writer,
+    ):
+        place = Geometry((4, 6), (0, 0, 4, 6))
+        writer.add("a", logits(), place, disagreement=np.zeros((6, 4), np.uint8))
+
+
+def test_only_pixels_of_the_image_count_as_disputed():
+    plane = np.zeros((4, 4), np.uint8)
+    plane[:, 3] = 255
+    plane[0, 0] = 64
+    assert disputed_share(plane, (0, 0, 2, 2)) == 0.25
+    assert disputed_share(plane, (0, 0, 4, 4)) == 5 / 16
