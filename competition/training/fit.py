@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,7 @@ def surroundings_of(task: Task) -> Surroundings:
 
 
 def _trainer(recipe: Recipe, progress: Progress) -> Trainer:
-    average = WeightAveraging(avg_fn=moving_average(recipe.ema), use_buffers=True)
+    average = WeightAveraging(multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
         max_epochs=recipe.schedule.epochs,
@@ -207,18 +207,24 @@ def _trainer(recipe: Recipe, progress: Progress) -> Trainer:
     )
 
 
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """(average, current, updates so far) → new average; the decay grows to `decay` by (1+n)/(10+n).
+def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
+    """(averages, current, updates so far) → averages moved in place; counters are taken over.
+
+    The decay grows to `decay` by (1 + n) / (10 + n) in n updates.
 
     Without the growth, the average of a short run still carries its first, random steps (teeth,
     fold 0: .28 after 384 steps at 256² without it, .54 after 320 steps at 192² with it).
     """
 
-    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
-        kept = torch.clamp((1 + updates) / (10 + updates), max=decay)
-        return averaged * kept + current * (1 - kept)
+    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+        kept = min(decay, float((1 + updates) / (10 + updates)))
+        for average, value in zip(averages, current, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - kept)
+            else:
+                average.copy_(value)
 
-    return average
+    return move
 
 
 def _validation_loader(task: Task) -> DataLoader:

@@ -77,7 +77,9 @@ class SegmentationModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         chosen = self.recipe.optimizer
         optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, chosen.weight_decay), lr=chosen.learning_rate
+            parameter_groups(self.network, chosen.weight_decay),
+            lr=chosen.learning_rate,
+            fused=self.device.type == "cpu" or None,  # one pass over memory; GPUs choose themselves
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: factor(step, self.steps, self.recipe.schedule)

@@ -122,12 +122,19 @@ def test_what_a_loss_needs_of_the_data_reaches_it(bench, tmp_path, changes):
 
 
 def test_the_average_forgets_the_beginning_of_a_short_run():
-    average, value = moving_average(0.99), torch.tensor(100.0)
+    move, average = moving_average(0.99), [torch.tensor(100.0)]
     for updates in range(1, 100):
-        value = average(value, torch.tensor(1.0), torch.tensor(updates))
-    assert value < 1.01
-    late = average(torch.tensor(0.0), torch.tensor(1.0), torch.tensor(10_000))
-    assert late.item() == pytest.approx(0.01)
+        move(average, [torch.tensor(1.0)], torch.tensor(updates))
+    assert average[0] < 1.01
+    late = [torch.tensor(0.0)]
+    move(late, [torch.tensor(1.0)], torch.tensor(10_000))
+    assert late[0].item() == pytest.approx(0.01)
+
+
+def test_a_counter_of_batch_normalisation_is_taken_over_not_averaged():
+    counter = [torch.tensor(3)]
+    moving_average(0.99)(counter, [torch.tensor(7)], torch.tensor(100))
+    assert counter[0] == 7
 
 
 def test_a_training_set_of_one_more_than_a_batch_trains(bench, tmp_path):
