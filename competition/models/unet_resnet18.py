@@ -58,7 +58,7 @@ class Stage(nn.Module):
 
 
 class UNetResNet18Body(Body):
-    """Images (B,3,h,w), h and w multiples of 32 → logits (B,K,h,w)."""
+    """Images (B,3,h,w), h and w multiples of 32 → logits (B,K,h/stride,w/stride)."""
 
     divisor = 32
     deepest_channels = DEEPEST_CHANNELS
@@ -73,8 +73,8 @@ class UNetResNet18Body(Body):
         self.layer3, self.layer4 = encoder.layer3, encoder.layer4
         self.skips = network.skips
         self.stages = nn.ModuleList(_stages(network))
-        last = network.decoder[-1]
-        self.last = SeparableConvolution(last, last)
+        last = network.decoder[len(self.stages) - 1]
+        self.last = SeparableConvolution(last, last) if network.stride == 1 else None
         self.head = nn.Conv2d(last, classes, 1)
 
     def forward(self, images: Tensor) -> Maps:
@@ -85,12 +85,14 @@ class UNetResNet18Body(Body):
         deepest = self.layer4(e3)
         features = deepest
         skips = {"e3": e3, "e2": e2, "e1": e1, "e0": e0}
-        for stage, (name, skip) in zip(self.stages, skips.items(), strict=True):
+        for stage, (name, skip) in zip(self.stages, skips.items(), strict=False):
             if name not in self.skips:
                 features = stage(features, None)
             else:
                 features = stage(features, doubled(skip) if name == "e0" else skip)
-        return Maps(self.head(self.last(doubled(features))), (), deepest)
+        if self.last is not None:
+            features = self.last(doubled(features))
+        return Maps(self.head(features), (), deepest)
 
     def logit_layers(self) -> list[nn.Conv2d]:
         return [self.head]
@@ -118,10 +120,11 @@ def doubled(features: Tensor) -> Tensor:
 
 
 def _stages(network: UNetResNet18) -> list[Stage]:
+    """Stages down to 1/2 of the image, or to 1/4 where the logits stay there."""
     channels = [DEEPEST_CHANNELS, *network.decoder[:-1]]
     return [
         Stage(before, after, skip=depth if name in network.skips else 0, merge=network.merge)
         for (name, depth), before, after in zip(
             SKIP_CHANNELS.items(), channels, network.decoder, strict=True
         )
-    ]
+    ][: 3 if network.stride == 4 else 4]

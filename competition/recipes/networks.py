@@ -48,6 +48,9 @@ class UNetResNet18(NetworkSettings):
     )
     skips: tuple[Skip, ...] = ("e3", "e2")
     merge: Literal["concat", "add"] = "concat"
+    stride: Literal[1, 2, 4] = Field(
+        1, description="of the logits: decoder stages finer than this are left out"
+    )
 
 
 class UNet(NetworkSettings):

@@ -51,7 +51,8 @@ def build_loss(terms: tuple[LossTerm, ...], surroundings: Surroundings = Surroun
     weights = [class_weights(term.class_weights, surroundings.frequencies) for term in terms]
 
     def loss(logits: Tensor, targets: Tensor, distances: Tensor | None = None) -> Tensor:
-        logits = enlarged(logits.float(), targets.shape[-2:])
+        # Targets lie channel by channel; logits in another order cost 1.5 times as much (CPU).
+        logits = enlarged(logits.float(), targets.shape[-2:]).contiguous()
         targets = targets.float()
         total = logits.new_zeros(())
         with torch.autocast(logits.device.type, enabled=False):

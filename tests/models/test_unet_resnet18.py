@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from competition.models import build
 from competition.recipes import UNetResNet18
@@ -22,3 +23,13 @@ def parameters(network: UNetResNet18) -> int:
 )
 def test_the_designs_have_the_parameters_of_the_write_up(changes: dict, expected: int):
     assert parameters(UNetResNet18(**changes)) == expected
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("skips", [ALL, ("e3", "e2")])
+def test_logits_come_at_the_stride_asked_for_and_nothing_idle_is_built(stride: int, skips: tuple):
+    network = build(UNetResNet18(stride=stride, skips=skips), 3, pretrained=False)
+    logits = network(torch.zeros(2, 3, 64, 96)).logits
+    assert logits.shape == (2, 3, 64 // stride, 96 // stride)
+    logits.sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
