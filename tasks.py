@@ -114,6 +114,35 @@ def leaderboard(c, competition=""):
     _step(["leaderboard"], competition)
 
 
+@task(
+    help={
+        "name": "losses, aux, pooling, skips, resampling, norm, head, resolution, pseudo, schedule",
+        "competition": COMPETITION,
+        "fold": ENTRY["fold"],
+        "seed": "seed; may be repeated: several tell noise from difference",
+        "variant": "lay the changes of [variants.NAME] over all of its recipes",
+        "full": "the recipes in full size, for a GPU, not their twins for CPUs",
+        "solution": "the answers, for Public and Private (default: the data's solution.csv)",
+        "no_pretrained": ENTRY["no_pretrained"],
+    },
+    iterable=["fold", "seed"],
+)
+def ablation(
+    c, name, competition="", fold=None, seed=None, variant="", full=False, solution="",
+    no_pretrained=False,
+):
+    """Compare recipes of an experiment on the same folds and seeds, beside the published figures."""
+    choice = (name, full, variant or None, _numbers(fold), _numbers(seed, "--seed"))
+    project = _project(competition)
+    answers = Path(solution) if solution else project.competition.root / "solution.csv"
+    answers = answers if solution or answers.is_file() else None
+    _reach_ablation(project, competition, (*choice, not no_pretrained), answers)
+    words = ["ablation", "--name", name, *_options(None, fold, "", no_pretrained)]
+    words += [word for number in seed or () for word in ("--seed", number)]
+    words += ["--full"] if full else []
+    _step([*words, *(["--variant", variant] if variant else [])], competition)
+
+
 @task(help=ENTRY, iterable=["recipe", "fold"])
 def status(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False):
     """Show each step of the submission: fresh, stale or missing, and why."""
@@ -183,6 +212,25 @@ def _reach(goal, competition, chosen, extra=()):
         raise Exit(f"error: {error}", error.exit_code) from error
 
 
+def _reach_ablation(project, competition, choice, solution):
+    """Train, predict and, where there is a solution, submit and score the trials not done yet."""
+    from competition.errors import PodiumError
+    from competition.experiment import Choice, experiment_of
+    from competition.pipeline import Pipeline
+
+    pipeline = Pipeline(project)
+    try:
+        experiment = experiment_of(project.competition, Choice(*choice))
+        for stage in pipeline.ablation_stages(experiment, submitted=solution is not None):
+            if not stage.is_fresh():
+                _step(list(stage.command), competition)
+        unscored = pipeline.unscored(experiment) if solution else []
+    except PodiumError as error:
+        raise Exit(f"error: {error}", error.exit_code) from error
+    if unscored:
+        _step(["score", *map(str, unscored), "--solution", str(solution)], competition)
+
+
 def _first_recipe(competition, recipe):
     """The recipes asked for, or the ensemble's first one."""
     return recipe or [_project(competition).competition.ensemble.recipes[0]]
@@ -200,12 +248,12 @@ def _project(competition):
         raise Exit(f"error: {error}", error.exit_code) from error
 
 
-def _numbers(fold):
+def _numbers(given, option="--fold"):
     """invoke hands over texts; a fold that stays a text would match no row."""
     try:
-        return tuple(int(number) for number in fold or ())
+        return tuple(int(number) for number in given or ())
     except ValueError:
-        raise Exit(f"error: --fold {fold!r}: expected a number", 2) from None
+        raise Exit(f"error: {option} {given!r}: expected a number", 2) from None
 
 
 def _options(recipe, fold, pseudo, no_pretrained):

@@ -16,6 +16,7 @@ leaves a plain value or a readable file with a receipt beside it:
     score       a submission, a solution            <entry>.score.json
     leaderboard submissions, scores                 a table
     status      receipts                            fresh, stale or missing, and why
+    ablation    stores and scores of its trials     runs/<competition>/ablations/<name>.md, .csv, .png
     models      recipes                             what each network costs
     export      a checkpoint                        model.onnx, model.pt2, checked
 
@@ -28,5 +29,5 @@ h' w' the size of its logits, P bit planes (8 classes each).
 
 Rooms, each importing only from those before it: errors, workspace, masks, scoring, spec, recipes,
 data, models, training, inference, tuning, pictures, doctor, submission, pseudo, leaderboard,
-project, pipeline, steps, cli.
+project, entry, experiment, ablation, pipeline, steps, cli.
 """

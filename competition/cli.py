@@ -324,6 +324,32 @@ def status(
 
 
 @app.command()
+def ablation(
+    name: Annotated[str, typer.Option(help="losses, aux, pooling, skips, resampling, norm, head, "
+                                      "resolution, pseudo or schedule")],
+    competition: File = None, fold: Folds = None, seed: Seeds = None,
+    full: Annotated[bool, typer.Option(
+        "--full", help="The recipes in full size, for a GPU, not their twins for CPUs"
+    )] = False,
+    variant: Annotated[str | None, typer.Option(
+        help="Lay the changes of [variants.NAME] over all of its recipes", show_default=False
+    )] = None,
+    pretrained: Pretrained = True, again: Again = False,
+) -> None:
+    """Print the table of an ablation from its trials' predictions: scores, differences, noise.
+
+    `invoke ablation` first trains, predicts and submits what is missing.
+    """
+    from competition import steps
+    from competition.experiment import Choice, experiment_of
+
+    bench = _bench(competition)
+    choice = Choice(name, full, variant, tuple(fold or ()), tuple(seed or ()), pretrained)
+    experiment = experiment_of(bench.project.competition, choice)
+    typer.echo(steps.compare_trials(bench, experiment, again=again))
+
+
+@app.command()
 def models(
     competition: File = None,
     recipe: Recipes = None,

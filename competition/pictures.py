@@ -204,6 +204,40 @@ def bars(
     _save(figure, path)
 
 
+def differences(
+    path: Path,
+    names: Sequence[str],
+    gains: Sequence[tuple[float, float, float]],
+    *,
+    published: Sequence[float | None],
+    label: str,
+) -> None:
+    """Plot one difference a name, (gain, low, high), over a line at 0, the first name on top.
+
+    published: the sources' own differences, hollow; None where there is none.
+    """
+    figure, axes = _axes(7.0, 1.1 + 0.3 * len(names))
+    places = np.arange(len(names))
+    values, low, high = np.array(gains, float).reshape(-1, 3).T
+    spread = np.nan_to_num(np.abs(np.stack([values - low, high - values])))
+    axes.axvline(0, color="0.4", linewidth=0.8, zorder=0)
+    axes.errorbar(
+        values, places, xerr=spread, fmt="o", color="#2f6fb3", markersize=4.5, elinewidth=1.2,
+        label="here, with 95 % interval",
+    )
+    theirs = [(value, place) for value, place in zip(published, places) if value is not None]
+    if theirs:
+        axes.plot(
+            *zip(*theirs), "D", markerfacecolor="none", color="#b3552f", markersize=5,
+            label="published, on other data",
+        )
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.legend(fontsize=7, frameon=False, loc="best")
+    _save(figure, path)
+
+
 def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
     """A figure of inches without pyplot, whose global state draws to a screen that may not exist."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -14,8 +14,10 @@ from typing import Literal
 from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
+from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
+from competition.leaderboard import read_score, score_path
 from competition.project import Project
 from competition.workspace import file_sha256
 
@@ -122,6 +124,28 @@ class Pipeline:
             folder / f"submit{'-plain' if plain else ''}.receipt.json",
         )
 
+    def ablation(self, experiment: Experiment) -> Step:
+        """The table of an ablation; scores of submissions count where they are there."""
+        folder = experiment.folder(self.workspace)
+        entries = [entry for row in experiment.entries for entry in row]
+        scores = {entry.name: score_path(self._plain_submission(entry)) for entry in entries}
+
+        def inputs() -> Inputs:
+            made = {"trials": hash_of([trial._asdict() for trial in experiment.trials])}
+            for entry in entries:
+                made |= self._decision_inputs(entry)
+            return made | {f"score {n}": _file(p) for n, p in scores.items() if p.exists()}
+
+        outputs = tuple(folder / f"{experiment.name}.{kind}" for kind in ("md", "csv", "png"))
+        receipt = folder / f"{experiment.name}.receipt.json"
+        return Step(f"ablation {experiment.name}", inputs, outputs, receipt)
+
+    def unscored(self, experiment: Experiment) -> list[Path]:
+        """Submissions of an ablation's trials that have no score yet."""
+        entries = [entry for row in experiment.entries for entry in row]
+        written = map(self._plain_submission, entries)
+        return [path for path in written if read_score(path) is None]
+
     def pseudo(self, round_name: str) -> Step:
         """A round is kept as it is once it is there: it may come from any csv."""
         return Step(
@@ -145,6 +169,20 @@ class Pipeline:
         teacher = entry_of(self.project.competition, pseudo=NO_ROUND, pretrained=pretrained)
         command = ("pseudo", *options_of(teacher), "--round", name)
         return [*self._until("tune", teacher), Stage(command, (self.pseudo(name),))]
+
+    def ablation_stages(self, experiment: Experiment, *, submitted: bool) -> list[Stage]:
+        """What leads to an ablation's table; `submitted`: plain submissions of each trial too.
+
+        Trials train and predict together, since starting torch costs seconds.
+        """
+        made: list[Stage] = []
+        for entry in experiment.together():
+            made += self.stages("predict", entry)
+        if submitted:
+            for row in experiment.entries:
+                for entry in row:
+                    made += self._until("submit", entry, plain=True)[-2:]
+        return made
 
     def flips(self) -> list[int] | None:
         """The permutation of test-time mirroring; None where it is not done."""
@@ -173,6 +211,9 @@ class Pipeline:
         names = [name for name, _ in chain]
         last = names.index(goal) if goal in names else -1
         return [stage for _, stage in chain[: last + 1]]
+
+    def _plain_submission(self, entry: Entry) -> Path:
+        return self.workspace.submission(submission_name(entry, plain=True))
 
     def _training_inputs(self, member: Member, fold: int) -> Inputs:
         sides = self.project.folds[["image", "fold"]]

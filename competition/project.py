@@ -100,7 +100,7 @@ class Project:
         return self.competition.flip_permutation if self.competition.may_flip else None
 
     def recipe(self, name: str) -> Recipe:
-        return recipe_named(name, self.competition.recipes)
+        return recipe_named(name, self.competition.recipes, self.competition.variants)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:
         """Images of one fold; InputFault where it has none."""

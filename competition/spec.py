@@ -1,7 +1,8 @@
 """`competition.toml` → `Competition`: what the organisers fixed, and nothing that a competitor chooses.
 
 The one exception is `[ensemble]`, which says what the submission is made of, and `[recipes.NAME]`,
-which derives a recipe from a built-in one; both live here so that one file describes a whole entry.
+which derives a recipe from a built-in one (`[variants.NAME]`: from any); they live here so that one
+file describes a whole entry.
 """
 
 import tomllib
@@ -164,12 +165,18 @@ class Competition(Table):
     split: Split = Split()
     ensemble: Ensemble
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="changes to lay over any recipe: RECIPE@VARIANT"
+    )
     folder: Path = Field(Path("."), exclude=True, description="where the file lies")
 
     @model_validator(mode="after")
     def _classes_are_known(self) -> "Competition":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"a class stands twice in {list(self.classes)}")
+        odd = [name for name in (*self.recipes, *self.variants) if "@" in name]
+        if odd:
+            raise ValueError(f"{odd[0]!r} holds '@', which stands between a recipe and a variant")
         if self.exclusive and len(self.classes) == 1:
             raise ValueError("exclusive is about two classes and more; there is one")
         nonzero = isinstance(self.labels, MaskLabels) and self.labels.values == "nonzero"

@@ -14,6 +14,7 @@ from competition.pictures import (
     class_colours,
     comparison,
     contact_sheet,
+    differences,
     fitted,
     glowing,
     overlay,
@@ -157,3 +158,17 @@ def test_plots_are_written_whole(tmp_path):
     bars(tmp_path / "bars.png", ["a", "b"], [0.5, 0.7], intervals=[(0.4, 0.6), (0.6, 0.8)])
     for name in ("curves.png", "bars.png"):
         assert np.asarray(Image.open(tmp_path / name)).std() > 5
+
+
+def test_differences_are_drawn_with_the_published_ones_where_there_are_any(tmp_path):
+    gains = [(0.02, 0.01, 0.03), (-0.01, -0.02, 0.005)]
+    for published, name in (([0.005, None], "some"), ([None, None], "none")):
+        path = tmp_path / f"{name}.png"
+        differences(path, ["Dice − BCE", "focal − BCE"], gains, published=published, label="Dice")
+        assert Image.open(path).size[0] > 500 and path.stat().st_size < 60_000
+    orange = [
+        int((np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 0].astype(int)
+             - np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 2] > 90).sum())
+        for name in ("some", "none")
+    ]  # fmt: skip
+    assert orange[0] > 20 > orange[1]

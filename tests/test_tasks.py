@@ -20,7 +20,7 @@ from competition.pipeline import Pipeline
 ROOT = Path(__file__).parents[1]
 COMMANDS = typer.main.get_command(app).commands
 NAMES = ("doctor", "folds", "train", "predict", "tune", "ensemble", "pseudo", "submit", "score",
-         "leaderboard", "status", "demo", "test", "new")  # fmt: skip
+         "leaderboard", "status", "demo", "test", "new", "ablation")  # fmt: skip
 
 
 def invoke(*words, cwd=ROOT):
@@ -67,6 +67,8 @@ def test_the_commands_that_a_goal_takes_are_commands(project):
         ("submit", "submit", {"--recipe", "--fold", "--pseudo", "--no-pretrained", "--plain"}),
         ("pseudo", "pseudo", {"--round", "--from", "--confidence", "--no-pretrained"}),
         ("score", "score", {"--solution"}),
+        ("ablation", "ablation", {"--name", "--competition", "--fold", "--seed", "--variant",
+                                  "--full", "--no-pretrained"}),
         ("new", "new", {"--preset", "--data", "--name", "--target", "--set"}),
     ],
 )  # fmt: skip

@@ -6,10 +6,10 @@ book.py      the built-in recipes               named.py   RECIPES, and a compet
 ablations.py experiments: lists of recipes, with the published figures
 """
 
-from competition.recipes.ablations import ABLATIONS, Published, Trial, for_cpus
+from competition.recipes.ablations import ABLATIONS, Published, Trial, for_cpus, varied
 from competition.recipes.derive import derive, small
 from competition.recipes.losses import LossTerm
-from competition.recipes.named import RECIPES, recipe_named
+from competition.recipes.named import RECIPES, VARIANT, recipe_named
 from competition.recipes.networks import (
     Beit,
     DeepLabV3,
@@ -27,6 +27,7 @@ from competition.recipes.settings import Settings
 __all__ = [
     "ABLATIONS",
     "RECIPES",
+    "VARIANT",
     "Augmentation",
     "Beit",
     "DeepLabV3",
@@ -48,4 +49,5 @@ __all__ = [
     "for_cpus",
     "recipe_named",
     "small",
+    "varied",
 ]

@@ -6,6 +6,7 @@ The published figures come from data that is not public: print them beside ours,
 from typing import NamedTuple
 
 from competition.recipes.derive import SUFFIX
+from competition.recipes.named import VARIANT
 
 
 class Published(NamedTuple):
@@ -18,15 +19,25 @@ class Published(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """One line of an ablation's table; the first trial is what the others are compared with."""
+    """One line of an ablation's table."""
 
     recipe: str
     changed: str
     published: Published = Published()
+    against: str | None = None
+    """The recipe of the trial that it is compared with; None: the first one's."""
     continued: str | None = None
     """The trial whose checkpoint this one goes on from."""
     pseudo: bool = False
     """Trained with a round of pseudo labels too."""
+
+    def renamed(self, ending: str) -> "Trial":
+        """The same trial on the recipes whose names have this ending."""
+        return self._replace(
+            recipe=self.recipe + ending,
+            against=self.against and self.against + ending,
+            continued=self.continued and self.continued + ending,
+        )
 
 
 ABLATIONS: dict[str, tuple[Trial, ...]] = {
@@ -47,9 +58,15 @@ ABLATIONS: dict[str, tuple[Trial, ...]] = {
         Trial("fcn-resnet50-bce", "FCN, no auxiliary head", Published(0.9444, 0.9428, 0.9438)),
         Trial("fcn-resnet50-aux", "FCN, alpha .4", Published(0.9449, 0.9424, 0.9434)),
         Trial("deeplabv3", "DeepLabv3, none", Published(0.9472, 0.9446, 0.9457)),
-        Trial("deeplabv3-aux-0.1", "DeepLabv3, alpha .1"),
-        Trial("deeplabv3-aux", "DeepLabv3, alpha .4", Published(0.9473, 0.9431, 0.9451)),
-        Trial("deeplabv3-aux-0.7", "DeepLabv3, alpha .7", Published(0.9457, 0.9424, 0.9439)),
+        Trial("deeplabv3-aux-0.1", "DeepLabv3, alpha .1", against="deeplabv3"),
+        Trial(
+            "deeplabv3-aux", "DeepLabv3, alpha .4", Published(0.9473, 0.9431, 0.9451),
+            against="deeplabv3",
+        ),
+        Trial(
+            "deeplabv3-aux-0.7", "DeepLabv3, alpha .7", Published(0.9457, 0.9424, 0.9439),
+            against="deeplabv3",
+        ),
     ),
     "pooling": (
         Trial("light-unet-plain", "one max pool, decoder 256", Published(0.9084)),
@@ -70,7 +87,10 @@ ABLATIONS: dict[str, tuple[Trial, ...]] = {
         Trial("segformer-down-up", "both", Published(0.0, iterations=5000)),
         Trial("segformer-shuffle", "pixel unshuffle and shuffle"),
         Trial("deeplabv3plus-gn", "DeepLabv3+, neither", Published(0.9539, 0.9592, 0.9647, 25_000)),
-        Trial("deeplabv3plus-gn-up", "DeepLabv3+, up", Published(0.9444, 0.9580, 0.9626, 25_000)),
+        Trial(
+            "deeplabv3plus-gn-up", "DeepLabv3+, up", Published(0.9444, 0.9580, 0.9626, 25_000),
+            against="deeplabv3plus-gn",
+        ),
     ),
     "norm": (
         Trial("deeplabv3plus-dice", "BatchNorm"),
@@ -78,8 +98,8 @@ ABLATIONS: dict[str, tuple[Trial, ...]] = {
         Trial("deeplabv3plus-gn", "GroupNorm", Published(0.9539, 0.9592, 0.9647, 25_000)),
         Trial("deeplabv3plus-in", "InstanceNorm"),
         Trial("unet", "U-Net, BatchNorm"),
-        Trial("unet-gn", "U-Net, GroupNorm"),
-        Trial("unet-in", "U-Net, InstanceNorm"),
+        Trial("unet-gn", "U-Net, GroupNorm", against="unet"),
+        Trial("unet-in", "U-Net, InstanceNorm", against="unet"),
     ),
     "head": (
         Trial("deeplabv3plus-gn", "no head", Published(0.9539, 0.9592, 0.9647, 25_000)),
@@ -87,7 +107,7 @@ ABLATIONS: dict[str, tuple[Trial, ...]] = {
         Trial("deeplabv3plus-gn-3x3", "3×3"),
         Trial("deeplabv3plus-gn-attention", "attention over classes"),
         Trial("segformer", "SegFormer, no head"),
-        Trial("segformer-1x1", "SegFormer, 1×1"),
+        Trial("segformer-1x1", "SegFormer, 1×1", against="segformer"),
     ),
     "resolution": (
         Trial("unet-resnet18-256", "256²"),
@@ -132,10 +152,13 @@ def for_cpus(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
     >>> [trial.recipe for trial in for_cpus(ABLATIONS["skips"])]
     ['light-unet-narrow-cpu', 'light-unet-cpu', 'light-unet-add-cpu']
     """
-    return tuple(
-        trial._replace(
-            recipe=trial.recipe + SUFFIX,
-            continued=trial.continued and trial.continued + SUFFIX,
-        )
-        for trial in trials
-    )
+    return tuple(trial.renamed(SUFFIX) for trial in trials)
+
+
+def varied(trials: tuple[Trial, ...], variant: str) -> tuple[Trial, ...]:
+    """The same experiment with the changes of `[variants.VARIANT]` laid over every recipe.
+
+    >>> varied(ABLATIONS["skips"], "quick")[1].recipe
+    'light-unet@quick'
+    """
+    return tuple(trial.renamed(VARIANT + variant) for trial in trials)

@@ -1,5 +1,7 @@
 """RECIPES: those of the book and their twins for CPUs; and the ones of a competition file."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,15 +31,29 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe_named(name: str, tables: dict[str, dict[str, Any]]) -> Recipe:
+VARIANT = "@"
+"""RECIPE@VARIANT: the changes of `[variants.VARIANT]` laid over any recipe."""
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+
+def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType({})) -> Recipe:
     """The recipe `name`: one of the file's `[recipes.NAME]` tables, or a built-in one.
 
-    A table has `base`, the recipe that it changes; bases may be tables too.
+    A table has `base`, the recipe that it changes; bases may be tables too. NAME@VARIANT is that
+    recipe with the changes of `[variants.VARIANT]` laid over it.
     """
-    return _resolve(name, tables, chain=())
+    base, sign, variant = name.partition(VARIANT)
+    recipe = _resolve(base, tables, chain=())
+    if not sign:
+        return recipe
+    if variant not in variants:
+        known = ", ".join(variants) or "none"
+        raise InputFault(f"no [variants.{variant}] for the recipe {name!r}; there are: {known}")
+    return _derived(recipe, {**variants[variant], "name": name}, where=f"variants.{variant}")
 
 
-def _resolve(name: str, tables: dict[str, dict[str, Any]], *, chain: tuple[str, ...]) -> Recipe:
+def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...]) -> Recipe:
     if name in chain:
         raise InputFault(f"recipes {' → '.join((*chain, name))} derive from each other in a circle")
     if name not in tables:
@@ -50,11 +66,16 @@ def _resolve(name: str, tables: dict[str, dict[str, Any]], *, chain: tuple[str, 
     if base is None:
         raise InputFault(f"[recipes.{name}] has no base; name the recipe that it changes")
     parent = _resolve(base, tables, chain=(*chain, name))
+    return _derived(parent, {**changes, "name": name}, where=f"recipes.{name}")
+
+
+def _derived(parent: Recipe, changes: dict[str, Any], *, where: str) -> Recipe:
+    """`parent` changed by the file's table `[where]`; InputFault names its mistakes."""
     try:
-        return derive(parent, {**changes, "name": name})
+        return derive(parent, changes)
     except ValidationError as error:
         lines = [
-            f"[recipes.{name}] {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"[{where}] {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
             for fault in error.errors()
         ]
         raise InputFault("\n".join(lines)) from error

@@ -2,11 +2,12 @@
 
 bench.py  what all work with            training.py    split, train, predict, average_folds
 stores.py which predictions are read    deciding.py    weigh, tune
-                                        handing_in.py  submit, label_test_images
+comparing.py the table of an ablation    handing_in.py  submit, label_test_images
                                         sheets.py      contact sheets of test images
 """
 
 from competition.steps.bench import Bench
+from competition.steps.comparing import compare_trials
 from competition.steps.deciding import tune, weigh
 from competition.steps.handing_in import Round, label_test_images, submit
 from competition.steps.training import average_folds, predict, split, train, training_task
@@ -15,6 +16,7 @@ __all__ = [
     "Bench",
     "Round",
     "average_folds",
+    "compare_trials",
     "label_test_images",
     "predict",
     "split",

@@ -67,6 +67,63 @@ def judge(
     )
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much better one set-up scores than another, with its 95 % interval.
+
+    certain: the interval, widened for the number of comparisons made, is free of 0; `groups` and
+    `seeds` say what it was drawn over. With one seed it knows nothing of what another would change.
+    """
+
+    gain: float
+    low: float
+    high: float
+    certain: bool
+    groups: int
+    seeds: int
+
+
+def differ(
+    before: np.ndarray,
+    after: np.ndarray,
+    groups: np.ndarray,
+    measure: Measure,
+    *,
+    comparisons: int = 1,
+) -> Difference:
+    """before, after: what each image adds to the score of each training, (S, N, K, C); groups: (N,).
+
+    The s-th trainings of both sides share their seed. Groups and seeds are drawn again, both sides
+    alike, so what is hard for both cancels. Seeds are few: their share of the deviation is stretched
+    by √(S / (S − 1)), without which two seeds would look 0.7 times as uncertain as they are. With
+    several comparisons, each must stand at 5 % divided by their number (Bonferroni).
+    """
+    pairs = [(_totals(b, groups), _totals(a, groups)) for b, a in zip(before, after, strict=True)]
+    seeds, number = len(pairs), len(pairs[0][0])
+    whole = np.ones((1, number))
+    gain = float(np.mean([_gains(*pair, whole, measure) for pair in pairs]))
+    if number < 2:
+        return Difference(gain, math.nan, math.nan, False, number, seeds)
+    generator = np.random.default_rng(0)
+    weights = _redrawn(number, generator)
+    by_seed = np.stack([_gains(*pair, weights, measure) for pair in pairs], axis=1)
+    drawn = np.sum(by_seed * _seed_weights(seeds, generator), axis=1)
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = (1 - LEVEL) / comparisons / 2
+    least, most = np.nanquantile(drawn, [tail, 1 - tail])
+    return Difference(
+        gain, float(low), float(high), bool(least > 0 or most < 0), number, seeds
+    )
+
+
+def _seed_weights(seeds: int, generator: np.random.Generator) -> np.ndarray:
+    """The share of each seed in each draw, float64 (DRAWS, S), each row summing to one."""
+    if seeds == 1:
+        return np.ones((DRAWS, 1))
+    share = _redrawn(seeds, generator) / seeds
+    return 1 / seeds + math.sqrt(seeds / (seeds - 1)) * (share - 1 / seeds)
+
+
 def _totals(parts: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Sums of each group's images, (G, K, C)."""
     _, place = np.unique(groups, return_inverse=True)

@@ -63,3 +63,16 @@ def test_a_table_of_the_competition_file_changes_a_recipe_and_its_mistakes_are_n
 def test_another_kind_of_network_replaces_the_whole_table():
     changed = derive(RECIPES["fcn-resnet50"], {"name": "x", "network": {"kind": "unet"}})
     assert changed.network.kind == "unet" and changed.network.base == 64
+
+
+def test_a_variant_is_laid_over_any_recipe_and_its_mistakes_are_named():
+    tables = {"mine": {"base": "unet-cpu", "batch": 2}}
+    variants = {"quick": {"schedule": {"epochs": 3}}, "wrong": {"schedule": {"epoch": 3}}}
+    for name in ("mine@quick", "fcn-resnet50-cpu@quick"):
+        recipe = recipe_named(name, tables, variants)
+        assert (recipe.name, recipe.schedule.epochs) == (name, 3)
+    assert recipe_named("mine@quick", tables, variants).batch == 2
+    with pytest.raises(InputFault, match=r"\[variants.wrong\] schedule.epoch"):
+        recipe_named("mine@wrong", tables, variants)
+    with pytest.raises(InputFault, match=r"no \[variants.slow\].*quick, wrong"):
+        recipe_named("mine@slow", tables, variants)

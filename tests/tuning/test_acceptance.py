@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from competition.scoring import Metric
-from competition.tuning.acceptance import judge
+from competition.tuning.acceptance import differ, judge
 from competition.tuning.measure import Measure
 
 DICE, POOLED = (Measure(Metric(name="dice", over=over)) for over in ("image-class", "pixels"))
@@ -93,3 +93,60 @@ def test_no_difference_is_not_a_gain():
     before = parts_of(np.full((10, 2), 0.5))
     verdict = judge(before, before, people(5), DICE)
     assert (verdict.gain, verdict.probability, verdict.p_value) == (0.0, 0.5, 1.0)
+
+
+def trainings(generator, count, *, seeds, noise=0.03, better=0.0):
+    """Scores of two recipes, (S, N, K, 2) each: people of unlike difficulty, and a luck a seed."""
+    hard = generator.beta(8, 2, (2 * count, 3))
+    luck = generator.normal(0, noise, (2, seeds, 1, 1))
+    own = generator.normal(0, 0.05, (2, seeds, 2 * count, 3))
+    first, second = hard + luck[0] + own[0], hard + luck[1] + own[1] + better
+    return parts_of(first), parts_of(second), people(count)
+
+
+@pytest.mark.parametrize(("seeds", "noise"), [(1, 0.0), (6, 0.03)])
+def test_two_equal_recipes_rarely_differ_by_more_than_the_noise(seeds, noise):
+    """With one seed this holds only for a training without luck: its noise cannot be seen."""
+    draws = 100
+    false = sum(
+        differ(*trainings(np.random.default_rng(n), 30, seeds=seeds, noise=noise), DICE).certain
+        for n in range(draws)
+    )
+    assert false <= 15  # 5 expected; a percentile interval of six seeds is a little short
+
+
+def test_the_luck_of_trainings_is_in_the_interval_only_with_several_seeds():
+    def width(seeds):
+        found = [
+            differ(*trainings(np.random.default_rng(n), 30, seeds=seeds), DICE) for n in range(20)
+        ]
+        return np.mean([one.high - one.low for one in found])
+
+    def deviation(seeds):
+        return np.std([
+            differ(*trainings(np.random.default_rng(n), 30, seeds=seeds), DICE).gain
+            for n in range(200)
+        ])  # fmt: skip
+
+    assert width(1) < 0.5 * 2 * 1.96 * deviation(1)
+    assert width(6) > 0.7 * 2 * 1.96 * deviation(6)
+
+
+def test_a_real_difference_is_found_and_more_comparisons_ask_for_more():
+    draws = trainings(np.random.default_rng(1), 30, seeds=1, noise=0.0, better=0.015)
+    found = differ(*draws, DICE)
+    assert found.certain and found.low < 0.015 < found.high and (found.groups, found.seeds) == (30, 1)
+    assert not differ(*draws, DICE, comparisons=10_000).certain or found.low > 0.005
+
+
+def test_a_difference_of_one_group_has_no_interval():
+    before, after, _ = trainings(np.random.default_rng(0), 1, seeds=2)
+    found = differ(before, after, people(1), DICE)
+    assert np.isnan(found.low) and not found.certain
+
+
+def test_pooled_metrics_differ_by_the_score_of_the_pooled_counts():
+    first, second, groups = pixel_counts(np.random.default_rng(3), 20)
+    found = differ(first[None], second[None], groups, POOLED)
+    assert found.gain == pytest.approx(POOLED.score(second) - POOLED.score(first))
+    assert found.low < found.gain < found.high

@@ -1,0 +1,134 @@
+"""The table of an ablation: what each trial scores, how it differs, and what its source published."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from competition.recipes import Published
+from competition.tuning.acceptance import Difference
+from competition.tuning.decisions import Score
+
+NOT_OURS = (
+    "Published figures are those of the sources, on data that is not public; they are not ours, "
+    "and ours are not comparable with them."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One trial. validation: out of fold, mean over seeds; spread: deviation between seeds (None
+    with one); public, private: means over seeds, None where nothing was scored; iterations: steps
+    of one training; against: what it is compared with, None in the line that others are compared
+    with.
+    """
+
+    what: str
+    recipe: str
+    validation: Score
+    spread: float | None
+    public: float | None
+    private: float | None
+    iterations: int
+    against: str | None
+    difference: Difference | None
+    published: Published
+
+    def verdict(self) -> str:
+        """Whether the difference is larger than the noise, in a sentence; "" without one."""
+        if self.difference is None:
+            return ""
+        size = "larger" if self.difference.certain else "not larger"
+        return (
+            f"{self.what} against {self.against}: {_between(self.difference)}, "
+            f"{size} than the noise."
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The lines of one ablation, and what they were measured on."""
+
+    title: str
+    competition: str
+    metric: str
+    images: int
+    groups: int
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    lines: tuple[Line, ...]
+
+    def markdown(self) -> str:
+        """The table of the sources with differences and verdicts, as a page."""
+        head = [
+            "what changed", "Val", "Public", "Private", "iterations", "difference (95 %)",
+            "larger than the noise", "published Val / Public / Private / iterations",
+        ]
+        rows = [head, ["---"] * len(head), *(_cells(line) for line in self.lines)]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+        verdicts = "\n".join(f"- {line.verdict()}" for line in self.lines if line.difference)
+        return f"# Ablation {self.title} on {self.competition}\n\n{self.about()}\n\n{table}\n\n{verdicts}\n"
+
+    def about(self) -> str:
+        """What the figures are, and what noise the intervals hold."""
+        seeds = "seed" if len(self.seeds) == 1 else "seeds"
+        noise = (
+            f"Differences are paired over {self.groups} groups; the interval holds the noise "
+            "between groups of images alone: with one seed nothing is known of what another "
+            "training of the same recipe would change."
+            if len(self.seeds) == 1
+            else f"Differences are paired over {self.groups} groups and {len(self.seeds)} seeds, "
+            "and their intervals hold the noise of both."
+        )
+        return (
+            f"Val: {self.metric}, out of fold at native size and thresholds of one half, "
+            f"{self.images} images of {self.groups} groups, folds {_listed(self.folds)}, {seeds} "
+            f"{_listed(self.seeds)}. {noise} A difference counts as larger than the noise where "
+            "its interval, widened for the number of comparisons in the table, is free of 0. "
+            f"{NOT_OURS}"
+        )
+
+    def csv(self) -> str:
+        """The same for spreadsheets, full figures, one line a trial."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([
+            "what", "recipe", "val", "val low", "val high", "val spread", "public", "private",
+            "iterations", "against", "difference", "low", "high", "larger than the noise",
+            "published val", "published public", "published private", "published iterations",
+        ])  # fmt: skip
+        for line in self.lines:
+            found, score = line.difference, line.validation
+            compared = [found.gain, found.low, found.high, found.certain] if found else [None] * 4
+            writer.writerow([
+                line.what, line.recipe, score.value, score.low, score.high, line.spread,
+                line.public, line.private, line.iterations, line.against, *compared,
+                *line.published,
+            ])  # fmt: skip
+        return text.getvalue()
+
+
+def _cells(line: Line) -> list[str]:
+    spread = "" if line.spread is None else f" ± {line.spread:.4f}"
+    found = line.difference
+    return [
+        line.what, f"{line.validation.value:.4f}{spread}", _figure(line.public),
+        _figure(line.private), str(line.iterations),
+        "–" if found is None else _between(found),
+        "–" if found is None else "yes" if found.certain else "no",
+        " / ".join([
+            *(_figure(value) for value in line.published[:3]),
+            "–" if line.published.iterations is None else str(line.published.iterations),
+        ]),
+    ]  # fmt: skip
+
+
+def _between(found: Difference) -> str:
+    return f"{found.gain:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))

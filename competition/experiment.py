@@ -1,0 +1,116 @@
+"""One ablation on one competition: its trials, and the entries (a recipe and a seed each) of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.entry import NO_ROUND, Entry, entry_of
+from competition.errors import InputFault
+from competition.recipes import ABLATIONS, Recipe, Trial, for_cpus, recipe_named, varied
+from competition.spec import Competition
+from competition.workspace import Workspace
+
+ROUND = "round1"
+"""The pseudo round of trials with pseudo labels, where the competition file names none."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which ablation, and how it is run.
+
+    full: the recipes themselves, not their twins for CPUs; variant: a `[variants.NAME]` table laid
+    over all of them; folds, seeds: those of `[ensemble]` where empty.
+    """
+
+    name: str
+    full: bool = False
+    variant: str | None = None
+    folds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    pretrained: bool = True
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """`entries[t][s]` is what trial t trains with seed s; all have the same folds and seeds."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    entries: tuple[tuple[Entry, ...], ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        return self.entries[0][0].folds
+
+    @property
+    def baselines(self) -> tuple[int, ...]:
+        """The place of the trial that each one is compared with."""
+        places = {trial.recipe: place for place, trial in reversed(list(enumerate(self.trials)))}
+        return tuple(places[trial.against] if trial.against else 0 for trial in self.trials)
+
+    def together(self) -> list[Entry]:
+        """The same trainings as few entries, for commands that do many in one process.
+
+        Trials with pseudo labels stand apart: a command takes one round for all of its recipes.
+        """
+        rounds: dict[str | None, list[Entry]] = {}
+        for row in self.entries:
+            rounds.setdefault(row[0].members[0].pseudo, []).extend(row)
+        return [
+            Entry(self.name, tuple(e.members[0] for e in entries), self.folds)
+            for entries in rounds.values()
+        ]
+
+    def folder(self, workspace: Workspace) -> Path:
+        return workspace.runs / "ablations"
+
+
+def experiment_of(competition: Competition, choice: Choice) -> Experiment:
+    """The ablation that is asked for; InputFault where it does not exist or compares nothing."""
+    if choice.name not in ABLATIONS:
+        raise InputFault(f"no ablation {choice.name!r}; there are {', '.join(ABLATIONS)}")
+    trials = ABLATIONS[choice.name] if choice.full else for_cpus(ABLATIONS[choice.name])
+    if choice.variant is not None:
+        trials = varied(trials, choice.variant)
+    _refuse_equals(competition, trials)
+    seeds = choice.seeds or competition.ensemble.seeds
+    entries = tuple(
+        tuple(_entry(competition, trial, seed, choice) for seed in seeds) for trial in trials
+    )
+    return Experiment(_title(choice), trials, entries, seeds)
+
+
+def _title(choice: Choice) -> str:
+    """The name of its files: what was asked for beyond the competition file's own."""
+    words = [choice.name]
+    words += ["full"] if choice.full else []
+    words += [choice.variant] if choice.variant else []
+    words += [f"seed{'-'.join(map(str, choice.seeds))}"] if choice.seeds else []
+    words += [f"folds-{'-'.join(map(str, choice.folds))}"] if choice.folds else []
+    return "+".join([*words, *([] if choice.pretrained else ["scratch"])])
+
+
+def _entry(competition: Competition, trial: Trial, seed: int, choice: Choice) -> Entry:
+    own_round = competition.ensemble.pseudo or ROUND
+    return entry_of(
+        competition, recipes=(trial.recipe,), folds=choice.folds, seeds=(seed,),
+        pseudo=own_round if trial.pseudo else NO_ROUND, pretrained=choice.pretrained,
+    )
+
+
+def _refuse_equals(competition: Competition, trials: tuple[Trial, ...]) -> None:
+    """A variant may have set to one value what the trials differ in."""
+    seen: dict[tuple[str, bool, str | None], Trial] = {}
+    for trial in trials:
+        recipe = recipe_named(trial.recipe, competition.recipes, competition.variants)
+        content = _content(recipe), trial.pseudo, trial.continued
+        if content in seen:
+            raise InputFault(
+                f"{trial.recipe!r} and {seen[content].recipe!r} are the same once the variant is "
+                "laid over them; the variant must not set what the ablation compares"
+            )
+        seen[content] = trial
+
+
+def _content(recipe: Recipe) -> str:
+    return recipe.model_dump_json(exclude={"name", "about"})
