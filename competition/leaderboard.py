@@ -20,8 +20,9 @@ from competition.masks import Objects
 from competition.scoring import score_objects
 from competition.spec import Competition
 from competition.submission import read_objects, read_receipt, read_table
-from competition.tuning.decisions import Record, Score, score_of
+from competition.tuning.decisions import Score, score_of
 from competition.tuning.measure import Measure
+from competition.tuning.record import Record
 from competition.workspace import file_sha256, read_json, whole_file, write_json
 
 USAGE = "Usage"

@@ -22,8 +22,9 @@ from competition.masks.rle import decode_rows
 from competition.pictures import contact_sheet, fitted, overlay
 from competition.spec import Competition
 from competition.submission import read_submission
-from competition.tuning.decisions import ClassRule, Record, decide
+from competition.tuning.decisions import ClassRule, decide
 from competition.tuning.ensemble import Blend
+from competition.tuning.record import Record
 from competition.workspace import file_sha256, read_json, whole_folder, write_json
 
 UNDECIDED = (0.2, 0.8)

@@ -11,6 +11,7 @@ from competition.steps.stores import out_of_fold
 from competition.tuning.decisions import Decisions, decide, read_decisions, write_decisions
 from competition.tuning.ensemble import Blend
 from competition.tuning.statistics import Statistics
+from competition.tuning.tune import PASSES
 from competition.tuning.tune import tune as decide_rules
 from competition.tuning.weighing import (
     Ensemble,
@@ -44,7 +45,7 @@ def weigh(bench: Bench, entry: Entry, *, again: bool = False) -> Ensemble:
 
 
 def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
-    """Choose thresholds and empty rules out of fold; writes decisions.json."""
+    """Choose heads, weights, thresholds, empty rules and shapes out of fold; writes decisions.json."""
     folder = entry.folder(bench.project.workspace)
     target = folder / "decisions.json"
     classes = bench.project.competition.classes
@@ -53,7 +54,7 @@ def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
         report = read_ensemble(folder / "ensemble.json", classes=classes)
         members = out_of_fold(bench, entry)
         images = len(next(iter(members.values())).images)
-        with bench.watch("measuring thresholds", images) as advance:
+        with bench.watch("tuning", PASSES * images) as advance:
             decisions, statistics = decide_rules(
                 members, bench.project.labels, bench.project.folds, bench.project.competition,
                 ensemble=report, advance=advance,
@@ -64,7 +65,7 @@ def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
             folder / "thresholds.png", statistics.thresholds, statistics.curves(), names=classes,
             chosen=chosen,
         )
-        draw_worst(bench, folder / "worst.png", report.blended(
+        draw_worst(bench, folder / "worst.png", decisions.mixture.blended(
             members, exclusive=bench.project.competition.exclusive
         ), decisions, statistics)
 

@@ -53,7 +53,8 @@ def test_masks(
     decisions = None if plain else read_decisions(folder / "decisions.json", classes=classes)
     rules = plain_rules(classes) if decisions is None else decisions.rules
     readers = test_predictions(bench, entry)
-    together = ensemble.blended(readers, exclusive=project.competition.exclusive)
+    mixture = ensemble if decisions is None else decisions.mixture
+    together = mixture.blended(readers, exclusive=project.competition.exclusive)
     facts = _receipt(entry, readers, ensemble, decisions)
     return (lambda image, size=None: decide(together, image, rules, size)), facts
 
@@ -96,9 +97,8 @@ def _confident(
     classes = bench.project.competition.classes
     folder = entry.folder(bench.project.workspace)
     decisions = read_decisions(folder / "decisions.json", classes=classes)
-    ensemble = read_ensemble(folder / "ensemble.json", classes=classes)
     readers = test_predictions(bench, entry)
-    together = ensemble.blended(readers, exclusive=bench.project.competition.exclusive)
+    together = decisions.mixture.blended(readers, exclusive=bench.project.competition.exclusive)
     members = {name: store.provenance for name, store in readers.items()}
     origin = pseudo.Origin.of_predictions(members, minimum=confidence)
     return pseudo.from_predictions(together, decisions.rules), origin

@@ -1,4 +1,4 @@
-"""The chain of decisions: each step fitted on other folds, kept if it helps, reported honestly.
+"""Thresholds and empty rules: each step fitted on other folds, kept if it helps, reported honestly.
 
 Three numbers answer three questions. *Apparent*: how rules score on the images that they were
 fitted on (too good). *Gain* of a step: fitted on the other parts, scored on its own; this decides.
@@ -6,8 +6,9 @@ fitted on (too good). *Gain* of a step: fitted on the other parts, scored on its
 images that it is scored on; this is what to expect.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from competition.errors import InputFault, listed
 from competition.tuning.acceptance import Verdict, judge
 from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import STEPS, Rules, outcome, plain
+
+Stage = Literal["mixture", "rules", "shapes"]
 
 PARTS = 5
 """Parts by group where the predictions are of fewer than three folds."""
@@ -29,14 +32,32 @@ class Sides:
     parts: np.ndarray
     folds: np.ndarray
 
+    def where(self, chosen: np.ndarray) -> "Sides":
+        """Those of some images; chosen: bool (N,)."""
+        return Sides(self.groups[chosen], self.parts[chosen], self.folds[chosen])
+
 
 @dataclass(frozen=True)
 class Judged:
-    """A step with its apparent gain and the verdict on its cross-fitted one."""
+    """A step with its apparent gain and the verdict on its cross-fitted one.
+
+    stage: what it belongs to; gains of "mixture" are in Dice on the grid of the logits where the
+    competition's metric does not count pixels, and else in the metric on that grid.
+    """
 
     name: str
     apparent_gain: float
     verdict: Verdict
+    stage: Stage = "rules"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Adopted steps with the rules fitted on all images and, for each part, without it."""
+
+    steps: tuple[str, ...]
+    rules: Rules
+    crossed: Mapping[int, Rules]
 
 
 def sides_of(images: Iterable[str], folds: pd.DataFrame) -> Sides:
@@ -68,23 +89,37 @@ def fit(steps: Iterable[str], statistics: Statistics) -> Rules:
     return rules
 
 
-def cross_fitted(steps: tuple[str, ...], statistics: Statistics, parts: np.ndarray) -> np.ndarray:
-    """What each image adds to the score under rules fitted without its part, (N, K, C)."""
+def cross_fitted(
+    steps: tuple[str, ...],
+    statistics: Statistics,
+    parts: np.ndarray,
+    *,
+    without: Mapping[int, Statistics] | None = None,
+) -> np.ndarray:
+    """What each image adds to the score under rules fitted without its part, (N, K, C).
+
+    without: for each part the statistics of all images as predicted by a mixture that has not seen
+    it; None: nothing was fitted before.
+    """
     result = np.empty_like(statistics.empty)
     for part in np.unique(parts):
-        rules = fit(steps, statistics.where(parts != part))
-        result[parts == part] = outcome(statistics.where(parts == part), rules)
+        seen = statistics if without is None else without[int(part)]
+        rules = fit(steps, seen.where(parts != part))
+        result[parts == part] = outcome(seen.where(parts == part), rules)
     return result
 
 
-def choose(statistics: Statistics, sides: Sides) -> list[Judged]:
+def choose(
+    statistics: Statistics, sides: Sides, *, without: Mapping[int, Statistics] | None = None
+) -> list[Judged]:
     """Every step in its order, judged on top of those adopted before it."""
     adopted: tuple[str, ...] = ()
-    before = cross_fitted(adopted, statistics, sides.parts)
+    options = {} if without is None else {"without": without}
+    before = cross_fitted(adopted, statistics, sides.parts, **options)
     count = len(np.unique(sides.parts))
     judged = []
     for name in STEPS:
-        after = cross_fitted((*adopted, name), statistics, sides.parts)
+        after = cross_fitted((*adopted, name), statistics, sides.parts, **options)
         verdict = judge(before, after, sides.groups, statistics.measure, parts=count)
         judged.append(Judged(name, _apparent_gain(adopted, name, statistics), verdict))
         if verdict.adopted:
@@ -96,16 +131,19 @@ def adopted_steps(judged: Iterable[Judged]) -> tuple[str, ...]:
     return tuple(step.name for step in judged if step.verdict.adopted)
 
 
-def honest(statistics: Statistics, sides: Sides) -> np.ndarray:
-    """What each image adds under a choice, acceptance included, made without its part, (N, K, C)."""
-    result = np.empty_like(statistics.empty)
-    for part in np.unique(sides.parts):
-        others, held = sides.parts != part, sides.parts == part
-        inner = statistics.where(others)
-        inner_sides = Sides(sides.groups[others], sides.parts[others], sides.folds[others])
-        rules = fit(adopted_steps(choose(inner, inner_sides)), inner)
-        result[held] = outcome(statistics.where(held), rules)
-    return result
+def fitted(
+    steps: tuple[str, ...],
+    statistics: Statistics,
+    parts: np.ndarray,
+    *,
+    without: Mapping[int, Statistics] | None = None,
+) -> Fitted:
+    """The rules of adopted steps; `without` as for `cross_fitted`."""
+    crossed = {}
+    for part in np.unique(parts).tolist():
+        seen = statistics if without is None else without[part]
+        crossed[part] = fit(steps, seen.where(parts != part))
+    return Fitted(steps, fit(steps, statistics), crossed)
 
 
 def apparent(steps: Iterable[str], statistics: Statistics) -> float:

@@ -5,19 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.tuning.chain import Stage
 from competition.tuning.ensemble import Blend
 from competition.tuning.measure import Measure
+from competition.tuning.mixture import Mixture
+from competition.tuning.record import Record
+from competition.tuning.shapes import Shape, areas_scale, resolved, shaped_each
 from competition.workspace import read_json, write_json
-
-
-class Record(BaseModel):
-    """A part of the file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Score(Record):
@@ -41,8 +39,13 @@ class MemberWeight(Record):
 
 
 class StepReport(Record):
-    """A step of the chain. gain, low, high, probability, p_value are cross-fitted."""
+    """A step of the chain. gain, low, high, probability, p_value are cross-fitted.
 
+    Gains of a head or of weights alone are measured on the grid of the logits, in Dice where the
+    metric does not count pixels; all others at native size in the metric.
+    """
+
+    stage: Stage
     name: str
     adopted: bool
     apparent_gain: float = Field(description="on the images that it was fitted on: too good")
@@ -61,17 +64,19 @@ class StepReport(Record):
 
 
 class ClassRule(Record):
-    """Cut at `threshold`; drop what has fewer than `minimum_area` pixels above `top`."""
+    """Cut at `threshold`; drop what has fewer than `minimum_area` pixels above `top`; then shape."""
 
     threshold: float = Field(ge=0, le=1)
     top: float = Field(ge=0, le=1)
     minimum_area: int = Field(ge=0, description="native pixels; 0: nothing is dropped")
+    shape: Shape = "as it is"
 
 
 class Decisions(Record):
     """Everything that `submit` needs to turn stored logits into masks.
 
-    images, groups: how many the scores are over; plain: the blend at thresholds of one half;
+    mixture: heads and weights of the members; images, groups: how many the scores are over; plain:
+    equal weights, no heads, thresholds of one half;
     apparent: the rules on the images that they were fitted on; cross_fitted: the whole choice made
     again without the images that it is scored on; present, absent: the same over labelled and
     over empty masks alone (None where there are none, or the metric pools pixels).
@@ -81,6 +86,7 @@ class Decisions(Record):
     groups: int
     folds: tuple[int, ...]
     members: tuple[MemberWeight, ...]
+    mixture: Mixture
     steps: tuple[StepReport, ...]
     plain: Score
     apparent: float
@@ -97,7 +103,7 @@ class Decisions(Record):
         """What was tried, what was kept, and what to expect."""
         lines = [
             f"out of fold, {self.images} images of {self.groups} groups",
-            f"  {self.plain}  thresholds of one half",
+            f"  {self.plain}  equal weights, thresholds of one half",
             *(f"    {step}" for step in self.steps),
             f"  {self.cross_fitted}  cross-fitted, the whole choice made again for each part",
             f"  {self.apparent:.4f}  apparent, on the images that the rules were fitted on",
@@ -144,16 +150,16 @@ def decide(
 ) -> Runs:
     """Masks (K, H, W) of an image under the rules, at `size` (default: native).
 
-    Minimum areas are native pixels and grow or shrink with another size.
+    Areas are of native pixels and grow or shrink with another size.
     """
     order = list(rules.values())
     cuts = np.array([[rule.threshold for rule in order], [rule.top for rule in order]])
     masks, sure = together.runs_at(image, cuts, size)
+    scale = areas_scale(size, together.native_size(image))
     minimum = np.array([rule.minimum_area for rule in order], np.float64)
-    if size is not None:
-        height, width = together.native_size(image)
-        minimum *= size[0] * size[1] / (height * width)
-    return _only(masks, sure.area() >= minimum)
+    found = shaped_each(masks, [rule.shape for rule in order], scale=scale)
+    found = resolved(masks, found) if together.exclusive else found
+    return _only(found, sure.area() >= minimum * scale)
 
 
 def _only(masks: Runs, kept: np.ndarray) -> Runs:

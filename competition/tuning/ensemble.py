@@ -10,6 +10,10 @@ from competition.errors import InputFault, listed
 from competition.inference.store import Geometry, StoredLogits
 from competition.masks import Runs
 from competition.masks.from_logits import label_runs_from_logits, runs_at_thresholds
+from competition.tuning.head import Head
+
+Share = float | tuple[float, ...]
+"""A member's part of the blend: one for all classes, or one for each."""
 
 
 class Reader(Protocol):
@@ -40,11 +44,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Blend:
-    """Members' predictions of the same images, with weights that sum to one. See `blend`."""
+    """Members' predictions of the same images, with weights that sum to one. See `blend`.
+
+    heads: one a member, None where its logits are taken as they are.
+    """
 
     members: tuple[Reader, ...]
-    weights: tuple[float, ...]
+    weights: tuple[Share, ...]
     exclusive: bool
+    heads: tuple[Head | None, ...]
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -53,17 +61,18 @@ class Blend:
     def field(self, image: str) -> Field:
         """The blended logits of an image; memory does not grow with the number of members.
 
-        One member stays as it is stored. Of several, those on another grid are resampled
-        bilinearly to the grid that shows the image with the most pixels.
+        One member without a head stays as it is stored. Of several, those on another grid are
+        resampled bilinearly to the grid that shows the image with the most pixels.
         """
-        if len(self.members) == 1:
+        if len(self.members) == 1 and self.heads[0] is None:
             stored = self.members[0].read(image)
             place = stored.geometry
             return Field(stored.codes, stored.scale, stored.offset, place.region, place.size)
-        parts = zip(self.members, self.weights, strict=True)
-        total = _nothing(self.members[0].read(image))
-        for member, weight in parts:
-            total = _added(total, member.read(image), weight, image)
+        total: Field | None = None
+        for member, weight, head in zip(self.members, self.weights, self.heads, strict=True):
+            stored = member.read(image)
+            total = _nothing(stored) if total is None else total
+            total = _added(total, stored, weight, image, head=head)
         return total
 
     def native_size(self, image: str) -> tuple[int, int]:
@@ -93,26 +102,51 @@ class Blend:
 
 def blend(
     members: Mapping[str, Reader],
-    weights: Mapping[str, float] | None = None,
+    weights: Mapping[str, Share] | None = None,
     *,
+    heads: Mapping[str, Head] | None = None,
     exclusive: bool = False,
 ) -> Blend:
-    """Members by name → their blend; equal weights unless given. InputFault for unequal images."""
+    """Members by name → their blend. InputFault for unequal images.
+
+    weights: equal unless given, one a member or one for each of its classes; heads: of the members
+    that have one.
+    """
     if not members:
         raise InputFault("an ensemble of no members; predict at least one")
     weights = dict.fromkeys(members, 1.0) if weights is None else weights
-    if set(weights) != set(members) or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-        raise InputFault(
-            f"weights {dict(weights)!r}; expected a number from 0 up for each of {list(members)}"
-        )
+    shares = _shares(members, weights)
     _require_same_images(members)
-    used = [name for name in members if weights[name] > 0]
-    total = sum(weights[name] for name in used)
+    used = [place for place, name in enumerate(members) if np.any(shares[place] > 0)]
+    names = list(members)
     return Blend(
-        tuple(members[name] for name in used),
-        tuple(weights[name] / total for name in used),
+        tuple(members[names[place]] for place in used),
+        tuple(_plain(shares[place]) for place in used),
         exclusive,
+        tuple((heads or {}).get(names[place]) for place in used),
     )
+
+
+def _shares(members: Mapping[str, Reader], weights: Mapping[str, Share]) -> np.ndarray:
+    """Weights that sum to one, float64 (M, 1) or (M, K)."""
+    wrong = InputFault(
+        f"weights {dict(weights)!r}; expected a number from 0 up for each of {list(members)}, "
+        "or one for each class"
+    )
+    if set(weights) != set(members):
+        raise wrong
+    rows = [np.atleast_1d(np.asarray(weights[name], np.float64)) for name in members]
+    wide = max(map(len, rows))
+    if any(len(row) not in (1, wide) for row in rows):
+        raise wrong
+    given = np.stack([np.broadcast_to(row, wide) for row in rows])
+    if not np.isfinite(given).all() or given.min() < 0 or given.sum(axis=0).min() <= 0:
+        raise wrong
+    return given / given.sum(axis=0)
+
+
+def _plain(share: np.ndarray) -> Share:
+    return float(share[0]) if len(share) == 1 else tuple(share.tolist())
 
 
 def _require_same_images(members: Mapping[str, Reader]) -> None:
@@ -132,7 +166,9 @@ def _nothing(like: StoredLogits) -> Field:
     return Field(np.zeros(like.codes.shape, np.float32), None, None, place.region, place.size)
 
 
-def _added(total: Field, stored: StoredLogits, weight: float, image: str) -> Field:
+def _added(
+    total: Field, stored: StoredLogits, weight: Share, image: str, *, head: Head | None = None
+) -> Field:
     """`total` plus a member's weighted logits; on one grid it is added to in place.
 
     Class by class, so that what is computed stays in the processor's cache.
@@ -143,16 +179,42 @@ def _added(total: Field, stored: StoredLogits, weight: float, image: str) -> Fie
             f"image {image!r}: members predicted {len(total.values)} classes at {total.size} and "
             f"{len(stored.codes)} classes at {place.size}; predict again"
         )
-    if grid != total.values.shape or place.region != total.region:
-        part = Field(stored.logits() * np.float32(weight), None, None, place.region, place.size)
-        fine, coarse = (total, part) if _pixels(total) >= _pixels(part) else (part, total)
-        return replace(fine, values=fine.values + resampled(coarse, fine).values)
-    plane = np.empty(grid[1:], np.float32)
+    shares = np.broadcast_to(np.asarray(weight, np.float32), len(stored.codes))
+    if head is not None and head.kind != "scale and bias":
+        values = head.applied(stored.logits())
+        values *= shares[:, None, None]
+    elif grid != total.values.shape or place.region != total.region:
+        values = stored.logits() if head is None else head.applied(stored.logits())
+        values *= shares[:, None, None]
+    else:
+        _add_codes(total.values, stored, shares, head)
+        return total
+    return _sum(total, Field(values, None, None, place.region, place.size))
+
+
+def _sum(total: Field, part: Field) -> Field:
+    """Both on the grid that shows the image with more pixels."""
+    if part.values.shape == total.values.shape and part.region == total.region:
+        total.values[:] += part.values
+        return total
+    fine, coarse = (total, part) if _pixels(total) >= _pixels(part) else (part, total)
+    return replace(fine, values=fine.values + resampled(coarse, fine).values)
+
+
+def _add_codes(
+    total: np.ndarray, stored: StoredLogits, shares: np.ndarray, head: Head | None
+) -> None:
+    """Adds codes · scale + offset, scaled and shifted by the head, times the class's share."""
+    classes = len(stored.codes)
+    slopes = np.ones(classes) if head is None else np.array(head.mix)[:, 0]
+    shifts = np.zeros(classes) if head is None else np.array(head.bias)
+    steps = (stored.scale * slopes * shares).astype(np.float32)
+    zeros = ((stored.offset * slopes + shifts) * shares).astype(np.float32)
+    plane = np.empty(total.shape[1:], np.float32)
     for kind, codes in enumerate(stored.codes):
-        np.multiply(codes, np.float32(stored.scale * weight), out=plane, dtype=np.float32)
-        plane += np.float32(stored.offset * weight)
-        total.values[kind] += plane
-    return total
+        np.multiply(codes, steps[kind], out=plane, dtype=np.float32)
+        plane += zeros[kind]
+        total[kind] += plane
 
 
 def _pixels(field: Field) -> float:

@@ -1,6 +1,6 @@
 """What every decision is fitted on: counts of each image, class and threshold, gathered in one pass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,21 +67,43 @@ def gather(
     advance: Callable[[], None] = lambda: None,
 ) -> Statistics:
     """One pass over the blend's images at native size; `advance` is called after each."""
-    missing = [image for image in blend.images if image not in truth]
-    if missing:
-        raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
+    require_labels(blend.images, truth)
     rows = []
     for image in blend.images:
-        rows.append(_row(blend, image, truth[image], measure, thresholds))
+        rows.append(row_of(blend, image, truth[image], measure, thresholds))
         advance()
-    labelled, areas, parts, empty = (np.stack(column) for column in zip(*rows, strict=True))
-    return Statistics(measure, blend.images, thresholds, labelled, areas, parts, empty)
+    return assembled(measure, blend.images, rows, thresholds)
 
 
-def _row(
-    blend: Blend, image: str, truth: Runs, measure: Measure, thresholds: tuple[float, ...]
-) -> tuple[np.ndarray, ...]:
-    """truth (K,), areas (K, T), parts (K, T, C) and empty (K, C) of one image."""
+def require_labels(images: Iterable[str], truth: Mapping[str, Runs]) -> None:
+    missing = [image for image in images if image not in truth]
+    if missing:
+        raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
+
+
+Row = tuple[np.ndarray, ...]
+"""Of one image: truth (K,), areas (K, T), parts (K, T, C) and empty (K, C)."""
+
+
+def assembled(
+    measure: Measure,
+    images: tuple[str, ...],
+    rows: Iterable[Row],
+    thresholds: tuple[float, ...] = GRID,
+) -> Statistics:
+    """The statistics of images from one row for each."""
+    columns = (np.stack(column) for column in zip(*rows, strict=True))
+    return Statistics(measure, images, thresholds, *columns)
+
+
+def row_of(
+    blend: Blend,
+    image: str,
+    truth: Runs,
+    measure: Measure,
+    thresholds: tuple[float, ...] = GRID,
+) -> Row:
+    """Decode one image at all thresholds and measure it."""
     found = blend.runs_at(image, np.asarray(thresholds))
     if found[0].shape != truth.shape:
         raise InputFault(

@@ -21,11 +21,14 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class Rules:
-    """Per class, int64 (K,): places in the grid of `threshold` and `top`, `minimum` pixels."""
+    """Per class, int64 (K,): places in the grid of `threshold` and `top`, `minimum` pixels, and the
+    place of its shape in `shapes.SHAPES`.
+    """
 
     threshold: np.ndarray
     top: np.ndarray
     minimum: np.ndarray
+    shape: np.ndarray
 
 
 Step = Callable[[Statistics, Rules], Rules]
@@ -35,11 +38,12 @@ Step = Callable[[Statistics, Rules], Rules]
 def plain(statistics: Statistics) -> Rules:
     """A threshold of one half and nothing dropped."""
     half = np.full(statistics.classes, statistics.half)
-    return Rules(half, half.copy(), np.zeros(statistics.classes, np.int64))
+    nothing = np.zeros(statistics.classes, np.int64)
+    return Rules(half, half.copy(), nothing, nothing.copy())
 
 
 def outcome(statistics: Statistics, rules: Rules) -> np.ndarray:
-    """What each image and class adds to the score under the rules, float64 (N, K, C)."""
+    """What each image and class adds under the thresholds and empty rules, float64 (N, K, C)."""
     kinds = np.arange(statistics.classes)
     kept = statistics.areas[:, kinds, rules.top] >= rules.minimum
     chosen = statistics.parts[:, kinds, rules.threshold]
@@ -51,7 +55,7 @@ def one_threshold(statistics: Statistics, rules: Rules) -> Rules:
     candidates = _from_half(statistics)
     choices = [_with_threshold(rules, np.full(statistics.classes, t)) for t in candidates]
     sums = [outcome(statistics, choice).sum(axis=0) for choice in choices]
-    return choices[_best(statistics.measure.overall(np.stack(sums)))]
+    return choices[best(statistics.measure.overall(np.stack(sums)))]
 
 
 def class_thresholds(statistics: Statistics, rules: Rules) -> Rules:
@@ -62,8 +66,8 @@ def class_thresholds(statistics: Statistics, rules: Rules) -> Rules:
     sums = np.where(wide, statistics.parts, statistics.empty[:, :, None]).sum(axis=0)
     scores = statistics.measure.per_class(sums)
     candidates = _from_half(statistics)
-    best = [candidates[_best(scores[kind, candidates])] for kind in kinds]
-    return _with_threshold(rules, np.array(best))
+    chosen = [candidates[best(scores[kind, candidates])] for kind in kinds]
+    return _with_threshold(rules, np.array(chosen))
 
 
 def minimum_area(statistics: Statistics, rules: Rules) -> Rules:
@@ -86,7 +90,7 @@ STEPS: dict[str, Step] = {
 
 
 def _with_threshold(rules: Rules, threshold: np.ndarray) -> Rules:
-    return Rules(threshold, np.maximum(threshold, rules.top), rules.minimum)
+    return replace(rules, threshold=threshold, top=np.maximum(threshold, rules.top))
 
 
 def _with_drop(statistics: Statistics, rules: Rules, *, double: bool) -> Rules:
@@ -112,7 +116,7 @@ def _best_drop(
         sums.append(kept.astype(np.float64) @ gain + empty.sum(axis=0))
         candidates += [(top, int(minimum)) for minimum in minima]
     scores = statistics.measure.per_class(np.concatenate(sums)[:, None])[:, 0]
-    return candidates[_best(scores)]
+    return candidates[best(scores)]
 
 
 def _minima(areas: np.ndarray) -> np.ndarray:
@@ -135,6 +139,6 @@ def _from_half(statistics: Statistics) -> np.ndarray:
     return np.argsort(np.abs(places - statistics.half), kind="stable")
 
 
-def _best(scores: np.ndarray) -> int:
+def best(scores: np.ndarray) -> int:
     """The first of the largest; a class that is never counted (NaN) keeps the first candidate."""
     return int(np.argmax(np.nan_to_num(np.round(scores, _DIGITS), nan=-np.inf)))

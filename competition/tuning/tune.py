@@ -1,4 +1,8 @@
-"""Out-of-fold predictions and labels → `Decisions`."""
+"""Out-of-fold predictions and labels → `Decisions`, in three passes over the images.
+
+The first draws pixels, on which heads and weights are chosen; the second measures thresholds of the
+chosen mixtures at native size; the third measures shapes at the chosen thresholds.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,16 +12,8 @@ import pandas as pd
 
 from competition.masks import Runs
 from competition.spec import Competition
-from competition.tuning.chain import (
-    Judged,
-    Sides,
-    adopted_steps,
-    apparent,
-    choose,
-    fit,
-    honest,
-    sides_of,
-)
+from competition.tuning.chain import Judged, Sides, sides_of
+from competition.tuning.choice import Choice, choose_all, choose_plans, confirm
 from competition.tuning.decisions import (
     ClassRule,
     Decisions,
@@ -26,12 +22,20 @@ from competition.tuning.decisions import (
     score_of,
 )
 from competition.tuning.ensemble import Reader
+from competition.tuning.evidence import Source, gather_evidence, mixture_of
 from competition.tuning.measure import Measure
-from competition.tuning.statistics import Statistics, gather
+from competition.tuning.mixing import Mixer, measured_on_grid
+from competition.tuning.mixture import Mixture
+from competition.tuning.samples import draw
+from competition.tuning.shapes import SHAPES
+from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import Rules, outcome, plain
 from competition.tuning.weighing import Ensemble
 
 Advance = Callable[[], None]
+
+PASSES = 3
+"""How often the images are gone through."""
 
 
 def tune(
@@ -43,50 +47,64 @@ def tune(
     ensemble: Ensemble,
     advance: Advance = lambda: None,
 ) -> tuple[Decisions, Statistics]:
-    """Decide thresholds and empty rules from out-of-fold predictions; also what they rest on.
+    """Decide everything from out-of-fold predictions; also the statistics of the chosen mixture.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
-    image; folds: columns image, group, fold; ensemble: the members' weights. `advance` is called
-    once an image.
+    image; folds: columns image, group, fold; ensemble: the members' scores. `advance` is called
+    `PASSES` times an image.
     """
-    together = ensemble.blended(members, exclusive=competition.exclusive)
-    statistics = gather(together, truth, Measure.of(competition), advance=advance)
-    sides = sides_of(statistics.images, folds)
-    return decisions_from(statistics, sides, ensemble.members, competition.classes), statistics
+    ensemble.require_members(members)
+    source = Source(members, truth, Measure.of(competition), competition.exclusive)
+    samples = draw(members, truth, advance=advance)
+    sides = sides_of(samples.images, folds)
+    mixer = Mixer(samples, sides.parts, measured_on_grid(source.measure))
+    plans, judged = choose_plans(mixer, sides)
+    evidence = gather_evidence(source, mixer, plans, advance=advance)
+    plans, verdicts = confirm(evidence, plans, sides)
+    choice = choose_all(evidence, plans, sides, advance=advance)
+    mixture = mixture_of(mixer, (plans.whole, frozenset()))
+    scored = tuple(
+        member.model_copy(update={"weight": mixture.share(member.name)})
+        for member in ensemble.members
+    )
+    steps = [*judged, *verdicts, *choice.judged]
+    decisions = decisions_from(choice, sides, steps, scored, mixture, competition.classes)
+    return decisions, choice.whole.statistics
 
 
 def decisions_from(
-    statistics: Statistics,
+    choice: Choice,
     sides: Sides,
+    steps: list[Judged],
     members: tuple[MemberWeight, ...],
+    mixture: Mixture,
     classes: tuple[str, ...],
 ) -> Decisions:
-    """The chain run on statistics that are gathered already."""
-    judged = choose(statistics, sides)
-    kept = adopted_steps(judged)
-    expected = honest(statistics, sides)
-    before = outcome(statistics, plain(statistics))
+    """The file of a choice that is made."""
+    statistics, before = choice.whole.statistics, choice.plain.statistics
     labelled = statistics.truth > 0
+    measure = statistics.measure
     return Decisions(
         images=len(statistics.images),
         groups=len(np.unique(sides.groups)),
         folds=tuple(int(fold) for fold in np.unique(sides.folds)),
         members=members,
-        steps=tuple(_report(step) for step in judged),
-        plain=score_of(statistics.measure, before, sides.groups),
-        apparent=apparent(kept, statistics),
-        cross_fitted=score_of(statistics.measure, expected, sides.groups),
-        present=_partial_score(statistics, expected, labelled),
-        absent=_partial_score(statistics, expected, ~labelled),
-        rules=_by_class(fit(kept, statistics), statistics, classes),
+        mixture=mixture,
+        steps=tuple(_report(step) for step in steps),
+        plain=score_of(measure, outcome(before, plain(before)), sides.groups),
+        apparent=measure.score(choice.final),
+        cross_fitted=score_of(measure, choice.honest, sides.groups),
+        present=_partial_score(statistics, choice.honest, labelled),
+        absent=_partial_score(statistics, choice.honest, ~labelled),
+        rules=_by_class(choice.rules, statistics, classes),
     )
 
 
 def _report(step: Judged) -> StepReport:
     verdict = step.verdict
     return StepReport(
-        name=step.name, adopted=verdict.adopted, apparent_gain=step.apparent_gain,
-        gain=verdict.gain, low=verdict.low, high=verdict.high,
+        stage=step.stage, name=step.name, adopted=verdict.adopted,
+        apparent_gain=step.apparent_gain, gain=verdict.gain, low=verdict.low, high=verdict.high,
         probability=verdict.probability, p_value=verdict.p_value,
     )
 
@@ -110,6 +128,7 @@ def _by_class(
             threshold=grid[rules.threshold[kind]],
             top=grid[rules.top[kind]] if rules.minimum[kind] else grid[rules.threshold[kind]],
             minimum_area=int(rules.minimum[kind]),
+            shape=SHAPES[rules.shape[kind]],
         )
         for kind, name in enumerate(classes)
     }

@@ -11,9 +11,10 @@ from competition.errors import InputFault
 from competition.masks import Runs
 from competition.spec import Competition
 from competition.tuning.chain import Sides, sides_of
-from competition.tuning.decisions import MemberWeight, Record, Score, score_of
+from competition.tuning.decisions import MemberWeight, Score, score_of
 from competition.tuning.ensemble import Blend, Reader, blend
 from competition.tuning.measure import Measure
+from competition.tuning.record import Record
 from competition.tuning.statistics import Statistics, gather
 from competition.tuning.thresholds import outcome, plain
 from competition.workspace import read_json, write_json
@@ -38,13 +39,18 @@ class Ensemble(Record):
 
     def blended(self, readers: Mapping[str, Reader], *, exclusive: bool) -> Blend:
         """The members' predictions in these proportions; InputFault for other members."""
+        self.require_members(readers)
         weights = {member.name: member.weight for member in self.members}
-        if set(weights) != set(readers):
-            raise InputFault(
-                f"the ensemble has the members {list(weights)}, the predictions are of "
-                f"{list(readers)}; run `python -m competition ensemble` again"
-            )
         return blend({name: readers[name] for name in weights}, weights, exclusive=exclusive)
+
+    def require_members(self, readers: Mapping[str, Reader]) -> None:
+        """InputFault unless the predictions are of the members that were weighed."""
+        names = [member.name for member in self.members]
+        if set(names) != set(readers):
+            raise InputFault(
+                f"the ensemble has the members {names}, the predictions are of {list(readers)}; "
+                "run `python -m competition ensemble` again"
+            )
 
 
 def weigh_members(

@@ -1,5 +1,6 @@
 """Fitting rules from sums finds what trying every candidate on every image finds."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_the_minimum_area_is_the_best_of_all_areas(seed, metric):
         for minimum in range(int(highest[kind]) + 1):
             changed = start.minimum.copy()
             changed[kind] = minimum
-            parts = outcome(statistics, type(start)(start.threshold, start.top, changed))
+            parts = outcome(statistics, replace(start, minimum=changed))
             tried.append(statistics.measure.per_class(parts.sum(axis=0))[kind])
         assert best[kind] == pytest.approx(max(tried), abs=1e-9)
 

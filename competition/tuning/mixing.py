@@ -1,0 +1,204 @@
+"""Heads and weights chosen on samples: each kind cross-fitted, kept if it helps, all sets cached.
+
+A mixture for a held-back part must not have seen that part, and one for choosing while another part
+is held back must have seen neither: fits are kept by the set of parts that they did without.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from competition.scoring import Metric
+from competition.tuning.acceptance import judge
+from competition.tuning.chain import Judged, Sides
+from competition.tuning.head import Head, Kind
+from competition.tuning.head_fit import features_of, fit_heads, problem_of
+from competition.tuning.measure import Measure
+from competition.tuning.samples import ClassSample, Samples, mean_decision
+from competition.tuning.weight_fit import Weighing, greedy, on_simplex
+
+Parts = frozenset[int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which kind of head, and which kind of weights; None: the identity, equal weights."""
+
+    head: Kind | None = None
+    weights: Weighing | None = None
+
+
+PLAIN = Plan()
+
+
+def plans_on(plan: Plan, samples: Samples) -> dict[str, Plan]:
+    """The steps by name, each as the plan that it would turn `plan` into."""
+    heads: tuple[Kind, ...] = ("scale and bias", "1x1", "3x3")
+    offered = heads if samples.one_grid else heads[:2]
+    steps = {f"head {kind}": replace(plan, head=kind) for kind in offered}
+    return steps | {name: replace(plan, weights=name) for name in weighings(samples)}
+
+
+def weighings(samples: Samples) -> tuple[Weighing, ...]:
+    """None with one member."""
+    if len(samples.members) == 1:
+        return ()
+    return ("greedy weights", "simplex weights", "weights per class")
+
+
+def measured_on_grid(measure: Measure) -> Measure:
+    """The competition's metric where it counts pixels; else Dice stands for it."""
+    return measure if measure.metric.counts_pixels else Measure(Metric(name="dice"))
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A fitted plan: heads by member (None: identity) and shares float64 (K, M)."""
+
+    heads: tuple[Head, ...] | None
+    shares: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Mixer:
+    """Fits plans on samples without some parts, and scores them on others.
+
+    parts: int64 (N,) of the samples' images.
+    """
+
+    samples: Samples
+    parts: np.ndarray
+    measure: Measure
+    _heads: dict[tuple[Kind, Parts], tuple[Head, ...]] = field(default_factory=dict)
+    _fits: dict[tuple[Plan, Parts], Mixed] = field(default_factory=dict)
+
+    def fit(self, plan: Plan, without: Parts) -> Mixed:
+        """The plan fitted on all parts but some."""
+        key = plan, without
+        if key not in self._fits:
+            heads = None if plan.head is None else self._fitted_heads(plan.head, without)
+            self._fits[key] = Mixed(heads, self._fitted_shares(plan, heads, without))
+        return self._fits[key]
+
+    def outcome(self, plan: Plan, without: Parts, chosen: np.ndarray) -> np.ndarray:
+        """What chosen images, bool (N,), add under the plan fitted without parts: (n, K, C)."""
+        mixed = self.fit(plan, without)
+        columns = []
+        for place, sample in enumerate(self.samples.classes):
+            part = sample.where(chosen)
+            logits = member_logits(part, place, mixed.heads)
+            decided = mixed.shares[place].astype(np.float32) @ logits > 0
+            columns.append(counts_after(self.samples, place, part, decided)[:, chosen])
+        labelled, predicted, common = np.stack(columns, axis=-1)
+        return self.measure.from_counts(common, labelled, predicted)
+
+    def without(self, parts: Iterable[int]) -> np.ndarray:
+        """Images of no such part, bool (N,)."""
+        return ~np.isin(self.parts, list(parts))
+
+    def _fitted_heads(self, kind: Kind, without: Parts) -> tuple[Head, ...]:
+        key = kind, without
+        if key not in self._heads:
+            self._heads[key] = fit_heads(kind, self.samples, self.without(without))
+        return self._heads[key]
+
+    def _fitted_shares(
+        self, plan: Plan, heads: tuple[Head, ...] | None, without: Parts
+    ) -> np.ndarray:
+        members, classes = len(self.samples.members), len(self.samples.classes)
+        if plan.weights is None:
+            return np.full((classes, members), 1 / members)
+        chosen = self.without(without)
+        parts = [sample.where(chosen) for sample in self.samples.classes]
+        logits = [member_logits(part, place, heads) for place, part in enumerate(parts)]
+        if plan.weights == "greedy weights":
+            shares = greedy(lambda s: self._score(parts, logits, s, chosen), members)
+            return np.tile(shares, (classes, 1))
+        problems = [
+            problem_of(part, found, mean_decision(part.codes[:, place]),
+                       self.samples.counts(-1, place))
+            for place, (part, found) in enumerate(zip(parts, logits, strict=True))
+        ]
+        if plan.weights == "simplex weights":
+            return np.tile(on_simplex(problems), (classes, 1))
+        return np.stack([on_simplex([problem]) for problem in problems])
+
+    def _score(
+        self,
+        parts: list[ClassSample],
+        logits: list[np.ndarray],
+        shares: np.ndarray,
+        chosen: np.ndarray,
+    ) -> float:
+        counts = [
+            counts_after(self.samples, place, part, shares.astype(np.float32) @ found > 0)
+            for place, (part, found) in enumerate(zip(parts, logits, strict=True))
+        ]
+        labelled, predicted, common = np.stack(counts, axis=-1)[:, chosen]
+        added = self.measure.from_counts(common, labelled, predicted)
+        return float(self.measure.overall(added.sum(axis=0)))
+
+
+def member_logits(part: ClassSample, place: int, heads: tuple[Head, ...] | None) -> np.ndarray:
+    """Each member's logit of class `place` at the drawn pixels, after its head: float32 (M, P)."""
+    if heads is None:
+        return np.stack([part.logits(m, slice(place, place + 1))[0] for m in range(len(part.codes))])
+    return np.stack([_after(part, place, head, m) for m, head in enumerate(heads)])
+
+
+def _after(part: ClassSample, place: int, head: Head, member: int) -> np.ndarray:
+    row = head.row(place).astype(np.float32)
+    return row[:-1] @ features_of(head.kind, part, member, place) + row[-1]
+
+
+def counts_after(
+    samples: Samples, place: int, part: ClassSample, decided: np.ndarray
+) -> np.ndarray:
+    """Labelled, predicted and common pixels of class `place` in all images: float64 (3, N).
+
+    decided: bool (P,) the new decision at the drawn pixels of `part`.
+    """
+    labelled, predicted, common = samples.counts(-1, place)
+    change = part.weight * (decided.astype(np.int8) - mean_decision(part.codes[:, place]))
+    images = len(samples.images)
+    predicted = predicted + np.bincount(part.image, change, images)
+    common = common + np.bincount(part.image, change * part.truth, images)
+    predicted, common = np.maximum(np.rint(predicted), 0), np.maximum(np.rint(common), 0)
+    return np.stack([labelled, predicted, np.minimum(common, np.minimum(predicted, labelled))])
+
+
+def cross_fitted(mixer: Mixer, plan: Plan, without: Parts) -> np.ndarray:
+    """What each image outside `without` adds under the plan fitted without its part too, (n, K, C)."""
+    others = mixer.without(without)
+    result: np.ndarray | None = None
+    for part in np.unique(mixer.parts[others]):
+        held = mixer.parts == part
+        found = mixer.outcome(plan, without | {int(part)}, held)
+        if result is None:
+            result = np.zeros((len(others), *found.shape[1:]))
+        result[held] = found
+    return result[others]
+
+
+def choose(mixer: Mixer, sides: Sides, without: Parts = frozenset()) -> tuple[Plan, list[Judged]]:
+    """Every step in its order, judged on the grid on top of those adopted before it."""
+    others = mixer.without(without)
+    count = len(np.unique(sides.parts[others]))
+    plan, judged = PLAIN, []
+    before = cross_fitted(mixer, plan, without)
+    for name in plans_on(plan, mixer.samples):
+        step = plans_on(plan, mixer.samples)[name]
+        after = cross_fitted(mixer, step, without)
+        verdict = judge(before, after, sides.groups[others], mixer.measure, parts=count)
+        gain = _apparent_gain(mixer, plan, step, without)
+        judged.append(Judged(name, gain, verdict, "mixture"))
+        if verdict.adopted:
+            plan, before = step, after
+    return plan, judged
+
+
+def _apparent_gain(mixer: Mixer, before: Plan, after: Plan, without: Parts) -> float:
+    chosen = mixer.without(without)
+    sums = [mixer.outcome(plan, without, chosen).sum(axis=0) for plan in (before, after)]
+    return float(mixer.measure.overall(sums[1]) - mixer.measure.overall(sums[0]))
