@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from pydantic import Field
 
 from competition.errors import InputFault
 from competition.tuning.ensemble import Blend, Reader, blend
@@ -14,7 +15,7 @@ class Mixture(Record):
     """heads: of the members that have one; weights: a member's share, or its share in each class."""
 
     weights: dict[str, float | tuple[float, ...]]
-    heads: dict[str, Head] = {}
+    heads: dict[str, Head] = Field(default_factory=dict)
 
     @classmethod
     def equal(cls, members: Iterable[str]) -> "Mixture":

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from competition.errors import InputFault, listed
-from competition.inference.store import OFFSET, SCALE, Geometry, StoredLogits, quantise
+from competition.inference.codes import OFFSET, SCALE, quantise
+from competition.inference.store import Geometry, StoredLogits
 from competition.masks import Runs
 from competition.masks.geometry import resize_nearest
 from competition.tuning.ensemble import Field, Reader, resampled

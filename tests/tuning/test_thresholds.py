@@ -79,7 +79,7 @@ def test_the_double_threshold_is_the_best_of_all_pairs():
     for top, minimum in product(range(statistics.half, len(GRID)), range(60)):
         if minimum > statistics.areas[:, 0, top].max():
             continue
-        changed = type(start)(start.threshold, np.array([top]), np.array([minimum]))
+        changed = replace(start, top=np.array([top]), minimum=np.array([minimum]))
         tried.append(statistics.measure.score(outcome(statistics, changed)))
     assert statistics.measure.score(outcome(statistics, rules)) == pytest.approx(max(tried))
     assert rules.top[0] >= rules.threshold[0]
