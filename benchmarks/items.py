@@ -17,6 +17,7 @@ from competition.masks.from_logits import (
     runs_at_thresholds,
     runs_from_logits,
 )
+from competition.masks.from_logits_torch import runs_from_tensor
 from competition.masks.voting import vote
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
 
@@ -31,8 +32,9 @@ class Item:
     """One line of the table.
 
     ours, usual: calls to compare; others: calls by name of the library; target: the ratio
-    usual / ours that is asked for on bones, None where none is; reads: the array that both have to
-    read, for the floor; agree: whether two results (ours, usual) are the same.
+    usual / ours that is asked for on bones, None where none is; asked_of: the same for others / ours;
+    reads: the array that both have to read, for the floor; agree: whether two results (ours, usual)
+    are the same.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Item:
     agree: Callable[[Any, Any], bool]
     others: dict[str, Call] = field(default_factory=dict)
     target: float | None = None
+    asked_of: dict[str, float] = field(default_factory=dict)
     reads: np.ndarray | None = None
 
 
@@ -72,6 +75,7 @@ def text_items(masks: MaskSet) -> list[Item]:
             equal,
             others.installed({"pycocotools": lambda: others.pycocotools_texts(stack)}),
             target=60,
+            asked_of={"pycocotools": 45},
             reads=stack,
         ),
     ]
@@ -128,6 +132,17 @@ def logit_items(masks: MaskSet) -> list[Item]:
             reads=logits,
         ),
     ]
+
+
+def device_item(masks: MaskSet) -> Item:
+    """Logits that lie on a graphics card: runs are made there, or masks are and come to the host."""
+    logits, size = torch.from_numpy(masks.logits).cuda(), masks.size
+    return Item(
+        "logits on a graphics card to text",
+        lambda: encode(runs_from_tensor(logits, size), ROWS),
+        lambda: [usual.rle_rows(mask) for mask in others.device_masks(logits, size)],
+        nearly,
+    )
 
 
 def exclusive_item(masks: MaskSet) -> Item:

@@ -22,6 +22,7 @@ class Line:
     others: dict[str, Measured]
     floor: float | None
     target: float | None
+    asked_of: dict[str, float]
 
     @property
     def ratio(self) -> float:
@@ -48,6 +49,8 @@ def items_of(masks: MaskSet) -> Iterator[items.Item]:
         yield items.label_map_item(masks)
     yield from items.logit_items(masks)
     yield items.exclusive_item(masks)
+    if torch.cuda.is_available():
+        yield items.device_item(masks)
     if masks.name != "noise":
         yield items.vote_item(masks)
         yield items.target_item(masks)
@@ -56,6 +59,8 @@ def items_of(masks: MaskSet) -> Iterator[items.Item]:
 def _line(item: items.Item, masks: str, repeats: int) -> Line:
     if not item.agree(item.ours(), item.usual()):
         raise SystemExit(f"{item.name} on {masks}: ours and the usual way differ")
+    for call in item.others.values():
+        call()
     return Line(
         item.name,
         masks,
@@ -64,6 +69,7 @@ def _line(item: items.Item, masks: str, repeats: int) -> Line:
         {name: measured(call, repeats) for name, call in item.others.items()},
         None if item.reads is None else read_seconds(item.reads, repeats),
         item.target if masks == "bones" else (1.0 if masks == "noise" else None),
+        item.asked_of if masks == "bones" else {},
     )
 
 

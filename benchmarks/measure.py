@@ -20,17 +20,19 @@ class Measured:
 
 
 def measured(call: Callable[[], Any], repeats: int) -> Measured:
-    """`repeats` timed calls, and one in a process of its own for memory."""
-    return Measured(statistics.median(seconds(call, repeats)), peak_megabytes(call))
+    """`repeats` timed calls of one that was called before, and one in a process for its memory."""
+    times = [timed(call) for _ in range(repeats)]
+    return Measured(statistics.median(times), peak_megabytes(call))
 
 
 def seconds(call: Callable[[], Any], repeats: int) -> list[float]:
     """CPU seconds of each of `repeats` calls, after one to warm up."""
     call()
-    return [_timed(call) for _ in range(repeats)]
+    return [timed(call) for _ in range(repeats)]
 
 
-def _timed(call: Callable[[], Any]) -> float:
+def timed(call: Callable[[], Any]) -> float:
+    """CPU seconds of one call."""
     start = time.process_time()
     call()
     return time.process_time() - start
@@ -69,4 +71,4 @@ def read_seconds(array: np.ndarray, repeats: int) -> float:
     """Median time to read an array once: what anything that looks at every value takes at least."""
     words = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     words = words[: words.size // 8 * 8].view(np.uint64)
-    return statistics.median(_timed(lambda: np.bitwise_or.reduce(words)) for _ in range(repeats))
+    return statistics.median(timed(lambda: np.bitwise_or.reduce(words)) for _ in range(repeats))

@@ -61,6 +61,14 @@ def argmax_texts(logits: np.ndarray, size: tuple[int, int]) -> list[str]:
     return [usual.rle_rows(labels == value) for value in range(1, len(logits))]
 
 
+def device_masks(logits: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Logits (K, h, w) on their device -> bool (K, H, W) on the host."""
+    outputs = torch.nn.functional.interpolate(
+        logits[None], size=size, mode="bilinear", align_corners=False
+    )
+    return (outputs[0] > 0).cpu().numpy()
+
+
 def torchmetrics_dice(logits: np.ndarray, truth: torch.Tensor) -> torch.Tensor:
     """Dice (K,) without text."""
     from torchmetrics.functional import segmentation

@@ -32,8 +32,11 @@ held before the call. *Floor* is the time to read the input once: nothing that l
 can be faster on one thread of this machine.
 
 - bones: 29 classes, 512 x 512 logits, 2048 x 2048 masks, long sticks;
-- teeth: 32 classes of compact blobs, the same sizes;
-- noise: 4 classes of white noise, the worst case for whatever skips decided parts.
+- teeth: 32 classes of compact blobs, 256 x 256 logits, 1024 x 1024 masks;
+- noise: 4 classes of white noise, 512 x 512 logits, 2048 x 2048 masks, the worst case for whatever
+  skips decided parts.
+
+{device}
 
 ![Ratios and growth](performance.png)
 """
@@ -54,8 +57,10 @@ def write(
             numpy=np.__version__,
             torch=torch.__version__,
             repeats=repeats,
+            device=_device(lines),
         ),
         *(_table(name, [line for line in lines if line.masks == name]) for name in _names(lines)),
+        _bounds(lines),
         _growth(curves),
         _submissions(submissions),
     ]
@@ -92,6 +97,44 @@ def _row(line: "Line") -> str:
         f"| {line.item} | {line.ours.seconds * 1e3:.1f} ms | {line.usual.seconds * 1e3:,.0f} ms"
         f" | **{line.ratio:.3g}** | {target} | {floor}"
         f" | {line.ours.megabytes:.0f} / {line.usual.megabytes:,.0f} MB | {others} |"
+    )
+
+
+def _device(lines: Sequence["Line"]) -> str:
+    if torch.cuda.is_available():
+        return f"The graphics card is a {torch.cuda.get_device_name()}."
+    return (
+        "No graphics card was at hand, so `runs_from_tensor` is not in the tables; tests hold it, on "
+        "the processor, to the runs of the numpy version and to bringing back run boundaries only."
+    )
+
+
+def _bounds(lines: Sequence["Line"]) -> str:
+    """What each ratio that was asked for and not reached is bounded by."""
+    found = ["## What bounds the ratios that were not reached\n"]
+    for line in lines:
+        asked = {"the usual way": (line.usual.seconds, line.target or 0.0)}
+        asked |= {name: (line.others[name].seconds, bar) for name, bar in line.asked_of.items()
+                  if name in line.others}
+        found += [
+            _bound(line, name, seconds, bar)
+            for name, (seconds, bar) in asked.items()
+            if seconds / line.ours.seconds < bar
+        ]
+    return "\n".join(found if len(found) > 1 else [*found, "None was missed."]) + "\n"
+
+
+def _bound(line: "Line", other: str, seconds: float, bar: float) -> str:
+    text = (
+        f"- {line.item} ({line.masks}) beside {other}: {seconds / line.ours.seconds:.3g} of "
+        f"{bar:.0f}."
+    )
+    if line.floor is None:
+        return text
+    share = line.floor / line.ours.seconds
+    return text + (
+        f" Reading the input once is {line.floor * 1e3:.1f} of our {line.ours.seconds * 1e3:.1f} ms "
+        f"({share:.0%}); at that floor the ratio would be {seconds / line.floor:.0f}."
     )
 
 

@@ -129,8 +129,9 @@ def intervals_from_labels(labels: np.ndarray, classes: int) -> Intervals:
     stretches by value brings the classes together.
     """
     flat = np.ascontiguousarray(labels).ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    changes += 1
+    steps = np.zeros(flat.size + -flat.size % _WORD, bool)
+    np.not_equal(flat[1:], flat[:-1], out=steps[1 : flat.size])
+    changes = _true_offsets(steps)
     edges = np.concatenate([np.zeros(1, np.int64), changes, np.array([flat.size])])
     values = flat[edges[:-1]]
     if int(values.min()) < 0 or int(values.max()) > classes:

@@ -55,10 +55,16 @@ def runs_from_tensor(
 
 
 def label_runs_from_tensor(
-    logits: torch.Tensor, size: tuple[int, int], *, background: bool, region: Region | None = None
+    logits: torch.Tensor,
+    size: tuple[int, int],
+    *,
+    background: bool,
+    scale: Numbers | None = None,
+    offset: Numbers | None = None,
+    region: Region | None = None,
 ) -> Runs:
-    """`label_runs_from_logits` of a float tensor (K, h, w) on any device with float64."""
-    nodes = _checked(logits)
+    """`label_runs_from_logits` of a tensor (K, h, w) on any device with float64."""
+    nodes = _comparable(logits, scale, offset)
     classes = len(nodes)
     raster = Raster.over(tuple(logits.shape[1:]), size, region)
     rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (raster.rows, raster.columns))
@@ -143,6 +149,20 @@ def _checked(logits: torch.Tensor) -> torch.Tensor:
         )
     # Half precision widens without loss; the threshold would not fit into it.
     return logits.detach().float() if logits.dtype != torch.float64 else logits.detach()
+
+
+def _comparable(
+    logits: torch.Tensor, scale: Numbers | None, offset: Numbers | None
+) -> torch.Tensor:
+    """Nodes (K, h, w) whose order between classes is that of the logits."""
+    nodes = _checked(logits)
+    steps, zeros = code_scale(_described(logits), scale, offset)
+    if len(logits) == 0 or (np.ptp(steps) == 0 and np.ptp(zeros) == 0):
+        return nodes
+    steps, zeros = (
+        torch.tensor(value, device=logits.device)[:, None, None] for value in (steps, zeros)
+    )
+    return nodes.double() * steps + zeros
 
 
 def _described(logits: torch.Tensor) -> np.ndarray:

@@ -46,7 +46,7 @@ def test_the_report_holds_every_line_and_a_plot(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "FOLDER", tmp_path)
     figures = measure.Measured(0.002, 3.0)
     lines = [
-        masks.Line(f"item {name}", name, figures, measure.Measured(0.5, 90.0), {}, 0.001, 18.0)
+        masks.Line(f"item {name}", name, figures, measure.Measured(0.5, 90.0), {}, 0.001, 300.0, {})
         for name in ("bones", "teeth", "noise")
     ]
     point = growth.Point(4, 10, 0.001, 0.1)
@@ -58,4 +58,5 @@ def test_the_report_holds_every_line_and_a_plot(tmp_path, monkeypatch):
     )
     text = (tmp_path / "performance.md").read_text()
     assert "| item teeth | 2.0 ms | 500 ms | **250** |" in text
+    assert "- item bones (bones) beside the usual way: 250 of 300. Reading the input once is 1.0 of" in text
     assert (tmp_path / "performance.png").stat().st_size > 1000

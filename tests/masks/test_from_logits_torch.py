@@ -59,6 +59,47 @@ def test_other_float_types_give_the_runs_of_their_values(dtype):
     assert found == runs_from_logits(logits.double().numpy(), (20, 20), 0.4)
 
 
+def test_label_codes_with_a_scale_of_their_own_for_each_class_are_compared_as_logits():
+    codes = np.random.default_rng(2).integers(0, 256, (3, 7, 9)).astype(np.uint8)
+    for scale, offset in (([0.01, 0.03, 0.02], [0.0, -1.0, 0.5]), (0.0625, -8.0)):
+        options = {"scale": np.array(scale), "offset": np.array(offset), "background": True}
+        found = label_runs_from_tensor(torch.from_numpy(codes), (21, 30), **options)
+        assert found == label_runs_from_logits(codes, (21, 30), **options)
+    with pytest.raises(InputFault, match="scale and offset"):
+        label_runs_from_tensor(torch.from_numpy(codes), (21, 30), background=True)
+
+
+class Departures(torch.overrides.TorchFunctionMode):
+    """Numbers that leave their device for the host, by the call that takes them."""
+
+    WAYS = ("cpu", "numpy", "tolist", "item", "__array__", "to")
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        name = getattr(function, "__name__", "")
+        if name in self.WAYS and (name != "to" or "cpu" in map(str, arguments[1:])):
+            self.numbers = max(self.numbers, arguments[0].numel())
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_only_the_boundaries_of_runs_come_back_from_the_device(exclusive):
+    rows, columns = np.mgrid[:40, :40]
+    disc = 12 - np.hypot(rows - 20, columns - 18)
+    logits = torch.from_numpy(np.stack([-disc, disc, disc - 5]).astype(np.float32))
+    with Departures() as departures:
+        if exclusive:
+            found = label_runs_from_tensor(logits, (160, 160), background=False)
+            boundaries = len(found) + 1  # where the winner changes, the end of one is the next's start
+        else:
+            found = runs_from_tensor(logits, (160, 160))
+            boundaries = 2 * len(found)
+    assert 0 < departures.numbers <= boundaries < 0.02 * 3 * 160 * 160
+
+
 def test_logits_with_a_gradient_are_taken_as_they_are():
     logits = torch.ones(1, 2, 2, requires_grad=True)
     assert runs_from_tensor(logits, (4, 4)).area().tolist() == [16]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from mask_strategies import stacks
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from competition.errors import InputFault
@@ -26,9 +26,7 @@ formats = st.builds(
     relative=st.booleans(),
     empty=st.sampled_from(["", "-", "-1", "1 0"]),
 )
-sides = st.integers(1, 9)
-masks = arrays.arrays(bool, st.tuples(sides, sides))
-stacks = arrays.arrays(bool, st.tuples(st.integers(1, 4), sides, sides))
+masks = stacks(classes=1, largest=9).map(lambda stack: stack[0])
 
 
 def notebook_encode(mask: np.ndarray, order: str) -> str:
@@ -39,7 +37,7 @@ def notebook_encode(mask: np.ndarray, order: str) -> str:
     return " ".join(str(number) for number in borders)
 
 
-@given(stacks, formats)
+@given(stacks(), formats)
 def test_every_mask_comes_back_from_its_text(dense: np.ndarray, form: RleFormat) -> None:
     stack = Runs.from_dense(dense)
     texts = encode(stack, form)
@@ -49,8 +47,8 @@ def test_every_mask_comes_back_from_its_text(dense: np.ndarray, form: RleFormat)
 
 
 @pytest.mark.long
-@settings(max_examples=20_000)
-@given(stacks, formats)
+@settings(max_examples=70_000, deadline=None)
+@given(stacks(), formats)
 def test_every_mask_comes_back_from_its_text_at_length(dense: np.ndarray, form: RleFormat) -> None:
     stack = Runs.from_dense(dense)
     assert decode(encode(stack, form), stack.shape, form) == stack
@@ -61,7 +59,7 @@ def test_text_is_that_of_the_usual_encoder(dense: np.ndarray, order: str) -> Non
     assert encode(Runs.from_dense(dense), RleFormat(order)) == notebook_encode(dense, order)
 
 
-@given(stacks)
+@given(stacks())
 def test_transposing_runs_is_transposing_pixels(dense: np.ndarray) -> None:
     assert transpose(Runs.from_dense(dense)) == Runs.from_dense(dense.swapaxes(1, 2))
 
@@ -245,7 +243,7 @@ def test_the_fast_and_the_worded_check_agree(columns: list[object], form: RleFor
 
 
 @pytest.mark.long
-@settings(max_examples=30_000)
+@settings(max_examples=30_000, deadline=None)
 @given(st.lists(texts | st.none(), max_size=8), formats)
 def test_the_fast_and_the_worded_check_agree_at_length(
     columns: list[object], form: RleFormat
