@@ -116,7 +116,7 @@ class Pipeline:
             lambda: {
                 "decisions": _file(decided),
                 "sample": _file(self.project.sample),
-                "submission": hash_of(self._spec("submission", "classes", "exclusive")),
+                "submission": hash_of(self._spec("submission", "classes", "exclusive", "objects")),
             }
             | {f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json")
                for m in entry.members},
@@ -240,7 +240,7 @@ class Pipeline:
             for member in entry.members
             for fold in entry.folds
         }
-        rules = hash_of(self._spec("classes", "exclusive", "metric"))
+        rules = hash_of(self._spec("classes", "exclusive", "metric", "objects"))
         return {"labels": self._labels(), "folds": _file(self.workspace.folds), **stores,
                 "competition": rules}
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from competition.errors import InputFault
 from competition.masks.rle import RleFormat
 from competition.scoring.metrics import Metric
+from competition.scoring.splitting import CONNECTED_PARTS, ObjectRule
 
 
 class Table(BaseModel):
@@ -162,6 +163,7 @@ class Competition(Table):
     labels: Labels
     submission: Submission
     metric: Metric
+    objects: ObjectRule = CONNECTED_PARTS
     split: Split = Split()
     ensemble: Ensemble
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)

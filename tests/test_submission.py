@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from competition import workspace
 from competition.errors import InputFault, MachineFault
 from competition.masks import Objects, Runs
+from competition.scoring import ObjectRule
 from competition.spec import parse
 from competition.submission import (
     check_submission,
@@ -152,6 +153,21 @@ def test_every_component_is_a_row_and_an_empty_image_keeps_one(tmp_path):
     assert read_submission(spec, target, SIZES) == masks
     assert [len(o) for o in read_objects(spec, target, SIZES).values()] == [0, 2]
     check_submission(spec, target, sample, SIZES)
+
+
+def test_the_rule_for_objects_is_that_of_the_competition_file(tmp_path):
+    spec, sample = nuclei(tmp_path)
+    dense = np.zeros((1, 6, 4), bool)
+    dense[0, 0, 0] = dense[0, 1, 1] = dense[0, 3:, 3] = True
+    masks = {"0001": Runs.empty((1, 5, 7)), "NA": Runs.from_dense(dense)}
+    rules = {8: ["NA,1 1 8 1", "NA,22 3"], 4: ["NA,1 1", "NA,8 1", "NA,22 3"]}
+    for connectivity, rows in rules.items():
+        ruled = spec.model_copy(update={"objects": ObjectRule(connectivity=connectivity)})
+        target = written(tmp_path, ruled, sample, masks)
+        assert target.read_text().splitlines()[1:] == [*rows, "0001,"]
+    large = spec.model_copy(update={"objects": ObjectRule(minimum_area=3)})
+    target = written(tmp_path, large, sample, masks)
+    assert target.read_text().splitlines()[1:] == ["NA,22 3", "0001,"]
 
 
 def test_objects_hand_back_the_other_columns_of_their_images_first_row(tmp_path):

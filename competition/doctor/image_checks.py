@@ -13,7 +13,8 @@ from competition.data.duplicates import fine_structure, near_pairs, perceptual_h
 from competition.data.images import FileFacts, file_facts, read_image
 from competition.doctor.report import Report, shares
 from competition.errors import InputFault
-from competition.masks import Runs, intersection_area
+from competition.masks import Runs
+from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
 NEAR, ALIKE = 8, 0.7
@@ -144,10 +145,9 @@ def _agreement(masks: list[Runs]) -> str:
     """How well labels of equal images agree: what no network can be expected to beat there."""
     if len(masks) < 2 or masks[0].shape != masks[1].shape:
         return ""
-    areas = masks[0].area() + masks[1].area()
-    there = areas > 0
-    dice = 2 * intersection_area(masks[0], masks[1])[there] / areas[there]
-    return f"; their labels agree to a Dice of {dice.mean():.3f}" if there.any() else ""
+    dice = dice_from_statistics(*dice_statistics(masks[0], masks[1]), empty="skip")
+    there = dice[~np.isnan(dice)]
+    return f"; their labels agree to a Dice of {there.mean():.3f}" if there.size else ""
 
 
 def _check_near(catalog: pd.DataFrame, looked: list[Looked]) -> Report:

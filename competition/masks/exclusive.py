@@ -11,7 +11,7 @@ import numpy as np
 
 from competition.errors import InputFault
 from competition.masks.levels import Numbers, checked_finite, class_count, code_scale
-from competition.masks.raster import Raster, Region, sampled_rows
+from competition.masks.raster import Raster, Region, sampled_columns, sampled_rows
 from competition.masks.runs import Runs
 from competition.masks.undecided import BLOCK
 
@@ -192,8 +192,7 @@ def _dense_blocks(nodes: np.ndarray, raster: Raster) -> Iterator[tuple[int, np.n
         best, labels = None, None
         for index, plane in enumerate(nodes):
             values = sampled_rows(plane, raster.rows, slice(first, first + step))
-            value = values[:, columns.cells] * (1.0 - columns.weights)
-            value += values[:, columns.upper] * columns.weights
+            value = sampled_columns(values, columns)
             if best is None:
                 best, labels = value, np.zeros(value.shape, np.int16)
                 continue

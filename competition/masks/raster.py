@@ -152,3 +152,22 @@ def sampled_rows(plane: np.ndarray, rows: Axis, block: slice) -> np.ndarray:
     values = np.multiply(plane[rows.cells[block]], 1.0 - lower, dtype=np.float64)
     values += np.multiply(plane[rows.upper[block]], lower, dtype=np.float64)
     return values
+
+
+def sampled_columns(values: np.ndarray, columns: Axis) -> np.ndarray:
+    """Rows (n, w) of nodes at the pixels of the columns: (n, W)."""
+    found = values[:, columns.cells] * (1.0 - columns.weights)
+    found += values[:, columns.upper] * columns.weights
+    return found
+
+
+def sampled(nodes: np.ndarray, raster: Raster) -> np.ndarray:
+    """Nodes (K, h, w) at all pixels of a raster, float32 (K, H, W): for small rasters.
+
+    >>> sampled(np.array([[[0.0, 4.0]]]), Raster.over((1, 2), (1, 4)))
+    array([[[0., 1., 3., 4.]]], dtype=float32)
+    """
+    found = np.empty((len(nodes), *raster.size), np.float32)
+    for plane, out in zip(nodes, found, strict=True):
+        out[:] = sampled_columns(sampled_rows(plane, raster.rows, slice(None)), raster.columns)
+    return found

@@ -24,6 +24,7 @@ from competition.scoring.overlap import (
     iou_from_statistics,
     mean_precision_from_statistics,
 )
+from competition.scoring.splitting import CONNECTED_PARTS, ObjectRule, objects_of
 from competition.scoring.surfaces import hausdorff_95, surface_dice
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -113,11 +114,13 @@ def score_image(
     metric: Metric,
     *,
     spacing: Sequence[float] = (1.0, 1.0),
+    objects: ObjectRule = CONNECTED_PARTS,
 ) -> np.ndarray:
     """Score of each class of one image, float64 (K,); NaN where the metric skips it.
 
-    For metrics of objects the 8-connected parts of a mask are its objects; where objects that
-    touch are known apart, use `score_objects`. `spacing`: mm of a pixel down and across.
+    For metrics of objects the rule says how the predicted mask becomes objects; those of the truth
+    are its connected parts, and where objects that touch are known apart, use `score_objects`.
+    `spacing`: mm of a pixel down and across.
 
     >>> truth = Runs.from_dense(np.array([[[1, 1, 0]], [[0, 0, 0]]]))
     >>> score_image(truth, Runs.from_dense(np.array([[[0, 1, 1]], [[0, 0, 0]]])), Metric(name="dice"))
@@ -126,7 +129,8 @@ def score_image(
     if metric.over_volumes:
         raise InputFault(f"{metric.name!r} scores volumes, not images: use evaluate_volumes")
     if metric.name in ("object-precision", "object-f-beta"):
-        return score_objects(components(truth), components(prediction), truth.classes, metric)
+        true = components(truth, objects.connectivity)
+        return score_objects(true, objects_of(prediction, objects), truth.classes, metric)
     if metric.counts_pixels:
         return score_from_statistics(*dice_statistics(truth, prediction), metric)
     pairs = zip(truth, prediction, strict=True)

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from competition.errors import InputFault, MachineFault, listed
 from competition.masks import Objects, Runs, encode
-from competition.masks.morphology import components
 from competition.masks.rle import decode_rows
+from competition.scoring import objects_of
 from competition.spec import Competition
 from competition.submission.rows import Key, Layout, Table, describe, read_table
 from competition.workspace import file_sha256, read_json, whole_file, write_json
@@ -169,7 +169,7 @@ def _checked_objects(competition: Competition, image: str, found: Runs | Objects
     if isinstance(found, Objects):
         _require_size(competition, image, found.runs)
         return found
-    return components(_checked_runs(competition, image, found))
+    return objects_of(_checked_runs(competition, image, found), competition.objects)
 
 
 def _require_size(competition: Competition, image: str, runs: Runs) -> None:

@@ -10,6 +10,7 @@ from competition.errors import InputFault, listed
 from competition.inference.store import Geometry, StoredLogits
 from competition.masks import Runs
 from competition.masks.from_logits import label_runs_from_logits, runs_at_thresholds
+from competition.masks.raster import Axis, Raster, sampled
 from competition.tuning.head import Head
 
 Share = float | tuple[float, ...]
@@ -224,30 +225,20 @@ def _pixels(field: Field) -> float:
 def resampled(source: Field, target: Field) -> Field:
     """The logits of `source` at the nodes of `target`'s grid: bilinear, clamped at the border."""
     rows, columns = (
-        _positions(
-            target.values.shape[1 + axis], target.region[axis], target.region[2 + axis],
-            source.region[axis], source.region[2 + axis], source.values.shape[1 + axis],
+        _seen_from(
+            source.values.shape[1 + axis], target.values.shape[1 + axis],
+            (source.region[axis], source.region[2 + axis]),
+            (target.region[axis], target.region[2 + axis]),
         )
         for axis in (0, 1)
     )
-    values = _interpolated(_interpolated(source.values, rows, axis=1), columns, axis=2)
+    values = sampled(source.values, Raster(rows, columns))
     return Field(values, None, None, target.region, target.size)
 
 
-def _positions(
-    nodes: int, start: float, length: float, from_start: float, from_length: float, from_nodes: int
-) -> np.ndarray:
-    """Where target nodes fall on the source axis, float64 (nodes,), half-pixel centres."""
-    share = (np.arange(nodes) + 0.5 - start) / length
-    return np.clip(from_start + share * from_length - 0.5, 0, from_nodes - 1)
-
-
-def _interpolated(values: np.ndarray, positions: np.ndarray, *, axis: int) -> np.ndarray:
-    """float32 values linearly interpolated along one axis of (K, h, w)."""
-    lower = np.floor(positions).astype(np.int64)
-    upper = np.minimum(lower + 1, values.shape[axis] - 1)
-    shape = [1, 1, 1]
-    shape[axis] = len(positions)
-    share = (positions - lower).astype(np.float32).reshape(shape)
-    below = values.take(lower, axis=axis)
-    return below + (values.take(upper, axis=axis) - below) * share
+def _seen_from(
+    nodes: int, other_nodes: int, image: tuple[float, float], other_image: tuple[float, float]
+) -> Axis:
+    """The nodes of one grid as another grid's nodes see them; images are (start, length) in each."""
+    share = image[1] / other_image[1]
+    return Axis.over(nodes, other_nodes, image[0] - other_image[0] * share, other_nodes * share)

@@ -12,7 +12,9 @@ import numpy as np
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.scoring import (
+    CONNECTED_PARTS,
     Metric,
+    ObjectRule,
     dice_statistics,
     interval,
     score_from_statistics,
@@ -26,12 +28,14 @@ from competition.spec import Competition
 class Measure:
     """What images add to the score of `metric`, and the score of such sums.
 
-    spacing: mm of a pixel down and across, for metrics of distances. In sums more is always better:
+    spacing: mm of a pixel down and across, for metrics of distances; objects: how a predicted mask
+    becomes objects, for metrics of those. In sums more is always better:
     where the metric is a distance they hold it with its sign turned.
     """
 
     metric: Metric
     spacing: tuple[float, float] = (1.0, 1.0)
+    objects: ObjectRule = CONNECTED_PARTS
 
     def __post_init__(self) -> None:
         if self.metric.over_volumes:
@@ -42,7 +46,8 @@ class Measure:
 
     @classmethod
     def of(cls, competition: Competition) -> "Measure":
-        return cls(competition.metric, competition.data.spacing or (1.0, 1.0))
+        spacing = competition.data.spacing or (1.0, 1.0)
+        return cls(competition.metric, spacing, competition.objects)
 
     @property
     def pooled(self) -> bool:
@@ -56,7 +61,8 @@ class Measure:
         """What one image adds, float64 (K, C): see `from_counts`."""
         if self.metric.counts_pixels:
             return self.from_counts(*dice_statistics(truth, prediction))
-        return self.from_scores(score_image(truth, prediction, self.metric, spacing=self.spacing))
+        options = {"spacing": self.spacing, "objects": self.objects}
+        return self.from_scores(score_image(truth, prediction, self.metric, **options))
 
     def from_scores(self, scores: np.ndarray) -> np.ndarray:
         """What images of these scores (...) add, NaN where the metric skips one: (..., 2)."""

@@ -1,10 +1,9 @@
 """Real label files, and a small twin of each made here: every row is read and written back.
 
-The real ones lie in the folder that PODIUM_SHARED_DATA names, or in ../shared/data beside the
-checkout; without them only the twins are tested.
+The real ones lie in the folder that PODIUM_SHARED_DATA names, or in shared/data beside the checkout
+or a folder above it; without them only the twins are tested.
 """
 
-import csv
 import io
 import os
 import zipfile
@@ -14,21 +13,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from competition.data.tables import read_csv_text
 from competition.masks.formats import FORMATS
 from competition.masks.order_proof import prove_order
 from competition.masks.rle import decode_rows, encode_rows, row_faults
 from competition.masks.runs import Runs
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("PODIUM_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+NEAR = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[3:]]
+DATA = Path(
+    os.environ.get("PODIUM_SHARED_DATA") or next((path for path in NEAR if path.is_dir()), NEAR[0])
+)
 SALT, PNEUMOTHORAX = FORMATS["salt"], FORMATS["pneumothorax"]
 
 
 def columns_of(path: Path) -> tuple[list[str], list[str], list[str]]:
-    """Header without blanks or BOM, first and second column of a csv file."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = csv.reader(file)
-    return [name.strip() for name in header], [row[0] for row in rows], [row[1] for row in rows]
+    """Header, first and second column of a csv file, as the project's one reader has them."""
+    table = read_csv_text(path)
+    header = list(table.columns)
+    return header, table[header[0]].tolist(), table[header[1]].tolist()
 
 
 def real(path: str) -> Path:
