@@ -7,7 +7,12 @@ Set algebra lives on `Runs`; `geometry` moves and resizes, `morphology` finds co
 from competition.masks.bitplanes import planes_from_runs, runs_from_planes, unpack
 from competition.masks.from_logits import label_runs_from_logits, runs_from_logits
 from competition.masks.objects import Objects
-from competition.masks.polygons import polygons_from_runs, runs_from_polygons
+from competition.masks.polygons import (
+    polygons_from_runs,
+    rings_from_runs,
+    runs_from_polygons,
+    runs_from_rings,
+)
 from competition.masks.rle import RleFormat, decode, encode
 from competition.masks.runs import Runs, intersection_area
 from competition.masks.voting import vote
@@ -22,9 +27,11 @@ __all__ = [
     "label_runs_from_logits",
     "planes_from_runs",
     "polygons_from_runs",
+    "rings_from_runs",
     "runs_from_logits",
     "runs_from_planes",
     "runs_from_polygons",
+    "runs_from_rings",
     "unpack",
     "vote",
 ]

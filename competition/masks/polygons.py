@@ -29,7 +29,22 @@ def runs_from_polygons(polygons: Sequence[np.ndarray], size: tuple[int, int]) ->
            [0, 0, 0, 0]])
     """
     empty = Runs.empty(size)
-    drawn = [_filled(vertices, *size) for vertices in _checked(polygons, size)]
+    return _united([_filled([ring], *size) for ring in _checked(polygons, size)], empty)
+
+
+def runs_from_rings(shapes: Sequence[Sequence[np.ndarray]], size: tuple[int, int]) -> Runs:
+    """The union of shapes with holes as Runs of `size` (H, W), for files that list holes (GeoJSON).
+
+    A shape is its outline and then its holes, each a ring as `runs_from_polygons` takes a polygon. All
+    rings belong to the shape, as in cv2: a hole begins inside of its ring.
+    """
+    counts = [len(rings) for rings in shapes]
+    rings = iter(_checked([ring for rings in shapes for ring in rings], size))
+    drawn = [[next(rings) for _ in range(count)] for count in counts if count]
+    return _united([_filled(shape, *size) for shape in drawn], Runs.empty(size))
+
+
+def _united(drawn: Sequence[intervals.Intervals], empty: Runs) -> Runs:
     if not drawn:
         return empty
     starts = np.concatenate([part[0] for part in drawn])
@@ -37,17 +52,18 @@ def runs_from_polygons(polygons: Sequence[np.ndarray], size: tuple[int, int]) ->
     return Runs.trusted(*intervals.covered(starts, stops, empty.plane), empty.shape)
 
 
-def _filled(vertices: np.ndarray, height: int, width: int) -> intervals.Intervals:
-    """Intervals of one polygon over (height, width), drawn on a canvas no larger than itself.
+def _filled(rings: Sequence[np.ndarray], height: int, width: int) -> intervals.Intervals:
+    """Intervals of one shape over (height, width), drawn on a canvas no larger than itself.
 
-    The canvas ends where the polygon or the image does, so cv2 clips as it would on the whole image.
+    The canvas ends where the shape or the image does, so cv2 clips as it would on the whole image.
     """
+    vertices = np.concatenate(rings)
     first = np.maximum(vertices.min(axis=0), 0)
     beyond = np.minimum(vertices.max(axis=0) + 1, (width, height))
     if (first >= beyond).any():
         return np.empty(0, np.int64), np.empty(0, np.int64)
     canvas = np.zeros(tuple(beyond - first)[::-1], np.uint8)
-    cv2.fillPoly(canvas, [(vertices - first).astype(np.int32)], 1)
+    cv2.fillPoly(canvas, [(ring - first).astype(np.int32) for ring in rings], 1)
     rows, lefts, rights = Runs.from_dense(canvas.view(bool)).segments()
     base = (rows + first[1]) * width + first[0]
     return base + lefts, base + rights
@@ -96,16 +112,33 @@ def polygons_from_runs(runs: Runs) -> list[np.ndarray]:
     return [outline for layer in _layers_without_holes(runs) for outline in _outlines(layer)]
 
 
-def _outlines(runs: Runs) -> list[np.ndarray]:
-    """The outer contour of each 8-connected component."""
+def rings_from_runs(runs: Runs) -> list[list[np.ndarray]]:
+    """Runs (H, W) as shapes with holes, that `runs_from_rings` fills back: for each 8-connected
+    component its outline, then its holes, int32 (n, 2) of [x, y].
+    """
+    if len(runs.shape) != 2:
+        raise InputFault(f"rings of a mask of shape {runs.shape}; (height, width) is asked for")
     if not len(runs):
         return []
+    contours, parents = _contours(runs, cv2.RETR_CCOMP)
+    shapes = {index: [ring] for index, ring in enumerate(contours) if parents[index] < 0}
+    for ring, parent in zip(contours, parents, strict=True):
+        if parent >= 0:
+            shapes[parent].append(ring)
+    return list(shapes.values())
+
+
+def _outlines(runs: Runs) -> list[np.ndarray]:
+    """The outer contour of each 8-connected component."""
+    return _contours(runs, cv2.RETR_EXTERNAL)[0] if len(runs) else []
+
+
+def _contours(runs: Runs, mode: int) -> tuple[list[np.ndarray], list[int]]:
+    """cv2's contours of a mask that is not empty, and for each the contour that it is a hole of, or -1."""
     top, left, bottom, right = runs.bounding_boxes()[0].tolist()
     canvas = crop(runs, top, left, bottom - top, right - left).to_dense().view(np.uint8)
-    contours, _ = cv2.findContours(
-        canvas, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
-    )
-    return [contour[:, 0] for contour in contours]
+    contours, tree = cv2.findContours(canvas, mode, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
+    return [contour.reshape(-1, 2) for contour in contours], tree[0, :, 3].tolist()
 
 
 def _layers_without_holes(runs: Runs) -> list[Runs]:

@@ -9,7 +9,13 @@ from mask_strategies import LONG, pixels, sides
 from scipy import ndimage
 
 from competition.errors import InputFault
-from competition.masks import Runs, polygons_from_runs, runs_from_polygons
+from competition.masks import (
+    Runs,
+    polygons_from_runs,
+    rings_from_runs,
+    runs_from_polygons,
+    runs_from_rings,
+)
 
 
 def drawn(polygons: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
@@ -54,6 +60,11 @@ def a_mask_survives_being_polygons(dense: np.ndarray) -> None:
     polygons = polygons_from_runs(runs)
     assert all(polygon.dtype == np.int32 and polygon.shape[1:] == (2,) for polygon in polygons)
     assert runs_from_polygons(polygons, dense.shape) == runs
+    shapes = rings_from_runs(runs)
+    assert runs_from_rings(shapes, dense.shape) == runs
+    _, holes = ndimage.label(np.pad(~dense, 1, constant_values=True))
+    _, parts = ndimage.label(dense, np.ones((3, 3)))
+    assert (len(shapes), sum(len(rings) - 1 for rings in shapes)) == (parts, holes - 1)
 
 
 @given(planes)
@@ -87,6 +98,20 @@ def test_rings_in_rings_survive_with_few_polygons():
     a_mask_survives_being_polygons(dense)
     # The disc stays whole; each of the five rings is cut once, through all their holes.
     assert len(polygons_from_runs(Runs.from_dense(dense))) <= 1 + 5 * 2
+
+
+def test_rings_of_a_file_are_an_outline_less_its_holes():
+    outline = np.array([[1, 1], [8, 1], [8, 8], [1, 8]])
+    hole = np.array([[3, 3], [6, 3], [6, 6], [3, 6]])
+    runs = runs_from_rings([[outline, hole], [np.array([[0, 0]])], []], (10, 10))
+    expected = np.zeros((10, 10), bool)
+    expected[1:9, 1:9], expected[4:6, 4:6], expected[0, 0] = True, False, True
+    assert runs == Runs.from_dense(expected)
+    assert runs_from_rings([], (3, 3)) == Runs.empty((3, 3)) and rings_from_runs(Runs.empty((3, 3))) == []
+    with pytest.raises(InputFault, match="polygon 1 .*nan"):
+        runs_from_rings([[outline, [[0, 0], [float("nan"), 1]]]], (10, 10))
+    with pytest.raises(InputFault, match=r"\(2, 3, 3\)"):
+        rings_from_runs(Runs.empty((2, 3, 3)))
 
 
 def test_a_shape_without_holes_is_one_polygon_of_its_corners():
