@@ -19,6 +19,7 @@ ENTRY = {
     "fold": "fold; may be repeated (default: the ensemble's)",
     "pseudo": "train with this pseudo-label round too; 'none' for none",
     "no_pretrained": "start from scratch, not from published weights",
+    "continue_from": "start from the weights of this trained member, a folder of runs/",
 }
 MEMORY_KEPT = {
     "MALLOC_MMAP_MAX_": "0",
@@ -30,37 +31,47 @@ made a step 1.5 to 2.9 times faster (docs/training.md). Must be set before Pytho
 
 
 @task(help=ENTRY | {"workers": "loader processes"}, iterable=["recipe", "fold"])
-def train(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, workers=""):
+def train(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    workers="",
+):
     """Train networks: the ensemble's first recipe, or --recipe, on every fold or --fold."""
     extra = ["--workers", workers] if workers else []
     first = _first_recipe(competition, recipe)
-    _reach("train", competition, (first, fold, pseudo, no_pretrained), extra=extra)
+    _reach("train", competition, (first, fold, pseudo, no_pretrained, continue_from), extra=extra)
 
 
 @task(help=ENTRY, iterable=["recipe", "fold"])
-def predict(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False):
+def predict(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from=""
+):
     """Predict out of fold and test images with every network of the ensemble."""
-    _reach("predict", competition, (recipe, fold, pseudo, no_pretrained))
+    _reach("predict", competition, (recipe, fold, pseudo, no_pretrained, continue_from))
 
 
 @task(help=ENTRY, iterable=["recipe", "fold"])
-def ensemble(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False):
+def ensemble(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from=""
+):
     """Score every member and their mean out of fold."""
-    _reach("ensemble", competition, (recipe, fold, pseudo, no_pretrained))
+    _reach("ensemble", competition, (recipe, fold, pseudo, no_pretrained, continue_from))
 
 
 @task(help=ENTRY, iterable=["recipe", "fold"])
-def tune(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False):
+def tune(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from=""
+):
     """Choose thresholds and empty rules out of fold; report them cross-fitted."""
-    _reach("tune", competition, (recipe, fold, pseudo, no_pretrained))
+    _reach("tune", competition, (recipe, fold, pseudo, no_pretrained, continue_from))
 
 
 @task(help=ENTRY | {"plain": "thresholds of one half, for comparison"}, iterable=["recipe", "fold"])
 def submit(
-    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, plain=False
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    plain=False,
 ):
     """Write the checked submission; whatever is missing before it is made first."""
-    chosen = (recipe, fold, pseudo, no_pretrained)
+    chosen = (recipe, fold, pseudo, no_pretrained, continue_from)
     _reach("submit", competition, chosen, extra=["--plain"] if plain else [])
 
 
@@ -79,7 +90,7 @@ def pseudo_labels(
 ):
     """Turn confident test predictions into labels that `train --pseudo ROUND` uses."""
     if not source:
-        _reach("tune", competition, (None, None, "none", no_pretrained))
+        _reach("tune", competition, (None, None, "none", no_pretrained, ""))
     words = ["pseudo", "--round", round_name, "--confidence", str(confidence)]
     words += ["--from", source] if source else []
     words += ["--no-pretrained"] if no_pretrained else []
@@ -144,10 +155,12 @@ def ablation(
 
 
 @task(help=ENTRY, iterable=["recipe", "fold"])
-def status(c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False):
+def status(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from=""
+):
     """Show each step of the submission: fresh, stale or missing, and why."""
     _demo_data(competition)
-    _step(["status", *_options(recipe, fold, pseudo, no_pretrained)], competition)
+    _step(["status", *_options(recipe, fold, pseudo, no_pretrained, continue_from)], competition)
 
 
 @task(help={"short": "a few people and epochs: shows that every step runs, not how well"})
@@ -157,11 +170,11 @@ def demo(c, short=False):
     file = str(Path("runs") / name / "data" / "competition.toml")
     _step(["demo", *(["--short"] if short else [])])
     _step(["doctor"], file)
-    _reach("submit", file, (None, None, "none", False))
+    _reach("submit", file, (None, None, "none", False, ""))
     recipes = [[name] for name in _project(file).competition.ensemble.recipes]
     for chosen in (None, *recipes):
-        _reach("submit", file, (chosen, None, "none", False), extra=["--plain"])
-    _reach("submit", file, (recipes[0], None, "round1", False), extra=["--plain"])
+        _reach("submit", file, (chosen, None, "none", False, ""), extra=["--plain"])
+    _reach("submit", file, (recipes[0], None, "round1", False, ""), extra=["--plain"])
     solution = str(Path(file).with_name("solution.csv"))
     written = sorted(str(path) for path in (Path("submissions") / name).glob("*.csv"))
     _step(["score", *written, "--solution", solution], file)
@@ -196,11 +209,11 @@ def _reach(goal, competition, chosen, extra=()):
     from competition.pipeline import Pipeline
 
     project = _project(competition)
-    recipe, fold, pseudo, no_pretrained = chosen
+    recipe, fold, pseudo, no_pretrained, continue_from = chosen
     try:
         entry = entry_of(
             project.competition, recipes=tuple(recipe or ()), folds=_numbers(fold),
-            pseudo=pseudo or None, pretrained=not no_pretrained,
+            pseudo=pseudo or None, pretrained=not no_pretrained, continued=continue_from or None,
         )
         stages = Pipeline(project).stages(goal, entry, plain="--plain" in extra)
         for stage in stages:
@@ -256,10 +269,11 @@ def _numbers(given, option="--fold"):
         raise Exit(f"error: {option} {given!r}: expected a number", 2) from None
 
 
-def _options(recipe, fold, pseudo, no_pretrained):
+def _options(recipe, fold, pseudo, no_pretrained, continue_from):
     words = [word for name in recipe or () for word in ("--recipe", name)]
     words += [word for number in fold or () for word in ("--fold", number)]
     words += ["--pseudo", pseudo] if pseudo else []
+    words += ["--continue-from", continue_from] if continue_from else []
     return [*words, *(["--no-pretrained"] if no_pretrained else [])]
 
 

@@ -55,6 +55,11 @@ Pretrained = Annotated[
     typer.Option("--pretrained/--no-pretrained",
                  help="Start from published weights where the recipe does, or from scratch"),
 ]
+Continued = Annotated[
+    str | None,
+    typer.Option("--continue-from", help="Members that start from the weights of this trained one "
+                 "(a folder of runs/COMPETITION), fold by fold", show_default=False),
+]
 Again = Annotated[bool, typer.Option("--again", help="Do it even where it is fresh")]
 
 
@@ -77,11 +82,11 @@ def _watch(title: str, units: int) -> Iterator[Callable[[], None]]:
 
 def _entry(
     bench, recipes: list[str] | None, folds: list[int] | None, seeds: list[int] | None,
-    *, pseudo: str | None, pretrained: bool,
+    *, pseudo: str | None, pretrained: bool, continued: str | None = None,
 ) -> Entry:
     return entry_of(
         bench.project.competition, recipes=tuple(recipes or ()), folds=tuple(folds or ()),
-        seeds=tuple(seeds or ()), pseudo=pseudo, pretrained=pretrained,
+        seeds=tuple(seeds or ()), pseudo=pseudo, pretrained=pretrained, continued=continued,
     )
 
 
@@ -168,7 +173,7 @@ def folds(competition: File = None) -> None:
 @app.command()
 def train(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
     workers: Annotated[int | None, typer.Option(
         help="Loader processes [default: 0 on a CPU, up to 8 beside a GPU]", show_default=False
     )] = None,
@@ -182,7 +187,9 @@ def train(
 
     bench = _bench(competition)
     recipes = recipe or [bench.project.competition.ensemble.recipes[0]]
-    entry = _entry(bench, recipes, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipes, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     for member in entry.members:
         for number in entry.folds:
             steps.train(bench, member, number, workers=workers, again=again)
@@ -191,13 +198,16 @@ def train(
 @app.command()
 def predict(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, again: Again = False,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    again: Again = False,
 ) -> None:
     """Predict out of fold and test images with every network of the ensemble."""
     from competition import steps
 
     bench = _bench(competition)
-    entry = _entry(bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     for member in entry.members:
         for number in entry.folds:
             steps.predict(bench, member, number, again=again)
@@ -207,33 +217,39 @@ def predict(
 @app.command()
 def ensemble(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, again: Again = False,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    again: Again = False,
 ) -> None:
     """Score every member and their mean out of fold."""
     from competition import steps
 
     bench = _bench(competition)
-    entry = _entry(bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     typer.echo(steps.weigh(bench, entry, again=again).text())
 
 
 @app.command()
 def tune(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, again: Again = False,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    again: Again = False,
 ) -> None:
     """Choose thresholds and empty rules out of fold, keep what helps, report it cross-fitted."""
     from competition import steps
 
     bench = _bench(competition)
-    entry = _entry(bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     typer.echo(steps.tune(bench, entry, again=again).text())
 
 
 @app.command()
 def submit(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
     plain: Annotated[bool, typer.Option(
         "--plain", help="Thresholds of one half, for comparison, not the tuned decisions"
     )] = False,
@@ -246,7 +262,9 @@ def submit(
     from competition import steps
 
     bench = _bench(competition)
-    entry = _entry(bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     typer.echo(str(steps.submit(bench, entry, plain=plain, again=again)))
 
 
@@ -312,13 +330,15 @@ def leaderboard(
 @app.command()
 def status(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
 ) -> None:
     """Show each step of the submission: fresh, stale or missing, and why."""
     from competition.pipeline import states
 
     bench = _bench(competition)
-    entry = _entry(bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
     for step, state in states(bench.pipeline.stages("submit", entry)):
         typer.echo(f"{state.kind:8}{step.name}" + (f"  ({state.why})" if state.why else ""))
 

@@ -15,26 +15,35 @@ NO_ROUND = "none"
 """As a pseudo round: train on the organisers' labels alone, whatever `[ensemble]` says."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*")
 
 
 @dataclass(frozen=True)
 class Member:
-    """A recipe trained with a seed, perhaps with a pseudo round, perhaps from scratch."""
+    """A recipe trained with a seed, perhaps with a pseudo round, from scratch, or from the weights
+    of another trained member.
+    """
 
     recipe: str
     seed: int = 0
     pseudo: str | None = None
     pretrained: bool = True
+    continued: str | None = None
+    """The member, by the name of its folder, whose weights this one goes on from, fold by fold."""
 
     def __str__(self) -> str:
         """The name of its folder.
 
         >>> str(Member("unet", seed=1, pseudo="round1"))
         'unet+seed1+round1'
+        >>> str(Member("unet-12k", continued=str(Member("unet"))))
+        'unet-12k+from-unet'
         """
         seed = f"+seed{self.seed}" if self.seed else ""
         scratch = "" if self.pretrained else "+scratch"
-        return self.recipe + scratch + seed + (f"+{self.pseudo}" if self.pseudo else "")
+        pseudo = f"+{self.pseudo}" if self.pseudo else ""
+        origin = f"+from-{self.continued}" if self.continued else ""
+        return self.recipe + scratch + seed + pseudo + origin
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """The recipe as this member trains it: from scratch where it is asked to."""
@@ -61,10 +70,12 @@ def entry_of(
     seeds: tuple[int, ...] = (),
     pseudo: str | None = None,
     pretrained: bool = True,
+    continued: str | None = None,
 ) -> Entry:
     """The entry of `[ensemble]`, but for what is given. Its name says what differs from the file.
 
-    pseudo: a round, `NO_ROUND`, or None for the file's own.
+    pseudo: a round, `NO_ROUND`, or None for the file's own. continued: the member that all of its
+    members go on from.
     "main" is the file's own; "unet", "main+round1", "unet-folds-0-1" are others.
     """
     asked = competition.ensemble
@@ -72,8 +83,10 @@ def entry_of(
     pseudo = asked.pseudo if pseudo is None else None if pseudo == NO_ROUND else pseudo
     if pseudo is not None and not _NAME.fullmatch(pseudo):
         raise InputFault(f"pseudo round {pseudo!r}: expected letters, digits, '.', '_' and '-'")
+    if continued is not None and not _FOLDER.fullmatch(continued):
+        raise InputFault(f"no member {continued!r}: expected the name of a folder of runs/")
     members = tuple(
-        Member(recipe, seed, pseudo, pretrained)
+        Member(recipe, seed, pseudo, pretrained, continued)
         for recipe in recipes or asked.recipes
         for seed in seeds or asked.seeds
     )
@@ -85,6 +98,7 @@ def entry_of(
     name += "" if own_seeds else "+seed" + "-".join(map(str, seeds))
     name += "" if pseudo == asked.pseudo else f"+{pseudo or 'no-pseudo'}"
     name += "" if pretrained else "+scratch"
+    name += "" if continued is None else f"+from-{continued}"
     name += "" if chosen == tuple(sorted(every)) else "-folds-" + "-".join(map(str, chosen))
     return Entry(name, members, chosen)
 

@@ -216,8 +216,6 @@ class Pipeline:
         return self.workspace.submission(submission_name(entry, plain=True))
 
     def _training_inputs(self, member: Member, fold: int) -> Inputs:
-        sides = self.project.folds[["image", "fold"]]
-        held = self.project.validation_images(fold)
         recipe = member.adapted(self.project.recipe(member.recipe))
         inputs = {
             "recipe": hash_of(recipe.model_dump(mode="json", exclude={"about"})),
@@ -226,11 +224,24 @@ class Pipeline:
             ),
             "images": self._images("train"),
             "labels": self._labels(),
-            "fold": hash_of([sorted(sides["image"]), sorted(held)]),
+            "fold": self.split(fold),
         }
         if member.pseudo:
             inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv")
+        if member.continued:
+            parent = self.workspace.run(member.continued, fold) / "checkpoint.pt"
+            if not parent.is_file():
+                raise InputFault(
+                    f"{member.continued!r} is not trained on fold {fold} ({parent} is not there); "
+                    "train it first"
+                )
+            inputs["continued"] = _file(parent)
         return inputs
+
+    def split(self, fold: int) -> str:
+        """Hash of which images are trained on and which are held out."""
+        held = self.project.validation_images(fold)
+        return hash_of([sorted(self.project.folds["image"]), sorted(held)])
 
     def _decision_inputs(self, entry: Entry) -> Inputs:
         stores = {
@@ -271,6 +282,8 @@ def options_of(entry: Entry) -> tuple[str, ...]:
     for seed in dict.fromkeys(member.seed for member in entry.members):
         words += ["--seed", str(seed)]
     words += [] if entry.members[0].pretrained else ["--no-pretrained"]
+    continued = entry.members[0].continued
+    words += [] if continued is None else ["--continue-from", continued]
     return (*words, "--pseudo", entry.members[0].pseudo or NO_ROUND)
 
 

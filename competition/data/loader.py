@@ -1,6 +1,6 @@
 """Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.data.augment import augment, transform
+from competition.data.crop import cut
 from competition.data.distances import signed_distances
 from competition.data.placement import PlacedImages
 from competition.masks import Runs, unpack
@@ -18,31 +19,12 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Draw(NamedTuple):
-    """One example of one epoch; carries all that its augmentation depends on."""
+    """One example of one pass over the images; carries all that its augmentation depends on."""
 
     epoch: int
     index: int
-
-
-class EpochSampler(Sampler[Draw]):
-    """Every example once an epoch, in an order that depends on (seed, epoch) alone.
-
-    A resumed run therefore sees what the straight run would have seen. Lightning calls
-    `set_epoch` before each epoch.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[Draw]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
-        return (Draw(self.epoch, int(index)) for index in order)
+    positive: bool | None
+    """Whether a crop must show a mask; None: as it comes."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         distances: the number of classes where the loss needs maps of signed distances; 0: none.
         """
         self.labelled, self.seed, self.distances = labelled, seed, distances
-        self.change = transform(recipe.augmentation)
+        self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
 
@@ -87,13 +69,19 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
         image = self.labelled.images[draw.index]
         placed = self.labelled.placed[image]
+        placement, seed = placed.placements[image], (self.seed, draw.epoch, draw.index)
         pixels, planes = augment(
             placed[image],
-            placed.placements[image].place_runs(self.labelled.runs[image]),
+            placement.place_runs(self.labelled.runs[image]),
             change=self.change,
             flip=self.flip,
-            seed=(self.seed, draw.epoch, draw.index),
+            seed=seed,
         )
+        if self.sampling.crop is not None:
+            pixels, planes = cut(
+                pixels, planes, self.sampling, extent=placement.resized, positive=draw.positive,
+                random=np.random.default_rng((*seed, 1)),
+            )
         example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}
         if self.distances:
             masks = unpack(planes, self.distances).astype(bool)
@@ -131,13 +119,15 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def training_loader(dataset: TrainingSet, *, batch: int, seed: int, workers: int) -> DataLoader:
-    """Shuffled batches; a last short batch is dropped, since batch norm refuses a batch of one."""
+def training_loader(
+    dataset: TrainingSet, sampler: Sampler[Draw], *, batch: int, workers: int
+) -> DataLoader:
+    """Batches as drawn; a last short batch is dropped, since batch norm refuses a batch of one."""
     return DataLoader(
         dataset,
         batch_size=batch,
-        sampler=EpochSampler(len(dataset), seed),
-        drop_last=len(dataset) >= batch,
+        sampler=sampler,
+        drop_last=len(sampler) >= batch,
         num_workers=workers,
         persistent_workers=workers > 0,
     )

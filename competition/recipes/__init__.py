@@ -21,7 +21,7 @@ from competition.recipes.networks import (
     UNet,
     UNetResNet18,
 )
-from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Schedule
+from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Sampling, Schedule
 from competition.recipes.settings import Settings
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Optimizer",
     "Published",
     "Recipe",
+    "Sampling",
     "Schedule",
     "Settings",
     "Smp",

@@ -91,6 +91,11 @@ ABLATIONS: dict[str, tuple[Trial, ...]] = {
             "deeplabv3plus-gn-up", "DeepLabv3+, up", Published(0.9444, 0.9580, 0.9626, 25_000),
             against="deeplabv3plus-gn",
         ),
+        Trial(
+            "deeplabv3plus-gn-up-6k", "DeepLabv3+, up, then 6k more",
+            Published(0.9676, 0.9648, 0.9675, 31_000), against="deeplabv3plus-gn",
+            continued="deeplabv3plus-gn-up",
+        ),
     ),
     "norm": (
         Trial("deeplabv3plus-dice", "BatchNorm"),

@@ -97,14 +97,17 @@ _PLUS_GROUP = _variant(
     loss=DICE,
     batch=4,
     size=(1024, 1024),
-    schedule={"epochs": 156},  # 25,000 iterations of 640 images in fours
+    schedule={"iterations": 25_000},
     **_on(_PLUS, norm="group", groups=32, gradient_checkpointing=True),
 )
 _PLUS_SCHEDULES = [
-    _variant(_PLUS_GROUP, ending, f"{ending} iterations", schedule={"epochs": epochs})
-    for ending, epochs in (("12k", 75), ("37k", 231), ("50k", 312))
+    _variant(_PLUS_GROUP, f"{k}k", f"{k}k iterations", schedule={"iterations": k * 1000})
+    for k in (12, 37, 50)
 ]
 _PLUS_1X1 = _variant(_PLUS_GROUP, "1x1", "a 1x1 head", **_on(_PLUS_GROUP, head="1x1"))
+_PLUS_UP = _variant(
+    _PLUS_GROUP, "up", "a learnt up convolution", **_on(_PLUS_GROUP, up="convolution")
+)
 _PLUS_FAMILY = [
     _PLUS,
     _PLUS_GROUP,
@@ -119,10 +122,11 @@ _PLUS_FAMILY = [
     ),
     _PLUS_1X1,
     *(
-        _variant(_PLUS_1X1, ending, f"{ending} iterations", schedule={"epochs": epochs})
-        for ending, epochs in (("12k", 75), ("13k", 81))
+        _variant(_PLUS_1X1, f"{k}k", f"{k}k iterations", schedule={"iterations": k * 1000})
+        for k in (12, 13)
     ),
-    _variant(_PLUS_GROUP, "up", "a learnt up convolution", **_on(_PLUS_GROUP, up="convolution")),
+    _PLUS_UP,
+    _variant(_PLUS_UP, "6k", "6k iterations", schedule={"iterations": 6000}),
 ]
 
 _SEGFORMER = _recipe("segformer", "SegFormer MiT-b1", Smp(decoder="Segformer", encoder="mit_b1"))
@@ -149,7 +153,9 @@ _BEIT = _recipe(
     "BEiT-Large with UPerNet",
     Beit(gradient_checkpointing=True),
     optimizer={"learning_rate": 3e-5, "weight_decay": 0.05},
+    schedule={"iterations": 25_000},
     batch=4,
+    accumulate=2,
 )
 _DPT = _recipe(
     "beit-large-dpt",
@@ -224,15 +230,19 @@ _SCENARIOS = [
     ),
     _recipe(
         "aerial",
-        "large scenes, many scales: DeepLabv3+ on ResNet50, focal and Dice",
+        "large scenes, many scales: DeepLabv3+ on ResNet50 by crops, focal and Dice",
         Smp(encoder="resnet50"),
         loss=_LOSSES["focal-dice"][1],
+        size=(1024, 1024),
+        sampling={"crop": (512, 512), "centred": 0.33},
         augmentation={"rotate": 45.0, "scale": 0.25},
     ),
     _recipe(
         "sparse-positives",
-        "most masks empty: FPN, focal and Dice with BCE where there is no mask, presence head",
+        "most masks empty: FPN, focal and Dice with BCE where there is no mask, presence head, "
+        "images with a mask more often at first",
         Smp(decoder="FPN", encoder="resnet34", presence=0.2),
+        sampling={"positives": (0.8, 0.4)},
         loss=[{"name": "focal", "weight": 0.5}, {"name": "dice", "weight": 0.5, "empty": "bce"}],
     ),
     _recipe(

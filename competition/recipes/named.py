@@ -15,11 +15,6 @@ _TWINS: dict[str, dict[str, Any]] = {
     "unet-resnet18-256": {"size": [96, 96]},
     "unet-resnet18-384": {"size": [144, 144]},
     "unet-resnet18-1024": {"size": [384, 384]},
-    "deeplabv3plus-gn-12k": {"schedule": {"epochs": 10}},
-    "deeplabv3plus-gn-1x1-12k": {"schedule": {"epochs": 10}},
-    "deeplabv3plus-gn-1x1-13k": {"schedule": {"epochs": 11}},
-    "deeplabv3plus-gn-37k": {"schedule": {"epochs": 30}},
-    "deeplabv3plus-gn-50k": {"schedule": {"epochs": 40}},
 }
 """Twins that must differ from each other where their originals do."""
 

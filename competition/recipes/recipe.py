@@ -1,8 +1,8 @@
 """`Recipe`: what a competitor chooses to train."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from competition.recipes.losses import LossTerm
 from competition.recipes.networks import Network, UNetResNet18
@@ -17,12 +17,68 @@ class Optimizer(Settings):
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
 
-class Schedule(Settings):
-    """Linear warm-up, then a cosine to `final` × the learning rate."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Length = Annotated[int, Field(ge=1)]
 
-    epochs: int = Field(30, ge=1)
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
-    final: float = Field(1e-3, ge=0, le=1)
+
+class Schedule(Settings):
+    """How long: by epochs or by iterations. Linear warm-up, then a cosine to `final` × the rate.
+
+    >>> Schedule(iterations=25_000).epochs is None
+    True
+    """
+
+    epochs: int | None = Field(None, ge=1, description="30, where iterations are not given either")
+    iterations: int | None = Field(
+        None, ge=1, description="steps of the optimizer; in place of epochs"
+    )
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the iterations")
+    final: float = Field(1e-3, ge=0, le=1, description="share of the learning rate at the end")
+    restarts: int = Field(
+        0, ge=0, description="how often the cosine begins anew (Loshchilov & Hutter 2017)"
+    )
+    stretch: float = Field(1.0, ge=1, description="each further cosine is so many times as long")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_length(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("epochs") is given.get("iterations") is None:
+            return {**given, "epochs": 30}
+        return given
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if None not in (self.epochs, self.iterations):
+            raise ValueError("a schedule is by epochs or by iterations, not by both")
+        if self.stretch != 1 and not self.restarts:
+            raise ValueError(f"stretch {self.stretch} is for restarts, of which there are none")
+        return self
+
+
+class Sampling(Settings):
+    """Which examples a run shows, and how much of an image each one is."""
+
+    crop: tuple[Length, Length] | None = Field(
+        None,
+        description="height, width of the random part of an image that an example is, cut after "
+        "it was laid into `size`; none: all of it. Validation and prediction see the whole",
+    )
+    centred: Share = Field(
+        0.0, description="probability that a crop is centred on a pixel of a mask; else anywhere"
+    )
+    positives: tuple[Share, Share] | None = Field(
+        None,
+        description="share of examples that show a mask, at the first and at the last iteration, "
+        "linear between: by choosing images, or crops where there are crops; none: as they come",
+    )
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> Self:
+        if self.centred and self.crop is None:
+            raise ValueError("centred is about crops; set crop too")
+        if self.centred and self.positives:
+            raise ValueError("centred and positives both choose crops; set one of them")
+        return self
 
 
 class Augmentation(Settings):
@@ -50,10 +106,26 @@ class Recipe(Settings):
     loss: tuple[LossTerm, ...] = (LossTerm(name="bce"), LossTerm(name="dice"))
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    sampling: Sampling = Sampling()
     augmentation: Augmentation = Augmentation()
     batch: int = Field(8, ge=1)
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients are averaged into one iteration"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the processor computes in it, else fp32"
     )
     ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
-    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    validate_every: int | None = Field(
+        None,
+        ge=1,
+        description="epochs between validations [1]; with schedule.iterations: iterations [a "
+        "twentieth], and so often a line of history and a point to go on from",
+    )
+
+    @model_validator(mode="after")
+    def _crop_is_inside(self) -> Self:
+        crop = self.sampling.crop
+        if crop is not None and (crop[0] > self.size[0] or crop[1] > self.size[1]):
+            raise ValueError(f"sampling.crop {crop} is larger than size {self.size}")
+        return self

@@ -8,6 +8,7 @@ from competition import pseudo
 from competition.data.folds import describe_folds, make_folds, write_folds
 from competition.data.placement import PlacedImages, placed_images
 from competition.entry import Member
+from competition.errors import InputFault
 from competition.freshness import hash_of
 from competition.inference.joined import combine_folds
 from competition.inference.store import Provenance
@@ -15,6 +16,7 @@ from competition.masks import Runs
 from competition.recipes import Recipe
 from competition.steps.bench import Bench
 from competition.steps.stores import stores
+from competition.workspace import read_json
 
 
 def split(bench: Bench) -> str:
@@ -42,9 +44,14 @@ def train(
         bench.say(
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out"
         )
-        fit(task, folder, workers=workers)
+        fitted = fit(task, folder, workers=workers, say=bench.say)
         return {
-            "images": len(task.train), "held out": len(task.validation), **computed_with(recipe)
+            "images": len(task.train),
+            "held out": len(task.validation),
+            "iterations": task.training.iterations_in_all,
+            "ancestors": [one.model_dump() for one in task.training.ancestors],
+            "dead classes": list(fitted.dead),
+            **computed_with(recipe),
         }
 
     bench.perform(bench.pipeline.train(member, fold), run, again=again)
@@ -56,8 +63,10 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
     from competition.data.loader import Labelled
     from competition.training.checkpoint import Training as Origin
     from competition.training.fit import Task
+    from competition.training.plan import plan_of
 
     project = bench.project
+    ancestors, start = _ancestry(bench, member, fold)
     held = project.validation_images(fold)
     held_set = set(held)
     own = tuple(image for image in project.folds["image"] if image not in held_set)
@@ -70,7 +79,7 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
     origin = Origin(
         competition=project.competition.name, recipe=recipe, classes=project.competition.classes,
         fold=fold, seed=member.seed, pseudo=member.pseudo, images=len(images),
-        epochs=recipe.schedule.epochs,
+        iterations=plan_of(recipe, len(images)).iterations, ancestors=ancestors,
     )
     return Task(
         training=origin,
@@ -79,7 +88,38 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
         metric=project.competition.metric,
         exclusive=project.competition.exclusive,
         permutation=project.permutation,
+        start=start,
     )
+
+
+def _ancestry(bench: Bench, member: Member, fold: int) -> tuple[tuple[Any, ...], Any]:
+    """The members that this one goes on from, first one first, and the weights of the last.
+
+    InputFault where that one was trained on another fold or split, or with another seed: its
+    networks would have seen what this one is validated on, or the fold's score be of a mixture.
+    """
+    from competition.training.checkpoint import Ancestor, load
+
+    if member.continued is None:
+        return (), None
+    project, folder = bench.project, bench.project.workspace.run(member.continued, fold)
+    network, training = load(folder / "checkpoint.pt", classes=project.competition.classes)
+    split = read_json(folder / "train.json")["inputs"]["fold"]
+    if training.fold != fold or split != bench.pipeline.split(fold):
+        raise InputFault(
+            f"{member.continued!r} was trained on another split than fold {fold} is now, and may "
+            f"have seen its held-out images; train it again before going on from it"
+        )
+    if training.seed != member.seed:
+        raise InputFault(
+            f"{member.continued!r} has seed {training.seed} and {member} has {member.seed}; "
+            "go on from the member with the same seed"
+        )
+    digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+    parent = Ancestor(
+        member=member.continued, sha256=digest, iterations=training.iterations_in_all
+    )
+    return (*training.ancestors, parent), network.state_dict()
 
 
 def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> None:

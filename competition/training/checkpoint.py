@@ -16,7 +16,19 @@ from competition.models import SegmentationNetwork, build
 from competition.recipes import Recipe
 from competition.workspace import file_sha256, whole_file, write_text
 
-_KIND = "podium checkpoint 1"
+_KIND = "podium checkpoint 2"
+
+
+class Ancestor(BaseModel):
+    """A trained member whose weights another one went on from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    member: str
+    sha256: str
+    """Of its checkpoint."""
+    iterations: int
+    """Up to there, its own ancestors' included."""
 
 
 class Training(BaseModel):
@@ -31,7 +43,14 @@ class Training(BaseModel):
     seed: int
     pseudo: str | None
     images: int
-    epochs: int
+    iterations: int
+    """Of this run alone."""
+    ancestors: tuple[Ancestor, ...] = ()
+    """The members that it continues, first one first."""
+
+    @property
+    def iterations_in_all(self) -> int:
+        return self.iterations + (self.ancestors[-1].iterations if self.ancestors else 0)
 
 
 def save(path: Path, network: SegmentationNetwork, training: Training) -> str:

@@ -4,35 +4,37 @@ The checkpoint is the moving average of the weights at the last step. It is neve
 validation score, which would be optimistic by the choice.
 """
 
-import io
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loader, training_loader
 from competition.errors import InputFault
 from competition.masks.from_logits import runs_from_logits
-from competition.models import build
+from competition.models import SegmentationNetwork, build
 from competition.models.precision import numbers_of
 from competition.recipes import Recipe
-from competition.scoring.metrics import Metric, aggregate, score_image
-from competition.training.checkpoint import Training, hash_file, read_torch, save, write_torch
+from competition.scoring.metrics import Metric, score_image
+from competition.scoring.overlap import dice_statistics
+from competition.training.checkpoint import Training, save
 from competition.training.losses import Surroundings, needs_distances
-from competition.training.module import Judge, SegmentationModule
-from competition.workspace import remove_orphans, write_text
+from competition.training.module import Judge, SegmentationModule, Verdict
+from competition.training.plan import Plan, plan_of
+from competition.training.progress import Progress
+from competition.training.sampler import run_sampler
+from competition.workspace import remove_orphans
 
 
 @dataclass(frozen=True)
@@ -46,36 +48,49 @@ class Task:
     exclusive: bool
     permutation: tuple[int, ...] | None
     """Of the classes under mirroring; None where mirroring is forbidden."""
+    start: Mapping[str, Tensor] | None = None
+    """Weights to go on from; None: published or random ones."""
 
 
-def fit(task: Task, folder: Path, *, workers: int | None = None) -> Path:
-    """Train `task` and write checkpoint.pt and history.csv into `folder`; returns the checkpoint.
+class Fitted(NamedTuple):
+    """What a run made. dead: classes that its last validations did not find at all."""
+
+    checkpoint: Path
+    dead: tuple[str, ...]
+
+
+def fit(
+    task: Task, folder: Path, *, workers: int | None = None, say: Callable[[str], None] = print
+) -> Fitted:
+    """Train `task` and write checkpoint.pt and history.csv into `folder`.
 
     workers: loader processes; None: as many as the machine is good for.
-    A run that was killed goes on from the last whole epoch, and ends with the weights that the
+    A run that was killed goes on from the last whole round, and ends with the weights that the
     straight run would have had (same machine, versions and thread count).
     """
     _refuse_empty_sides(task)
     remove_orphans(folder)
     _hush_advice()
     recipe, seed = task.training.recipe, task.training.seed
+    plan, metric = plan_of(recipe, len(task.train)), judged_metric(task.metric)
     distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
     loader = training_loader(
         TrainingSet(
             task.train, recipe, permutation=task.permutation, seed=seed, distances=distances
         ),
-        batch=recipe.batch, seed=seed, workers=good_workers() if workers is None else workers,
+        run_sampler(task.train, recipe, plan, seed=seed),
+        batch=recipe.batch, workers=good_workers() if workers is None else workers,
     )
-    module = _module(task, steps=recipe.schedule.epochs * len(loader))
-    module.judge_with(judge_at_native_size(task.validation, task.metric))
-    progress = Progress(folder, task)
-    trainer = _trainer(recipe, progress)
+    progress = Progress(folder, task.training, plan, metric, say)
     resumed = progress.unfinished()
+    module = _module(task, steps=plan.iterations)
+    module.judge_with(judge_at_native_size(task.validation, metric))
+    trainer = _trainer(recipe, plan, progress)
     trainer.fit(module, loader, _validation_loader(task), ckpt_path=resumed)
     checkpoint = folder / "checkpoint.pt"
     save(checkpoint, module.network, task.training)
     progress.clear()
-    return checkpoint
+    return Fitted(checkpoint, progress.dead())
 
 
 def good_workers() -> int:
@@ -86,99 +101,47 @@ def good_workers() -> int:
 def judge_at_native_size(labelled: Labelled, metric: Metric) -> Judge:
     """Scores logits as the leaderboard would: decided at p = .5, at the image's native size."""
 
-    def judge(image: str, logits: np.ndarray) -> np.ndarray:
-        placement = labelled.placed[image].placements[image]
+    def judge(image: str, logits: np.ndarray) -> Verdict:
+        placement, truth = labelled.placed[image].placements[image], labelled.runs[image]
         region = placement.region(logits.shape[-2:])
         predicted = runs_from_logits(logits, placement.native, 0.5, region=region)
-        return score_image(labelled.runs[image], predicted, metric)
+        counts = np.stack(dice_statistics(truth, predicted), axis=1)
+        scores = counts if metric.counts_pixels else score_image(truth, predicted, metric)
+        return Verdict(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
 
     return judge
 
 
-class Progress(Callback):
-    """After each epoch: one line of history, and a checkpoint from which the run can go on."""
-
-    def __init__(self, folder: Path, task: Task) -> None:
-        self.history_file, self.last = folder / "history.csv", folder / "last.pt"
-        self.task = task
-        self.rows: list[dict[str, float]] = []
-
-    def unfinished(self) -> str | None:
-        """The checkpoint of a killed run of the same settings; InputFault where they differ."""
-        if not self.last.is_file():
-            return None
-        begun = read_torch(self.last)["podium_training"]
-        wanted = self.task.training.model_dump(mode="json")
-        changed = sorted(changes(begun, wanted))
-        if changed:
-            listed = "; ".join(changed)
-            raise InputFault(
-                f"{self.last} was begun with other settings ({listed}); set them back to go on, "
-                f"or delete {self.last.name} to start anew"
-            )
-        return str(self.last)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.rows.append(self._row(trainer, pl_module))
-        write_text(self.history_file, _csv(self.rows))
-        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        content["podium_training"] = self.task.training.model_dump(mode="json")
-        write_torch(self.last, content)
-        if not sys.stderr.isatty():
-            print(_line(self.rows[-1], trainer.max_epochs or 0), flush=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
-
-    def clear(self) -> None:
-        """The run is finished: what it could be resumed from is not needed any more."""
-        hash_file(self.last).unlink(missing_ok=True)
-        self.last.unlink(missing_ok=True)
-
-    def _row(self, trainer: Trainer, module: LightningModule) -> dict[str, float]:
-        row = {
-            "epoch": float(trainer.current_epoch + 1),
-            "step": float(trainer.global_step),
-            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "train_loss": float(trainer.callback_metrics["train_loss_epoch"]),
-        }
-        if module.judged:
-            scores = np.stack(module.judged)
-            row["score"] = aggregate(scores, self.task.metric)
-            for place, name in enumerate(self.task.training.classes):
-                row[f"score[{name}]"] = float(np.nanmean(scores[:, place]))
-            module.judged.clear()
-        return row
-
-
-def changes(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
-    """Every setting that differs, as `key before → after`.
-
-    >>> changes({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
-    ['a.b 1 → 3']
-    """
-    found = []
-    for key in {**before, **after}:
-        old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += changes(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key} {old} → {new}")
-    return found
+def judged_metric(metric: Metric) -> Metric:
+    """The competition's own; Dice of the slices where it sees volumes, which no batch holds whole."""
+    return Metric(name="dice") if metric.over_volumes else metric
 
 
 def _module(task: Task, *, steps: int) -> SegmentationModule:
     recipe = task.training.recipe
-    torch.manual_seed(task.training.seed)
-    network = build(recipe.network, len(task.training.classes), pretrained=recipe.pretrained)
-    network = network.to(memory_format=torch.channels_last)
     return SegmentationModule(
-        network, recipe, classes=len(task.training.classes), steps=steps,
-        seed=task.training.seed, surroundings=surroundings_of(task),
+        _network(task).to(memory_format=torch.channels_last), recipe,
+        classes=len(task.training.classes), steps=steps, seed=task.training.seed,
+        surroundings=surroundings_of(task),
     )
+
+
+def _network(task: Task) -> SegmentationNetwork:
+    """As the recipe builds it, or with the weights of the member that is continued."""
+    recipe, start = task.training.recipe, task.start
+    torch.manual_seed(task.training.seed)
+    pretrained = recipe.pretrained and start is None
+    network = build(recipe.network, len(task.training.classes), pretrained=pretrained)
+    if start is not None:
+        parent = task.training.ancestors[-1].member
+        try:
+            network.load_state_dict(start, strict=True)
+        except RuntimeError as error:
+            raise InputFault(
+                f"recipe {recipe.name!r} cannot go on from {parent!r}, whose network is another: "
+                f"{str(error).splitlines()[1].strip()}; give both recipes the same network"
+            ) from error
+    return network
 
 
 def surroundings_of(task: Task) -> Surroundings:
@@ -189,14 +152,22 @@ def surroundings_of(task: Task) -> Surroundings:
     return Surroundings(task.metric, task.exclusive, (areas / pixels).tolist())
 
 
-def _trainer(recipe: Recipe, progress: Progress) -> Trainer:
-    average = WeightAveraging(multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
+class MovingAverage(WeightAveraging):
+    """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._copy_average_to_current(pl_module)
+
+
+def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
+    average = MovingAverage(multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
-        max_epochs=recipe.schedule.epochs,
+        max_epochs=plan.rounds,
         precision="bf16-mixed" if numbers_of(recipe) == "bf16" else "32-true",
         gradient_clip_val=recipe.optimizer.clip,
-        check_val_every_n_epoch=min(recipe.validate_every, recipe.schedule.epochs),
+        accumulate_grad_batches=recipe.accumulate,
+        check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
         callbacks=[average, progress, *bar],
         logger=False,
@@ -246,14 +217,3 @@ def _hush_advice() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-
-
-def _line(row: dict[str, float], epochs: int) -> str:
-    score = f"  score {row['score']:.4f}" if "score" in row else ""
-    return f"epoch {row['epoch']:.0f}/{epochs}  loss {row['train_loss']:.4f}{score}"
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    pd.DataFrame(rows).to_csv(text, index=False)
-    return text.getvalue()

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,21 @@ from competition.models import SegmentationNetwork
 from competition.recipes import Recipe, Schedule
 from competition.training.losses import Surroundings, build_loss, total_loss
 
-Judge = Callable[[str, np.ndarray], np.ndarray]
-"""(image, logits (K,h',w') float32) → score per class (K,) float64, NaN where a class is skipped."""
+
+class Verdict(NamedTuple):
+    """What validation finds on one image, for each class (K,).
+
+    scores: float64, NaN where the metric skips a class; or pixel counts (K, 3), as `aggregate`
+    takes them. labelled: whether the image has the class; hit: whether any pixel of it was found.
+    """
+
+    scores: np.ndarray
+    labelled: np.ndarray
+    hit: np.ndarray
+
+
+Judge = Callable[[str, np.ndarray], Verdict]
+"""(image, logits (K,h',w') float32) → verdict."""
 
 
 class SegmentationModule(LightningModule):
@@ -46,8 +60,8 @@ class SegmentationModule(LightningModule):
         return self.network(normalised(images)).logits
 
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
-        """One batch; dropout depends on (seed, step) alone, so a resumed run repeats it."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        """One batch; dropout depends on (seed, step, batch), so a resumed run repeats it."""
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1009 + index)
         output = self.network(normalised(batch["images"]))
         targets = unpack(batch["planes"], self.classes)
         loss = total_loss(
@@ -101,13 +115,26 @@ def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict
 
 
 def factor(step: int, steps: int, schedule: Schedule) -> float:
-    """Share of the learning rate at `step` of `steps`: linear warm-up, then a half cosine.
+    """Share of the learning rate at `step` of `steps`: linear warm-up, then half cosines.
 
     >>> [round(factor(s, 10, Schedule(warmup=0.2, final=0.0)), 2) for s in (0, 1, 2, 6, 10)]
     [0.5, 1.0, 1.0, 0.5, 0.0]
+    >>> twice = Schedule(warmup=0.0, final=0.0, restarts=1)
+    >>> [round(factor(s, 8, twice), 2) for s in range(9)]
+    [1.0, 0.85, 0.5, 0.15, 1.0, 0.85, 0.5, 0.15, 0.0]
     """
     warmup = round(schedule.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    progress = _within_cosine((step - warmup) / max(1, steps - warmup), schedule)
     return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _within_cosine(progress: float, schedule: Schedule) -> float:
+    """How far along its own cosine a run is that has gone `progress` (0 … 1) of all of them."""
+    lengths = [schedule.stretch**cosine for cosine in range(schedule.restarts + 1)]
+    ends = [end / sum(lengths) for end in accumulate(lengths)]
+    for length, end in zip(lengths, ends, strict=True):
+        if progress < end - 1e-9:  # a step that rounding puts a hair before an end is behind it
+            return 1 - (end - progress) * sum(lengths) / length
+    return 1.0

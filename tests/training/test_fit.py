@@ -4,52 +4,11 @@ import csv
 
 import pytest
 import torch
+from training_runs import Killed, task_of, weights
 
-from competition.entry import Member
 from competition.errors import InputFault
-from competition.recipes import derive
-from competition.steps import Bench, split, training_task
 from competition.training.checkpoint import load, read_torch, save, write_torch
-from competition.training.fit import Progress, fit, moving_average
-
-ONE = Member("tiny")
-
-
-@pytest.fixture
-def bench(project):
-    bench = Bench.of(project, say=lambda line: None)
-    split(bench)
-    return bench
-
-
-def task_of(bench, **changes):
-    recipe = derive(bench.project.recipe("tiny"), changes)
-    return training_task(bench, ONE, 0, recipe)
-
-
-def weights(folder):
-    return read_torch(folder / "checkpoint.pt")["weights"]
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
-
-
-@pytest.fixture
-def killed_after(monkeypatch):
-    """Ends a run right after the checkpoint of an epoch."""
-
-    def arrange(epoch):
-        write = Progress.on_train_epoch_end
-
-        def wrapped(self, trainer, pl_module):
-            write(self, trainer, pl_module)
-            if trainer.current_epoch + 1 == epoch:
-                raise Killed
-
-        monkeypatch.setattr(Progress, "on_train_epoch_end", wrapped)
-
-    yield arrange
+from competition.training.fit import fit, moving_average
 
 
 def test_a_killed_run_ends_with_the_weights_of_the_straight_one(

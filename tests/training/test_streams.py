@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from competition.data.augment import augment, mirror, transform
-from competition.data.loader import EpochSampler
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.recipes import Augmentation
 from competition.spec import parse
+from competition.training.sampler import RunSampler
 
 TEETH = ("tooth-15", "tooth-16", "tooth-26")
 
@@ -46,7 +46,7 @@ def test_a_flipped_tooth_16_becomes_a_tooth_26():
 
 
 def test_an_epoch_shows_every_example_once_in_an_order_of_its_own():
-    sampler = EpochSampler(20, seed=3)
+    sampler = RunSampler(20, examples=20, seed=3)
     orders = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
@@ -54,10 +54,10 @@ def test_an_epoch_shows_every_example_once_in_an_order_of_its_own():
         assert sorted(orders[-1]) == list(range(20))
         assert [draw.epoch for draw in sampler] == [epoch] * 20
     assert orders[0] != orders[1] != orders[2]
-    again = EpochSampler(20, seed=3)
+    again = RunSampler(20, examples=20, seed=3)
     again.set_epoch(2)
     assert [draw.index for draw in again] == orders[2]
-    assert [draw.index for draw in EpochSampler(20, seed=4)] != orders[0]
+    assert [draw.index for draw in RunSampler(20, examples=20, seed=4)] != orders[0]
 
 
 def augmented(seed, change=None):

@@ -1,0 +1,166 @@
+"""What a run leaves as it goes: its history, a point to go on from, and a warning of dead classes."""
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from competition.errors import InputFault
+from competition.scoring.metrics import Metric, aggregate
+from competition.training.checkpoint import Training, hash_file, read_torch, write_torch
+from competition.training.module import Verdict
+from competition.training.plan import Plan
+from competition.workspace import write_text
+
+SILENT = 5
+"""A class that so many validations in a row did not find at all is dead; at the end, `SILENT_LAST`."""
+SILENT_LAST = 2
+
+Row = dict[str, float | str]
+
+
+class Progress(Callback):
+    """After each round: one line of history, and a checkpoint from which the run can go on."""
+
+    def __init__(
+        self,
+        folder: Path,
+        training: Training,
+        plan: Plan,
+        metric: Metric,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.history_file, self.last = folder / "history.csv", folder / "last.pt"
+        self.training, self.plan, self.metric, self.say = training, plan, metric, say
+        self.rows: list[Row] = []
+        self.silent = [0] * len(training.classes)
+        """Validations in a row that found no pixel of a class, though images have it."""
+
+    def unfinished(self) -> str | None:
+        """The checkpoint of a killed run of the same settings; InputFault where they differ."""
+        if not self.last.is_file():
+            return None
+        begun = read_torch(self.last)["podium_training"]
+        wanted = self.training.model_dump(mode="json")
+        changed = sorted(changes(begun, wanted))
+        if changed:
+            listed = "; ".join(changed)
+            raise InputFault(
+                f"{self.last} was begun with other settings ({listed}); set them back to go on, "
+                f"or delete {self.last.name} to start anew"
+            )
+        return str(self.last)
+
+    def dead(self, *, after: int = SILENT_LAST) -> tuple[str, ...]:
+        """Classes that the last `after` validations did not find at all."""
+        classes = zip(self.training.classes, self.silent, strict=True)
+        return tuple(name for name, silent in classes if silent >= after)
+
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+        """Ends a run by iterations, whose last round may be a short one."""
+        if trainer.global_step >= self.plan.iterations:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.rows.append(self._row(trainer, pl_module))
+        write_text(self.history_file, _csv(self.rows))
+        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        content["podium_training"] = self.training.model_dump(mode="json")
+        write_torch(self.last, content)
+        if not sys.stderr.isatty():
+            self.say(self._line(self.rows[-1]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "silent": self.silent}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.silent = state_dict["rows"], state_dict["silent"]
+
+    def clear(self) -> None:
+        """The run is finished: what it could be resumed from is not needed any more."""
+        hash_file(self.last).unlink(missing_ok=True)
+        self.last.unlink(missing_ok=True)
+
+    def _row(self, trainer: Trainer, module: LightningModule) -> Row:
+        step, recipe = trainer.global_step, self.training.recipe
+        seen = step * recipe.accumulate * recipe.batch / self.training.images
+        by_epochs = recipe.schedule.iterations is None
+        row: Row = {
+            "epoch": float(trainer.current_epoch + 1) if by_epochs else round(seen, 3),
+            "step": float(step),
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "train_loss": float(trainer.callback_metrics["train_loss_epoch"]),
+        }
+        if module.judged:
+            scores = np.stack([verdict.scores for verdict in module.judged])
+            row["score"] = aggregate(scores, self.metric)
+            for place, name in enumerate(self.training.classes):
+                row[f"score[{name}]"] = aggregate(scores[:, place : place + 1], self.metric)
+            row["dead_classes"] = ", ".join(self._listen(module.judged, last=self._is_last(step)))
+            module.judged.clear()
+        return row
+
+    def _listen(self, verdicts: Sequence[Verdict], *, last: bool) -> tuple[str, ...]:
+        """The dead classes after one more validation; says those that were not dead before."""
+        after = SILENT_LAST if last else SILENT
+        known = self.dead(after=SILENT)
+        labelled = np.any([verdict.labelled for verdict in verdicts], axis=0)
+        hit = np.any([verdict.hit for verdict in verdicts], axis=0)
+        self.silent = [
+            silent + 1 if missed else 0
+            for silent, missed in zip(self.silent, labelled & ~hit, strict=True)
+        ]
+        dead = self.dead(after=after)
+        if set(dead) - set(known):
+            self.say(warning(dead, after))
+        return dead
+
+    def _is_last(self, step: int) -> bool:
+        return step >= self.plan.iterations
+
+    def _line(self, row: Row) -> str:
+        schedule = self.training.recipe.schedule
+        place = (
+            f"epoch {row['epoch']:.0f}/{schedule.epochs}"
+            if schedule.iterations is None
+            else f"iteration {row['step']:.0f}/{schedule.iterations}"
+        )
+        score = f"  score {row['score']:.4f}" if "score" in row else ""
+        return f"{place}  loss {row['train_loss']:.4f}{score}"
+
+
+def warning(dead: Sequence[str], validations: int) -> str:
+    """One line that names the dead classes and what to look at."""
+    return (
+        f"warning: dead classes {', '.join(dead)}: not one labelled pixel of them was found in the "
+        f"last {validations} validations; look at their labels (`invoke doctor`), at the loss "
+        "(class_weights, empty) and at the learning rate"
+    )
+
+
+def changes(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
+    """Every setting that differs, as `key before → after`.
+
+    >>> changes({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    ['a.b 1 → 3']
+    """
+    found = []
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} {old} → {new}")
+    return found
+
+
+def _csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    pd.DataFrame(rows).to_csv(text, index=False)
+    return text.getvalue()

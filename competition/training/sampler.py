@@ -1,0 +1,125 @@
+"""Which example comes when: a function of the seed and the example's place in the run alone.
+
+A resumed run therefore sees what the straight run would have seen, and loader processes change
+nothing.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from competition.data.loader import Draw, Labelled
+from competition.errors import InputFault
+from competition.recipes import Recipe
+from competition.training.plan import Plan
+
+
+class Pool:
+    """Images in an endless order: each once a pass, every pass shuffled by (seed, pass) alone."""
+
+    def __init__(self, images: Sequence[int], seed: tuple[int, ...]) -> None:
+        self.images, self.seed = np.asarray(images, dtype=np.int64), seed
+        self._pass, self._order = -1, self.images
+
+    def __getitem__(self, place: int) -> tuple[int, int]:
+        """(pass, image) at a place of the endless order."""
+        number, rest = divmod(place, len(self.images))
+        if number != self._pass:
+            random = np.random.default_rng((*self.seed, number))
+            self._pass, self._order = number, self.images[random.permutation(len(self.images))]
+        return number, int(self._order[rest])
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The share of positives over a run of `total` examples: from `first` to `last`, linear.
+
+    >>> ratio = Ratio(0.8, 0.4, total=1000)
+    >>> ratio.before(100), ratio.before(1000) - ratio.before(900)
+    (78, 42)
+    """
+
+    first: float
+    last: float
+    total: int
+
+    def before(self, place: int) -> int:
+        """How many of the first `place` examples are positive."""
+        rise = (self.last - self.first) / self.total
+        return math.floor(self.first * place + rise * place * place / 2 + 1e-9)
+
+
+class RunSampler(Sampler[Draw]):
+    """The examples of a run, round by round. Lightning calls `set_epoch` before each round.
+
+    images: how many there are; examples: drawn in a round.
+    """
+
+    def __init__(self, images: int, *, examples: int, seed: int) -> None:
+        self.examples, self.round = examples, 0
+        self.everything = Pool(range(images), (seed,))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.round = epoch
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def __iter__(self) -> Iterator[Draw]:
+        begin = self.round * self.examples
+        return (self.draw(place) for place in range(begin, begin + self.examples))
+
+    def draw(self, place: int) -> Draw:
+        """The example at a place of the run, counted from 0 over all rounds."""
+        return Draw(*self.everything[place], None)
+
+
+class RatioSampler(RunSampler):
+    """A run in which the share of positives is given.
+
+    positive: images that have a mask; negative: those whose draws must show none. The two shares
+    alternate evenly, so that every batch has about its share.
+    """
+
+    def __init__(
+        self,
+        positive: Sequence[int],
+        negative: Sequence[int],
+        ratio: Ratio,
+        *,
+        examples: int,
+        seed: int,
+    ) -> None:
+        super().__init__(0, examples=examples, seed=seed)
+        self.ratio = ratio
+        self.positive, self.negative = Pool(positive, (seed, 1)), Pool(negative, (seed, 2))
+
+    def draw(self, place: int) -> Draw:
+        before = self.ratio.before(place)
+        if self.ratio.before(place + 1) > before:
+            return Draw(*self.positive[before], True)
+        return Draw(*self.negative[place - before], False)
+
+
+def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) -> RunSampler:
+    """The sampler that a recipe asks for, over the training images of one run."""
+    shares = recipe.sampling.positives
+    if shares is None:
+        return RunSampler(len(labelled), examples=plan.examples, seed=seed)
+    masked = [bool(labelled.runs[image].area().any()) for image in labelled.images]
+    positive = [index for index, has in enumerate(masked) if has]
+    empty = [index for index, has in enumerate(masked) if not has]
+    negative = empty if recipe.sampling.crop is None else range(len(masked))
+    if not positive or not negative:
+        raise InputFault(
+            f"sampling.positives = {list(shares)} needs images with a mask and images without; "
+            f"{len(positive)} of the {len(masked)} training images have one: leave it out, or set "
+            "sampling.crop to choose crops"
+        )
+    total = min(plan.rounds * plan.examples, plan.iterations * recipe.accumulate * recipe.batch)
+    return RatioSampler(
+        positive, negative, Ratio(*shares, total), examples=plan.examples, seed=seed
+    )
