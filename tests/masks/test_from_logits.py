@@ -90,6 +90,17 @@ def test_runs_equal_torch_on_continuous_values(size):
     assert np.array_equal(runs_from_logits(logits, size).to_dense(), (dense > 0).numpy())
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("size", [(8, 8), (32, 64), (17, 23), (5, 3), (2, 2), (1, 40), (100, 77)])
+def test_runs_equal_the_usual_float32_way_on_continuous_values(seed, size):
+    logits = field("normal", (4, 8, 8), seed)
+    resized_logits = torch.nn.functional.interpolate(
+        torch.from_numpy(logits)[None], size, mode="bilinear", align_corners=False
+    )[0]
+    usual = torch.sigmoid(resized_logits) > 0.5
+    assert np.array_equal(runs_from_logits(logits, size).to_dense(), usual.numpy())
+
+
 @pytest.mark.parametrize("kind", ["integers", "signs", "stripes", "zeros"])
 @pytest.mark.parametrize("noisy", [-1.0, 2.0])
 def test_a_value_equal_to_the_threshold_is_outside_as_in_torch(kind, noisy, monkeypatch):
