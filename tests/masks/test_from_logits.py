@@ -121,6 +121,15 @@ def test_runs_go_on_from_one_pixel_row_to_the_next_and_stop_at_the_class():
     assert runs.stops.tolist() == [35, 70]
 
 
+def test_offsets_of_a_result_beyond_two_to_the_31_are_right():
+    side = 50_000
+    logits = np.tile(np.array([-1.0, 3.0], np.float32), (2, 2, 1))
+    runs = runs_from_logits(logits, (side, side))
+    rows = np.arange(2 * side) * side
+    assert np.array_equal(runs.starts, rows + 3 * side // 8)
+    assert np.array_equal(runs.stops, rows + side)
+
+
 def test_each_threshold_of_several_gives_what_it_gives_alone():
     logits = field("blob", (3, 9, 9), 2) * 2
     thresholds = np.array([[0.2, 0.5, 0.8], [0.5, 0.5, 0.5], [0.9, 0.1, 0.3]])

@@ -206,7 +206,11 @@ SLOW: dict[str, Callable[[Masks, Masks], float]] = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name",
+    # monai takes ten seconds to make its table of surface elements
+    [pytest.param(name, marks=[pytest.mark.long] * (name == "vessels")) for name in FORMATS],
+)
 def test_each_competitions_metric_is_that_of_counting_pixel_by_pixel(name: str) -> None:
     for truths, guesses in sets():
         runs = [[Runs.from_dense(mask) for mask in masks] for masks in (truths, guesses)]
