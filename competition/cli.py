@@ -234,9 +234,15 @@ def ensemble(
 def tune(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
     pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    groups: Annotated[int, typer.Option(
+        min=0, help="Also print so many groups (people, scans), the worst first"
+    )] = 0,
     again: Again = False,
 ) -> None:
-    """Choose thresholds and empty rules out of fold, keep what helps, report it cross-fitted."""
+    """Choose thresholds and empty rules out of fold, keep what helps, report it cross-fitted.
+
+    Figures and groups.csv, the score of every group, lie beside decisions.json.
+    """
     from competition import steps
 
     bench = _bench(competition)
@@ -244,6 +250,8 @@ def tune(
         bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
     )
     typer.echo(steps.tune(bench, entry, again=again).text())
+    if groups:
+        typer.echo(steps.by_group(bench, entry).text(groups))
 
 
 @app.command()
@@ -301,7 +309,7 @@ def score(
     competition: File = None,
 ) -> None:
     """Score submissions against a solution: Public, Private, by class, present and absent masks."""
-    from competition.leaderboard import score_file
+    from competition.solution import score_file
 
     project = Project.open(competition)
     for path in csv:
@@ -316,12 +324,16 @@ def leaderboard(
         help="Also write it as a csv for spreadsheets", show_default=False
     )] = None,
 ) -> None:
-    """List every submission with its out-of-fold, Public and Private score."""
+    """List every submission: out of fold, expected Private, Public, Private, decisions kept.
+
+    Below it: how far Public and Private may differ by the split alone, and how sure the order is.
+    """
     from competition.leaderboard import read_leaderboard
+    from competition.tuning.measure import Measure
 
     project = Project.open(competition)
-    best_first = project.competition.metric.higher_is_better
-    board = read_leaderboard(project.workspace.submissions, higher_is_better=best_first)
+    spec = project.competition
+    board = read_leaderboard(project.workspace.submissions, Measure.of(spec), spec.classes)
     typer.echo(board.text())
     if csv is not None:
         board.write_csv(csv)

@@ -1,178 +1,122 @@
-"""Scores of submissions against a solution, and the list of all of them, best out of fold first."""
+"""The list of all submissions, the best out of fold first, and how far its order is to be trusted."""
 
 import csv
-import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from rich import box
-from rich.console import Console
-from rich.table import Table as TextTable
 from rich.text import Text
 
-from competition.data.tables import read_csv_text
-from competition.errors import InputFault, listed
-from competition.masks import Objects
-from competition.scoring import score_objects
-from competition.spec import Competition
-from competition.submission import read_objects, read_receipt, read_table
-from competition.tuning.decisions import Score, score_of
+from competition.errors import InputFault
+from competition.solution import read_score
+from competition.submission import evidence_path, read_receipt
+from competition.text_table import rendered, text_table
+from competition.tuning.decisions import Score
+from competition.tuning.groups import read_sums
 from competition.tuning.measure import Measure
-from competition.tuning.record import Record
-from competition.workspace import file_sha256, read_json, whole_file, write_json
+from competition.tuning.shakeup import Candidate, Expected, ranking
+from competition.workspace import file_sha256, whole_file
 
-USAGE = "Usage"
-PARTS = ("Public", "Private", "All")
-
-
-class PartScore(Record):
-    """The score of some test images. present, absent: over labelled and over empty masks alone
-    (None where there are none, or where the metric pools pixels); classes: None where a class is
-    never counted.
-    """
-
-    images: int
-    score: Score
-    present: float | None
-    absent: float | None
-    classes: dict[str, float | None]
-
-
-class ScoreTable(Record):
-    """How one submission scores; sha256 of the file's bytes and of the solution's."""
-
-    metric: str
-    submission_sha256: str
-    solution_sha256: str
-    parts: dict[str, PartScore]
-
-    def summary(self) -> str:
-        """One line: the score of each part."""
-        return "  ".join(f"{name} {part.score}" for name, part in self.parts.items())
-
-    def text(self) -> str:
-        """The scores as a table: all classes together, present and absent masks, each class."""
-        table = _text_table("", *self.parts)
-        table.add_row("images", *(str(part.images) for part in self.parts.values()))
-        table.add_row(self.metric, *(str(part.score) for part in self.parts.values()))
-        for row in ("present", "absent"):
-            values = (getattr(part, row) for part in self.parts.values())
-            table.add_row(f"{row} masks", *map(_number, values))
-        table.add_section()
-        for name in next(iter(self.parts.values())).classes:
-            values = (part.classes[name] for part in self.parts.values())
-            table.add_row(Text(name), *map(_number, values))
-        return _rendered(table)
+COLUMNS = (
+    "#", "submission", "members", "kept", "out of fold", "images", "expected Private", "Public",
+    "Private",
+)
+MOST_RANKED = 12
+"""Submissions, the best ones, whose order is judged in the text."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One submission: its out-of-fold score and, where it was scored, Public and Private."""
+    """One submission: its out-of-fold score, what Private is expected to be, and, where it was
+    scored, Public and Private. kept: the steps of the chain that it is made with.
+    """
 
     name: str
     members: str
+    kept: str
     out_of_fold: Score | None
     images: int | None
+    expected: Expected | None
     public: Score | None
     private: Score | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Leaderboard:
-    """Submissions, the best out of fold first: what may be chosen by before the end."""
+    """Submissions, the best out of fold first: what may be chosen by before the end.
+
+    order: float64 (S, S), how probably each is better than each other, NaN where unknown.
+    """
 
     standings: tuple[Standing, ...]
+    order: np.ndarray
 
     def text(self) -> str:
         if not self.standings:
             return "no submission yet; `python -m competition submit` writes one"
-        table = _text_table("submission", "members", "out of fold", "images", "Public", "Private")
+        table = text_table(*COLUMNS)
         for row in self._cells():
             table.add_row(*map(Text, row))
-        return _rendered(table)
+        return "\n\n".join([rendered(table), *self._spread(), *self._ranking()])
 
     def write_csv(self, path: Path) -> None:
         """For spreadsheets: what would be read as a formula is made text."""
-        names = ("submission", "members", "out of fold", "images", "Public", "Private")
         with whole_file(path) as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(names)
+            writer.writerow(COLUMNS)
             writer.writerows([neutralised(cell) for cell in row] for row in self._cells())
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
             (
-                s.name, s.members, _score(s.out_of_fold), "–" if s.images is None else str(s.images),
-                _score(s.public), _score(s.private),
+                str(place), s.name, s.members, s.kept, _shown(s.out_of_fold), _shown(s.images),
+                _shown(s.expected), _shown(s.public), _shown(s.private),
             )
-            for s in self.standings
+            for place, s in enumerate(self.standings, start=1)
         ]
 
+    def _spread(self) -> list[str]:
+        """How far Public may lie from Private by the split alone."""
+        known = [s for s in self.standings if s.expected is not None]
+        if not known:
+            return []
+        first = known[0].expected
+        return [
+            f"Public and Private of {known[0].name} differ by up to {first.spread:.4f} in 95 % of "
+            f"splits into {first.public_groups} and {first.private_groups} groups like this one"
+        ]
 
-def score_submission(
-    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
-) -> ScoreTable:
-    """Public, Private and All scores of a submission.
-
-    solution: the submission's columns and `Usage` (Public or Private, one for all rows of an
-    image); sizes: native (height, width) by image. InputFault where the images differ.
-    """
-    usage = _usage(competition, solution)
-    truth = read_objects(competition, solution, sizes)
-    predicted = read_objects(competition, path, sizes)
-    _require_same_images(truth, predicted, path, solution)
-    images = sorted(truth)
-    measure = Measure.of(competition)
-    classes = len(competition.classes)
-    rows = [_parts(measure, truth[i], predicted[i], classes) for i in images]
-    labelled = [truth[image].to_classes(classes).area() > 0 for image in images]
-    sides = np.array([usage[image] for image in images])
-    scores = {}
-    for part in PARTS:
-        chosen = (sides == part) | (part == "All")
-        if chosen.any():
-            kept = np.stack(rows)[chosen], np.stack(labelled)[chosen]
-            scores[part] = _part_score(measure, *kept, competition.classes)
-    return ScoreTable(
-        metric=competition.metric.name, submission_sha256=file_sha256(path),
-        solution_sha256=file_sha256(solution), parts=scores,
-    )
+    def _ranking(self) -> list[str]:
+        """How probably each is better than those below it."""
+        shown = min(MOST_RANKED, len(self.standings))
+        order = self.order[:shown, :shown]
+        if np.isnan(order).all():
+            return []
+        table = text_table("better than", *(f"#{place}" for place in range(1, shown + 1)))
+        for place, row in enumerate(order[:-1]):
+            cells = ["" if column <= place else _percent(p) for column, p in enumerate(row)]
+            table.add_row(Text(f"#{place + 1} {self.standings[place].name}"), *cells)
+        return [f"how probably, from the same groups out of fold:\n{rendered(table)}"]
 
 
-def score_file(
-    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
-) -> ScoreTable:
-    """`score_submission`, kept beside the submission for the leaderboard."""
-    table = score_submission(competition, path, solution, sizes)
-    write_json(score_path(path), table.model_dump(mode="json"))
-    return table
-
-
-def score_path(path: Path) -> Path:
-    return path.with_suffix(".score.json")
-
-
-def read_score(path: Path) -> ScoreTable | None:
-    """The kept score of a submission; None where it has none, or one of other bytes."""
-    kept = score_path(path)
-    if not kept.exists():
-        return None
-    try:
-        table = ScoreTable.model_validate(read_json(kept))
-    except ValidationError as error:
-        raise InputFault(f"{kept} is not a score ({error}); delete it and score again") from error
-    return table if table.submission_sha256 == file_sha256(path) else None
-
-
-def read_leaderboard(folder: Path, *, higher_is_better: bool = True) -> Leaderboard:
+def read_leaderboard(folder: Path, measure: Measure, classes: tuple[str, ...]) -> Leaderboard:
     """Every finished submission of a folder; those without an out-of-fold score stand last."""
-    standings = [_standing(path) for path in sorted(folder.glob("*.csv"))]
-    kept = [standing for standing in standings if standing is not None]
-    return Leaderboard(tuple(sorted(kept, key=lambda s: _rank(s, higher_is_better))))
+    found = [(path, read_receipt(path)) for path in sorted(folder.glob("*.csv"))]
+    finished = {path: receipt for path, receipt in found if receipt is not None}
+    standings = {path: _standing(path, receipt) for path, receipt in finished.items()}
+    paths = sorted(standings, key=lambda path: _rank(standings[path], measure.sign))
+    known = {}
+    for place, path in enumerate(paths):
+        candidate = _candidate(path, finished[path], classes)
+        if candidate is not None:
+            known[place] = candidate
+    order = np.full((len(paths), len(paths)), np.nan)
+    places = list(known)
+    order[np.ix_(places, places)] = ranking(known, measure)
+    return Leaderboard(tuple(standings[path] for path in paths), order)
 
 
 def neutralised(cell: str) -> str:
@@ -184,70 +128,16 @@ def neutralised(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _usage(competition: Competition, solution: Path) -> dict[str, str]:
-    """Public or Private of each image; InputFault for other words and for images with both."""
-    table = read_table(competition, solution)
-    column = read_csv_text(solution, [USAGE])[USAGE].tolist()
-    found: dict[str, str] = {}
-    faults = []
-    for row, word in zip(table.rows, column, strict=True):
-        if word not in ("Public", "Private"):
-            faults.append(f"{table.name(row)}: {USAGE} is {word!r}; expected Public or Private")
-        elif found.setdefault(row.key.image, word) != word:
-            faults.append(f"{table.name(row)}: {word}, and Public or Private before")
-    if faults:
-        raise InputFault(listed(faults))
-    return found
-
-
-def _require_same_images(
-    truth: Mapping[str, Objects], predicted: Mapping[str, Objects], path: Path, solution: Path
-) -> None:
-    missing = [f"{path}: no row for image {i!r}" for i in truth if i not in predicted]
-    extra = [f"{path}: image {i!r} is not in {solution}" for i in predicted if i not in truth]
-    if missing or extra:
-        raise InputFault("\n".join(listed(faults) for faults in (missing, extra) if faults))
-
-
-def _parts(measure: Measure, truth: Objects, predicted: Objects, classes: int) -> np.ndarray:
-    """What one image adds to the score, (K, C); metrics of objects see the file's own objects."""
-    if measure.metric.name in ("object-precision", "object-f-beta"):
-        return measure.from_scores(score_objects(truth, predicted, classes, measure.metric))
-    return measure.parts(truth.to_classes(classes), predicted.to_classes(classes))
-
-
-def _part_score(
-    measure: Measure, parts: np.ndarray, labelled: np.ndarray, classes: Sequence[str]
-) -> PartScore:
-    """parts (N, K, C), labelled bool (N, K). The images are the groups: nobody's names are known."""
-    by_class = measure.sign * measure.per_class(parts.sum(axis=0))
-    present, absent = (
-        None if measure.pooled or not side.any() else measure.score(parts * side[..., None])
-        for side in (labelled, ~labelled)
-    )
-    return PartScore(
-        images=len(parts), score=score_of(measure, parts, np.arange(len(parts))),
-        present=_or_none(present), absent=_or_none(absent),
-        classes={name: _or_none(float(v)) for name, v in zip(classes, by_class, strict=True)},
-    )
-
-
-def _or_none(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
-
-
-def _standing(path: Path) -> Standing | None:
-    """None for a csv without a receipt of its bytes: an unfinished or a foreign file."""
-    receipt = read_receipt(path)
-    if receipt is None:
-        return None
+def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
     expected, scored = receipt.get("out of fold"), read_score(path)
     parts = {} if scored is None else {name: part.score for name, part in scored.parts.items()}
     return Standing(
         name=path.stem,
         members=", ".join(receipt.get("members", ())),
+        kept=", ".join(receipt.get("kept", ())) or "–",
         out_of_fold=None if expected is None else _score_from(expected, path),
         images=None if expected is None else expected.get("images"),
+        expected=_expected_from(receipt.get("expected private"), path),
         public=parts.get("Public"),
         private=parts.get("Private"),
     )
@@ -260,30 +150,31 @@ def _score_from(expected: Mapping[str, float | None], path: Path) -> Score:
         raise InputFault(f"the receipt of {path} has no out-of-fold score: {expected!r}") from error
 
 
-def _rank(standing: Standing, higher_is_better: bool) -> tuple[bool, float, str]:
+def _expected_from(found: Any, path: Path) -> Expected | None:
+    try:
+        return None if found is None else Expected.model_validate(found)
+    except ValidationError as error:
+        raise InputFault(f"the receipt of {path} has no expectation: {found!r}") from error
+
+
+def _candidate(
+    path: Path, receipt: Mapping[str, Any], classes: tuple[str, ...]
+) -> Candidate | None:
+    """The out-of-fold sums that the receipt names; None where there are none, or others."""
+    named, lying = receipt.get("evidence"), evidence_path(path)
+    if named is None or not lying.exists() or file_sha256(lying) != named.get("sha256"):
+        return None
+    return Candidate(read_sums(lying, classes), named.get("parts"))
+
+
+def _rank(standing: Standing, sign: int) -> tuple[bool, float, str]:
     score = standing.out_of_fold
-    if score is None:
-        return True, 0.0, standing.name
-    return False, -score.value if higher_is_better else score.value, standing.name
+    return score is None, 0.0 if score is None else -sign * score.value, standing.name
 
 
-def _score(score: Score | None) -> str:
-    return "–" if score is None else str(score)
+def _shown(value: object) -> str:
+    return "–" if value is None else str(value)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _text_table(*columns: str) -> TextTable:
-    table = TextTable(box=box.SIMPLE_HEAD)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
-    return table
-
-
-def _rendered(table: TextTable) -> str:
-    """Plain text, as wide as it needs: a table cut at a terminal's edge has lost its numbers."""
-    console = Console(file=io.StringIO(), width=10_000, color_system=None)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
+def _percent(probability: float) -> str:
+    return "–" if np.isnan(probability) else f"{100 * probability:.0f} %"

@@ -21,6 +21,12 @@ from competition.leaderboard import read_score, score_path
 from competition.project import Project
 from competition.workspace import file_sha256
 
+TUNED = (
+    "decisions.json", "one-half.csv", "cross-fitted.csv", "groups.csv", "thresholds.png",
+    "gains.png", "classes.png", "reliability.png", "tradeoffs.png", "worst.png",
+)
+"""What `tune` leaves in an entry's folder."""
+
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
 
 
@@ -102,7 +108,7 @@ class Pipeline:
             f"tune {entry.name}",
             lambda: self._decision_inputs(entry)
             | {"ensemble": _file(folder / "ensemble.json")},
-            (folder / "decisions.json", folder / "thresholds.png", folder / "worst.png"),
+            tuple(folder / name for name in TUNED),
             folder / "tune.receipt.json",
         )
 

@@ -118,6 +118,9 @@ class Submission(Table):
     relative: bool = False
     empty: str = ""
     size: tuple[int, int] | None = Field(None, description="height, width, where not the image's")
+    public: float = Field(
+        0.5, gt=0, lt=1, description="share of the test part that the public leaderboard scores"
+    )
 
     @model_validator(mode="after")
     def _class_has_a_place(self) -> "Submission":
@@ -138,6 +141,9 @@ class Split(Table):
 
     folds: int = Field(5, ge=2)
     seed: int = 0
+    holdout: float | None = Field(
+        None, gt=0, le=0.5, description="share of the groups kept from every decision, scored once"
+    )
 
 
 class Ensemble(Table):

@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 
 from competition.errors import InputFault
-from competition.leaderboard import (
-    read_leaderboard,
-    read_score,
-    score_file,
-    score_path,
-    score_submission,
-)
+from competition.leaderboard import read_leaderboard
 from competition.masks import Runs, encode
-from competition.scoring import aggregate, score_image
+from competition.scoring import Metric, aggregate, score_image
+from competition.solution import read_score, score_file, score_path, score_submission
 from competition.spec import parse
-from competition.submission import receipt_path, write_submission
+from competition.submission import evidence_path, receipt_path, write_submission
+from competition.tuning.groups import GroupSums, write_sums
+from competition.tuning.measure import Measure
+from competition.workspace import file_sha256
 
 CLASSES = ("Radius", "Ulna")
 USAGE = {"a": "Public", "b": "Private", "c": "Private", "d": "Public", "e": "Private"}
@@ -62,6 +60,10 @@ def submission_file(tmp_path, spec, masks, name="sub", receipt=None):
     target = tmp_path / "submissions" / f"{name}.csv"
     write_submission(spec, sample, masks.__getitem__, target, receipt or {})
     return target
+
+
+def board_of(tmp_path, folder="submissions"):
+    return read_leaderboard(tmp_path / folder, Measure(Metric(name="dice")), CLASSES)
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ def test_submissions_stand_in_the_order_of_their_out_of_fold_scores(case, tmp_pa
         submission_file(tmp_path, spec, predicted, name, expected(value))
     scored = tmp_path / "submissions" / "middle.csv"
     score_file(spec, scored, solution, SIZES)
-    board = read_leaderboard(tmp_path / "submissions")
+    board = board_of(tmp_path)
     assert [standing.name for standing in board.standings] == ["high", "middle", "low", "sub"]
     assert board.standings[0].members == "unet, fcn"
     assert board.standings[0].public is None
@@ -209,20 +211,60 @@ def test_submissions_stand_in_the_order_of_their_out_of_fold_scores(case, tmp_pa
 def test_an_unfinished_file_is_no_submission(case, tmp_path):
     _, path, _, _, _ = case
     receipt_path(path).unlink()
-    assert read_leaderboard(tmp_path / "submissions").standings == ()
+    assert board_of(tmp_path).standings == ()
 
 
 def test_a_folder_without_submissions_says_so(tmp_path):
-    assert "no submission yet" in read_leaderboard(tmp_path / "nothing").text()
+    assert "no submission yet" in board_of(tmp_path, "nothing").text()
 
 
 def test_a_spreadsheet_gets_no_formulas(case, tmp_path):
     spec, _, _, _, predicted = case
     submission_file(tmp_path, spec, predicted, "=cmd|' ![bold]", expected(0.9))
-    board = read_leaderboard(tmp_path / "submissions")
+    board = board_of(tmp_path)
     board.write_csv(tmp_path / "board.csv")
     with open(tmp_path / "board.csv", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert "'=cmd|' ![bold]" in cells
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert "=cmd|' ![bold]" in board.text()
+
+
+def with_evidence(tmp_path, spec, masks, name, level, *, people=20):
+    """A submission whose out-of-fold scores of two classes lie about `level` in every group."""
+    noise = np.random.default_rng(5).normal(0, 0.05, (people, 2))
+    parts = np.stack([level + noise, np.ones((people, 2))], axis=-1)
+    sums = GroupSums.of(parts, np.array([f"person-{n}" for n in range(people)]))
+    path = evidence_path(tmp_path / "submissions" / f"{name}.csv")
+    write_sums(path, sums, CLASSES)
+    private = {"value": level, "low": level - 0.1, "high": level + 0.1, "shift": 0.01,
+               "shift_error": 0.002, "spread": 0.07, "groups": people, "public_groups": 3,
+               "private_groups": 7}  # fmt: skip
+    receipt = expected(level) | {
+        "kept": ["one threshold"], "expected private": private,
+        "evidence": {"sha256": file_sha256(path), "parts": None},
+    }
+    submission_file(tmp_path, spec, masks, name, receipt)
+    return path
+
+
+def test_the_order_of_submissions_comes_with_its_probability(case, tmp_path):
+    spec, _, _, _, predicted = case
+    for name, level in {"good": 0.8, "bad": 0.7}.items():
+        with_evidence(tmp_path, spec, predicted, name, level)
+    board = board_of(tmp_path)
+    assert [s.name for s in board.standings] == ["good", "bad", "sub"]
+    assert board.order[0, 1] == 1.0 and board.order[1, 0] == 0.0
+    assert np.isnan(board.order[0, 2])
+    text = board.text()
+    assert "0.8000 (0.7000 to 0.9000)" in text and "one threshold" in text
+    assert "differ by up to 0.0700 in 95 % of splits into 3 and 7 groups" in text
+    assert "100 %" in text
+
+
+def test_evidence_of_another_run_ranks_nothing(case, tmp_path):
+    spec, _, _, _, predicted = case
+    with_evidence(tmp_path, spec, predicted, "good", 0.8)
+    path = with_evidence(tmp_path, spec, predicted, "bad", 0.7)
+    path.write_text(path.read_text().replace("person-3", "person-x"))
+    assert np.isnan(board_of(tmp_path).order).all()

@@ -8,11 +8,13 @@ import pytest
 from competition import steps
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
-from competition.leaderboard import read_leaderboard, score_file
+from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
+from competition.solution import score_file
 from competition.steps import Bench
-from competition.submission import check_submission, read_receipt
+from competition.submission import check_submission, evidence_path, read_receipt
+from competition.tuning.measure import Measure
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,9 @@ def test_scores_reach_the_leaderboard(finished):
     project = finished.project
     csv = project.workspace.submission("main")
     score_file(project.competition, csv, project.competition.root / "solution.csv", project.sizes)
-    board = read_leaderboard(project.workspace.submissions)
+    board = read_leaderboard(
+        project.workspace.submissions, Measure.of(project.competition), project.competition.classes
+    )
     rows = {standing.name: standing for standing in board.standings}
     assert rows["main"].public is not None and rows["main-plain"].public is None
     assert rows["main"].images == 12

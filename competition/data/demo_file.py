@@ -27,6 +27,7 @@ label = "class"
 rle = "rle"
 rows = "image-class"
 order = "rows"
+public = 0.3
 
 [metric]
 name = "dice"

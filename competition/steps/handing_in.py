@@ -11,11 +11,23 @@ from competition.inference.store import Store
 from competition.masks import Runs
 from competition.pipeline import submission_name
 from competition.steps.bench import Bench
-from competition.steps.sheets import Decided, draw_disputed, draw_sheet
+from competition.steps.deciding import CROSS_FITTED
+from competition.steps.expecting import expected_private, plain_sums
+from competition.steps.sheets import draw_disputed, draw_sheet
 from competition.steps.stores import test_predictions
-from competition.submission import Summary, write_submission
-from competition.tuning.decisions import Decisions, decide, plain_rules, read_decisions
+from competition.submission import Summary, evidence_path, write_submission
+from competition.tuning.decisions import (
+    ClassRule,
+    Decisions,
+    Score,
+    decide,
+    plain_rules,
+    read_decisions,
+)
+from competition.tuning.ensemble import Blend, Reader
+from competition.tuning.groups import read_sums, write_sums
 from competition.tuning.weighing import Ensemble, read_ensemble
+from competition.workspace import file_sha256
 
 
 def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = False) -> Path:
@@ -24,7 +36,14 @@ def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = Fal
     target = project.workspace.submission(submission_name(entry, plain=plain))
 
     def run() -> dict[str, Any]:
-        decided, facts = test_masks(bench, entry, plain=plain)
+        plan = read_plan(bench, entry, plain=plain)
+        readers = test_predictions(bench, entry)
+        together = plan.mix(readers)
+
+        def decided(image: str, size: tuple[int, int] | None = None) -> Runs:
+            return decide(together, image, plan.rules, size)
+
+        facts = _receipt(entry, readers, plan) | _evidence(bench, entry, plan, target)
         with bench.watch("writing", len(project.part("test"))) as advance:
 
             def masks(image: str) -> Runs:
@@ -34,29 +53,42 @@ def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = Fal
             summary = write_submission(project.competition, project.sample, masks, target, facts)
         bench.say(_described(summary, target))
         draw_sheet(bench, decided, target.with_suffix(".png"))
-        draw_disputed(
-            bench, test_predictions(bench, entry), decided, target.with_suffix(".disputed.png")
-        )
+        draw_disputed(bench, readers, decided, target.with_suffix(".disputed.png"))
         return facts
 
     bench.perform(bench.pipeline.submit(entry, plain=plain), run, again=again)
     return target
 
 
-def test_masks(
-    bench: Bench, entry: Entry, *, plain: bool
-) -> tuple[Decided, dict[str, Any]]:
-    """Image → its decided masks, and what a receipt says of how they came about."""
-    folder, project = entry.folder(bench.project.workspace), bench.project
-    classes = project.competition.classes
-    ensemble = read_ensemble(folder / "ensemble.json", classes=classes)
-    decisions = None if plain else read_decisions(folder / "decisions.json", classes=classes)
-    rules = plain_rules(classes) if decisions is None else decisions.rules
-    readers = test_predictions(bench, entry)
-    mixture = ensemble if decisions is None else decisions.mixture
-    together = mixture.blended(readers, exclusive=project.competition.exclusive)
-    facts = _receipt(entry, readers, ensemble, decisions)
-    return (lambda image, size=None: decide(together, image, rules, size)), facts
+@dataclass(frozen=True)
+class Plan:
+    """How test masks come about: the members' weights and what was decided (None: nothing)."""
+
+    ensemble: Ensemble
+    decisions: Decisions | None
+    exclusive: bool
+
+    @property
+    def rules(self) -> Mapping[str, ClassRule]:
+        return plain_rules(self.ensemble.classes) if self.decisions is None else self.decisions.rules
+
+    @property
+    def score(self) -> Score:
+        return self.ensemble.score if self.decisions is None else self.decisions.cross_fitted
+
+    def mix(self, readers: Mapping[str, Reader]) -> Blend:
+        mixture = self.ensemble if self.decisions is None else self.decisions.mixture
+        return mixture.blended(readers, exclusive=self.exclusive)
+
+
+def read_plan(bench: Bench, entry: Entry, *, plain: bool) -> Plan:
+    """`plain`: thresholds of one half, whatever was decided."""
+    folder, competition = entry.folder(bench.project.workspace), bench.project.competition
+    ensemble = read_ensemble(folder / "ensemble.json", classes=competition.classes)
+    decisions = None
+    if not plain:
+        decisions = read_decisions(folder / "decisions.json", classes=competition.classes)
+    return Plan(ensemble, decisions, competition.exclusive)
 
 
 @dataclass(frozen=True)
@@ -104,15 +136,8 @@ def _confident(
     return pseudo.from_predictions(together, decisions.rules), origin
 
 
-def _receipt(
-    entry: Entry, readers: Mapping[str, Store], ensemble: Ensemble, decisions: Decisions | None
-) -> dict[str, Any]:
-    scored = ensemble.score if decisions is None else decisions.cross_fitted
-    thresholds = (
-        dict.fromkeys(readers[next(iter(readers))].provenance.classes, 0.5)
-        if decisions is None
-        else {name: rule.threshold for name, rule in decisions.rules.items()}
-    )
+def _receipt(entry: Entry, readers: Mapping[str, Store], plan: Plan) -> dict[str, Any]:
+    kept = () if plan.decisions is None else plan.decisions.steps
     return {
         "entry": entry.name,
         "members": {
@@ -121,11 +146,29 @@ def _receipt(
             for name, store in readers.items()
         },
         "out of fold": {
-            **scored.model_dump(mode="json"),
-            "how": "thresholds of one half" if decisions is None else "cross-fitted",
-            "images": ensemble.images,
+            **plan.score.model_dump(mode="json"),
+            "how": "thresholds of one half" if plan.decisions is None else "cross-fitted",
+            "images": plan.ensemble.images,
         },
-        "thresholds": thresholds,
+        "kept": [step.name for step in kept if step.adopted],
+        "thresholds": {name: rule.threshold for name, rule in plan.rules.items()},
+    }
+
+
+def _evidence(bench: Bench, entry: Entry, plan: Plan, target: Path) -> dict[str, Any]:
+    """What the leaderboard needs: the out-of-fold sums by group, written, and Private expected."""
+    classes, parts = plan.ensemble.classes, None
+    if plan.decisions is None:
+        sums = plain_sums(bench, entry, plan.mix)
+    else:
+        sums = read_sums(entry.folder(bench.project.workspace) / CROSS_FITTED, classes)
+        parts = plan.decisions.parts
+    path = evidence_path(target)
+    write_sums(path, sums, classes)
+    expected = expected_private(bench, entry, sums, plan.mix, plan.rules)
+    return {
+        "evidence": {"sha256": file_sha256(path), "parts": parts},
+        "expected private": None if expected is None else expected.model_dump(mode="json"),
     }
 
 

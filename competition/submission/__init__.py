@@ -2,7 +2,13 @@
 
 from competition.submission.check import check_submission, read_objects, read_submission
 from competition.submission.rows import Key, Row, Table, read_table
-from competition.submission.write import Summary, read_receipt, receipt_path, write_submission
+from competition.submission.write import (
+    Summary,
+    evidence_path,
+    read_receipt,
+    receipt_path,
+    write_submission,
+)
 
 __all__ = [
     "Key",
@@ -10,6 +16,7 @@ __all__ = [
     "Summary",
     "Table",
     "check_submission",
+    "evidence_path",
     "read_objects",
     "read_receipt",
     "read_submission",

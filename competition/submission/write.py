@@ -71,6 +71,11 @@ def receipt_path(csv_path: Path) -> Path:
     return csv_path.with_suffix(".receipt.json")
 
 
+def evidence_path(csv_path: Path) -> Path:
+    """Where the out-of-fold sums by group of a submission lie; its receipt names their sha256."""
+    return csv_path.parent / "evidence" / csv_path.name
+
+
 def read_receipt(csv_path: Path) -> dict[str, Any] | None:
     """The receipt of a submission; None where it has none, or one of other bytes."""
     path = receipt_path(csv_path)

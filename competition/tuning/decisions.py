@@ -84,6 +84,7 @@ class Decisions(Record):
 
     images: int
     groups: int
+    parts: int = Field(description="the choice was made again without each of them")
     folds: tuple[int, ...]
     members: tuple[MemberWeight, ...]
     mixture: Mixture

@@ -6,6 +6,7 @@ chosen mixtures at native size; the third measures shapes at the chosen threshol
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from competition.tuning.decisions import (
 )
 from competition.tuning.ensemble import Reader
 from competition.tuning.evidence import Source, gather_evidence, mixture_of
+from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
 from competition.tuning.mixing import Mixer, measured_on_grid
 from competition.tuning.mixture import Mixture
@@ -38,6 +40,19 @@ PASSES = 3
 """How often the images are gone through."""
 
 
+class Tuned(NamedTuple):
+    """What was decided and what it rests on.
+
+    before, after: sums of each group at thresholds of one half, and under the choice made without
+    it.
+    """
+
+    decisions: Decisions
+    statistics: Statistics
+    before: GroupSums
+    after: GroupSums
+
+
 def tune(
     members: Mapping[str, Reader],
     truth: Mapping[str, Runs],
@@ -46,8 +61,8 @@ def tune(
     *,
     ensemble: Ensemble,
     advance: Advance = lambda: None,
-) -> tuple[Decisions, Statistics]:
-    """Decide everything from out-of-fold predictions; also the statistics of the chosen mixture.
+) -> Tuned:
+    """Decide everything from out-of-fold predictions.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
     image; folds: columns image, group, fold; ensemble: the members' scores. `advance` is called
@@ -69,7 +84,10 @@ def tune(
     )
     steps = [*judged, *verdicts, *choice.judged]
     decisions = decisions_from(choice, sides, steps, scored, mixture, competition.classes)
-    return decisions, choice.whole.statistics
+    plain_statistics = choice.plain.statistics
+    both = outcome(plain_statistics, plain(plain_statistics)), choice.honest
+    sums = (GroupSums.of(parts, sides.groups) for parts in both)
+    return Tuned(decisions, choice.whole.statistics, *sums)
 
 
 def decisions_from(
@@ -87,6 +105,7 @@ def decisions_from(
     return Decisions(
         images=len(statistics.images),
         groups=len(np.unique(sides.groups)),
+        parts=len(np.unique(sides.parts)),
         folds=tuple(int(fold) for fold in np.unique(sides.folds)),
         members=members,
         mixture=mixture,

@@ -1,8 +1,7 @@
-"""The one place that draws: masks over images, contact sheets of them, and plots of scores."""
+"""Masks over images, and contact sheets of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,10 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.workspace import whole_file
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _SHIFT = 4
 """Bits of a fraction of a pixel in OpenCV's drawing."""
@@ -155,106 +150,6 @@ def contact_sheet(
     _draw_legend(pen, names, len(legend), size[1] - 24 * len(names))
     with whole_file(path, "wb") as file:
         sheet.save(file, format="PNG")
-
-
-def threshold_curves(
-    path: Path,
-    thresholds: Sequence[float],
-    scores: np.ndarray,
-    *,
-    names: Sequence[str],
-    chosen: Sequence[float],
-) -> None:
-    """Plot the score of each class over its threshold, (K, T), with the chosen one as a dot."""
-    figure, axes = _axes(7.5, 4.6)
-    colours = class_colours(len(names)) / 255
-    for kind, name in enumerate(names):
-        axes.plot(thresholds, scores[kind], color=colours[kind], linewidth=1.3, label=name)
-        at = np.interp(chosen[kind], thresholds, scores[kind])
-        axes.plot(chosen[kind], at, "o", color=colours[kind], markersize=4.5)
-    axes.axvline(0.5, color="0.75", linewidth=0.8, zorder=0)
-    axes.set_xlabel("threshold (probability)")
-    axes.set_ylabel("score out of fold")
-    columns = 1 + (len(names) - 1) // 16
-    axes.legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7, frameon=False, ncols=columns
-    )
-    _save(figure, path)
-
-
-def bars(
-    path: Path,
-    names: Sequence[str],
-    values: Sequence[float],
-    *,
-    intervals: Sequence[tuple[float, float]] | None = None,
-    label: str = "score",
-) -> None:
-    """Plot one horizontal bar a name, the first on top, with its interval (low, high)."""
-    figure, axes = _axes(7.0, 0.9 + 0.28 * len(names))
-    places = np.arange(len(names))
-    axes.barh(places, values, height=0.62, color="#4d8fd6")
-    if intervals is not None:
-        low, high = np.array(intervals, float).T
-        spread = np.abs(np.stack([values - low, high - values]))
-        axes.errorbar(values, places, xerr=spread, fmt="none", ecolor="#202124", elinewidth=1)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
-    _save(figure, path)
-
-
-def differences(
-    path: Path,
-    names: Sequence[str],
-    gains: Sequence[tuple[float, float, float]],
-    *,
-    published: Sequence[float | None],
-    label: str,
-) -> None:
-    """Plot one difference a name, (gain, low, high), over a line at 0, the first name on top.
-
-    published: the sources' own differences, hollow; None where there is none.
-    """
-    figure, axes = _axes(7.0, 1.1 + 0.3 * len(names))
-    places = np.arange(len(names))
-    values, low, high = np.array(gains, float).reshape(-1, 3).T
-    spread = np.nan_to_num(np.abs(np.stack([values - low, high - values])))
-    axes.axvline(0, color="0.4", linewidth=0.8, zorder=0)
-    axes.errorbar(
-        values, places, xerr=spread, fmt="o", color="#2f6fb3", markersize=4.5, elinewidth=1.2,
-        label="here, with 95 % interval",
-    )
-    theirs = [(value, place) for value, place in zip(published, places) if value is not None]
-    if theirs:
-        axes.plot(
-            *zip(*theirs), "D", markerfacecolor="none", color="#b3552f", markersize=5,
-            label="published, on other data",
-        )
-    axes.set_yticks(places, names, fontsize=8)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(label)
-    axes.legend(fontsize=7, frameon=False, loc="best")
-    _save(figure, path)
-
-
-def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """A figure of inches without pyplot, whose global state draws to a screen that may not exist."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with whole_file(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
 
 
 def _rgb_of_oklch(light: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:

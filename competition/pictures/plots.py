@@ -1,0 +1,261 @@
+"""Plots of scores: what was measured, on how many images, and how sure it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from competition.pictures.overlays import class_colours
+from competition.workspace import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _GREY, _INK = "#2f6fbf", "#9a9da3", "#202124"
+
+def threshold_curves(
+    path: Path,
+    thresholds: Sequence[float],
+    scores: np.ndarray,
+    *,
+    names: Sequence[str],
+    chosen: Sequence[float],
+    title: str = "",
+) -> None:
+    """Plot the score of each class over its threshold, (K, T), with the chosen one as a dot."""
+    figure, axes = _axes(7.5, 4.6)
+    colours = class_colours(len(names)) / 255
+    for kind, name in enumerate(names):
+        axes.plot(thresholds, scores[kind], color=colours[kind], linewidth=1.3, label=name)
+        at = np.interp(chosen[kind], thresholds, scores[kind])
+        axes.plot(chosen[kind], at, "o", color=colours[kind], markersize=4.5)
+    axes.axvline(0.5, color="0.75", linewidth=0.8, zorder=0)
+    axes.set(xlabel="threshold (probability)", ylabel="score out of fold")
+    axes.set_title(title, fontsize=9, loc="left")
+    _legend(axes, len(names))
+    _save(figure, path)
+
+
+def bars(
+    path: Path,
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    intervals: Sequence[tuple[float, float]] | None = None,
+    label: str = "score",
+) -> None:
+    """Plot one horizontal bar a name, the first on top, with its interval (low, high)."""
+    figure, axes = _axes(7.0, 0.9 + 0.28 * len(names))
+    places = np.arange(len(names))
+    axes.barh(places, values, height=0.62, color="#4d8fd6")
+    if intervals is not None:
+        low, high = np.array(intervals, float).T
+        spread = np.abs(np.stack([values - low, high - values]))
+        axes.errorbar(values, places, xerr=spread, fmt="none", ecolor="#202124", elinewidth=1)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    _save(figure, path)
+
+
+def differences(
+    path: Path,
+    names: Sequence[str],
+    gains: Sequence[tuple[float, float, float]],
+    *,
+    published: Sequence[float | None],
+    label: str,
+) -> None:
+    """Plot one difference a name, (gain, low, high), over a line at 0, the first name on top.
+
+    published: the sources' own differences, hollow; None where there is none.
+    """
+    figure, axes = _axes(7.0, 1.1 + 0.3 * len(names))
+    places = np.arange(len(names))
+    values, low, high = np.array(gains, float).reshape(-1, 3).T
+    spread = np.nan_to_num(np.abs(np.stack([values - low, high - values])))
+    axes.axvline(0, color="0.4", linewidth=0.8, zorder=0)
+    axes.errorbar(
+        values, places, xerr=spread, fmt="o", color="#2f6fb3", markersize=4.5, elinewidth=1.2,
+        label="here, with 95 % interval",
+    )
+    theirs = [(value, place) for value, place in zip(published, places) if value is not None]
+    if theirs:
+        axes.plot(
+            *zip(*theirs), "D", markerfacecolor="none", color="#b3552f", markersize=5,
+            label="published, on other data",
+        )
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    axes.legend(fontsize=7, frameon=False, loc="best")
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class StepGain:
+    """A step's gain with its interval, the gain on the images it was fitted on, and the verdict."""
+
+    name: str
+    gain: float
+    low: float
+    high: float
+    apparent: float
+    kept: bool
+
+
+def gains(path: Path, steps: Sequence[StepGain], *, title: str) -> None:
+    """Plot the cross-fitted gain of each step with its interval, beside its apparent gain."""
+    figure, axes = _axes(7.0, 1.3 + 0.34 * len(steps))
+    for place, step in enumerate(steps):
+        colour = _BLUE if step.kept else _GREY
+        axes.plot([step.low, step.high], [place, place], color=colour, linewidth=2)
+        fill = colour if step.kept else "white"
+        axes.plot(step.gain, place, "o", color=colour, markerfacecolor=fill, markersize=6)
+        axes.plot(step.apparent, place, "x", color=_INK, markersize=5)
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.set_yticks(range(len(steps)), [step.name for step in steps], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("gain in score")
+    axes.set_title(title, fontsize=9, loc="left")
+    marks = [
+        _mark("o", _BLUE, _BLUE, "cross-fitted, 95 %, kept"),
+        _mark("o", _GREY, "white", "cross-fitted, 95 %, not kept"),
+        _mark("x", _INK, _INK, "apparent"),
+    ]
+    axes.legend(handles=marks, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    _save(figure, path)
+
+
+def class_scores(
+    path: Path,
+    names: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    intervals: np.ndarray,
+    title: str,
+) -> None:
+    """Plot each class's score before and after the decisions, (K,), with intervals (K, 2) of after.
+
+    A class that is never counted (NaN) keeps its row, empty.
+    """
+    figure, axes = _axes(7.0, 1.3 + 0.25 * len(names))
+    places = np.arange(len(names))
+    axes.hlines(places, intervals[:, 0], intervals[:, 1], color=_BLUE, linewidth=1.6)
+    axes.plot(before, places, "o", color=_GREY, markerfacecolor="white", markersize=5,
+              label="thresholds of one half")  # fmt: skip
+    axes.plot(after, places, "o", color=_BLUE, markersize=5, label="as decided, cross-fitted, 95 %")
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("score out of fold")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    _save(figure, path)
+
+
+def reliability(
+    path: Path,
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    *,
+    intervals: np.ndarray,
+    counts: np.ndarray,
+    title: str,
+) -> None:
+    """Plot the labelled share of pixels over their predicted probability, by bins (B,).
+
+    intervals (B, 2) of observed; counts (B,): pixels in each bin, below as bars on a log scale.
+    """
+    figure, (axes, below) = _stacked(5.2, 5.6)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.9, linestyle="--", label="calibrated")
+    spread = np.abs(intervals.T - observed)
+    axes.errorbar(predicted, observed, yerr=spread, fmt="o-", color=_BLUE, markersize=4,
+                  linewidth=1.2, elinewidth=1, label="all classes, 95 %")  # fmt: skip
+    axes.set(ylabel="labelled share of pixels", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    known = counts > 0
+    below.bar(predicted[known], counts[known], width=0.6 / len(counts), color=_GREY)
+    below.set(yscale="log", ylabel="pixels", xlabel="predicted probability")
+    _save(figure, path)
+
+
+def tradeoffs(
+    path: Path, curves: np.ndarray, *, names: Sequence[str], chosen: np.ndarray, title: str
+) -> None:
+    """Plot precision over recall and recall over false-positive rate, the chosen threshold as a dot.
+
+    curves: (3, K, T) precision, recall and false-positive rate at each threshold; chosen: (3, K).
+    """
+    figure, (left, right) = _beside(11.0, 4.4)
+    colours = class_colours(len(names)) / 255
+    for kind, name in enumerate(names):
+        precision, recall, false = curves[:, kind]
+        left.plot(recall, precision, color=colours[kind], linewidth=1.3)
+        right.plot(false, recall, color=colours[kind], linewidth=1.3, label=name)
+        left.plot(chosen[1, kind], chosen[0, kind], "o", color=colours[kind], markersize=5)
+        right.plot(chosen[2, kind], chosen[1, kind], "o", color=colours[kind], markersize=5)
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
+    right.set(xlabel="false-positive rate (log scale)", ylabel="recall", xscale="log",
+              xlim=(1e-6, 1), ylim=(0, 1.01))  # fmt: skip
+    left.set_title(title, fontsize=9, loc="left")
+    _legend(right, len(names))
+    _save(figure, path)
+
+
+def _legend(axes: "Axes", entries: int) -> None:
+    """Right of the axes, in as many columns as it takes."""
+    axes.legend(
+        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7, frameon=False,
+        ncols=1 + (entries - 1) // 16,
+    )
+
+
+def _mark(shape: str, colour: str, fill: str, label: str) -> object:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], marker=shape, color=colour, markerfacecolor=fill, linestyle="", label=label)
+
+
+def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
+    figure = _figure(width, height)
+    return figure, _tidied(figure.add_subplot())
+
+
+def _stacked(width: float, height: float) -> tuple["Figure", tuple["Axes", "Axes"]]:
+    """A large plot above a small one, with one x axis."""
+    figure = _figure(width, height)
+    grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
+    upper = figure.add_subplot(grid[0])
+    return figure, (_tidied(upper), _tidied(figure.add_subplot(grid[1], sharex=upper)))
+
+
+def _beside(width: float, height: float) -> tuple["Figure", tuple["Axes", "Axes"]]:
+    figure = _figure(width, height)
+    return figure, (_tidied(figure.add_subplot(1, 2, 1)), _tidied(figure.add_subplot(1, 2, 2)))
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """A figure of inches without pyplot, whose global state draws to a screen that may not exist."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _tidied(axes: "Axes") -> "Axes":
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with whole_file(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=150)

@@ -1,0 +1,175 @@
+"""Scores of submissions against a solution: Public, Private and All, by class, with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from rich.text import Text
+
+from competition.data.tables import read_csv_text
+from competition.errors import InputFault, listed
+from competition.masks import Objects
+from competition.scoring import score_objects
+from competition.spec import Competition
+from competition.submission import read_objects, read_table
+from competition.text_table import rendered, text_table
+from competition.tuning.decisions import Score, score_of
+from competition.tuning.measure import Measure
+from competition.tuning.record import Record
+from competition.workspace import file_sha256, read_json, write_json
+
+USAGE = "Usage"
+PARTS = ("Public", "Private", "All")
+
+
+class PartScore(Record):
+    """The score of some test images. present, absent: over labelled and over empty masks alone
+    (None where there are none, or where the metric pools pixels); classes: None where a class is
+    never counted.
+    """
+
+    images: int
+    score: Score
+    present: float | None
+    absent: float | None
+    classes: dict[str, float | None]
+
+
+class ScoreTable(Record):
+    """How one submission scores; sha256 of the file's bytes and of the solution's."""
+
+    metric: str
+    submission_sha256: str
+    solution_sha256: str
+    parts: dict[str, PartScore]
+
+    def summary(self) -> str:
+        """One line: the score of each part."""
+        return "  ".join(f"{name} {part.score}" for name, part in self.parts.items())
+
+    def text(self) -> str:
+        """The scores as a table: all classes together, present and absent masks, each class."""
+        table = text_table("", *self.parts)
+        table.add_row("images", *(str(part.images) for part in self.parts.values()))
+        table.add_row(self.metric, *(str(part.score) for part in self.parts.values()))
+        for row in ("present", "absent"):
+            values = (getattr(part, row) for part in self.parts.values())
+            table.add_row(f"{row} masks", *map(_number, values))
+        table.add_section()
+        for name in next(iter(self.parts.values())).classes:
+            values = (part.classes[name] for part in self.parts.values())
+            table.add_row(Text(name), *map(_number, values))
+        return rendered(table)
+
+
+def score_submission(
+    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
+) -> ScoreTable:
+    """Public, Private and All scores of a submission.
+
+    solution: the submission's columns and `Usage` (Public or Private, one for all rows of an
+    image); sizes: native (height, width) by image. InputFault where the images differ.
+    """
+    usage = _usage(competition, solution)
+    truth = read_objects(competition, solution, sizes)
+    predicted = read_objects(competition, path, sizes)
+    _require_same_images(truth, predicted, path, solution)
+    images = sorted(truth)
+    measure = Measure.of(competition)
+    classes = len(competition.classes)
+    rows = [_parts(measure, truth[i], predicted[i], classes) for i in images]
+    labelled = [truth[image].to_classes(classes).area() > 0 for image in images]
+    sides = np.array([usage[image] for image in images])
+    scores = {}
+    for part in PARTS:
+        chosen = (sides == part) | (part == "All")
+        if chosen.any():
+            kept = np.stack(rows)[chosen], np.stack(labelled)[chosen]
+            scores[part] = _part_score(measure, *kept, competition.classes)
+    return ScoreTable(
+        metric=competition.metric.name, submission_sha256=file_sha256(path),
+        solution_sha256=file_sha256(solution), parts=scores,
+    )
+
+
+def score_file(
+    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
+) -> ScoreTable:
+    """`score_submission`, kept beside the submission for the leaderboard."""
+    table = score_submission(competition, path, solution, sizes)
+    write_json(score_path(path), table.model_dump(mode="json"))
+    return table
+
+
+def score_path(path: Path) -> Path:
+    return path.with_suffix(".score.json")
+
+
+def read_score(path: Path) -> ScoreTable | None:
+    """The kept score of a submission; None where it has none, or one of other bytes."""
+    kept = score_path(path)
+    if not kept.exists():
+        return None
+    try:
+        table = ScoreTable.model_validate(read_json(kept))
+    except ValidationError as error:
+        raise InputFault(f"{kept} is not a score ({error}); delete it and score again") from error
+    return table if table.submission_sha256 == file_sha256(path) else None
+
+
+def _usage(competition: Competition, solution: Path) -> dict[str, str]:
+    """Public or Private of each image; InputFault for other words and for images with both."""
+    table = read_table(competition, solution)
+    column = read_csv_text(solution, [USAGE])[USAGE].tolist()
+    found: dict[str, str] = {}
+    faults = []
+    for row, word in zip(table.rows, column, strict=True):
+        if word not in ("Public", "Private"):
+            faults.append(f"{table.name(row)}: {USAGE} is {word!r}; expected Public or Private")
+        elif found.setdefault(row.key.image, word) != word:
+            faults.append(f"{table.name(row)}: {word}, and Public or Private before")
+    if faults:
+        raise InputFault(listed(faults))
+    return found
+
+
+def _require_same_images(
+    truth: Mapping[str, Objects], predicted: Mapping[str, Objects], path: Path, solution: Path
+) -> None:
+    missing = [f"{path}: no row for image {i!r}" for i in truth if i not in predicted]
+    extra = [f"{path}: image {i!r} is not in {solution}" for i in predicted if i not in truth]
+    if missing or extra:
+        raise InputFault("\n".join(listed(faults) for faults in (missing, extra) if faults))
+
+
+def _parts(measure: Measure, truth: Objects, predicted: Objects, classes: int) -> np.ndarray:
+    """What one image adds to the score, (K, C); metrics of objects see the file's own objects."""
+    if measure.metric.name in ("object-precision", "object-f-beta"):
+        return measure.from_scores(score_objects(truth, predicted, classes, measure.metric))
+    return measure.parts(truth.to_classes(classes), predicted.to_classes(classes))
+
+
+def _part_score(
+    measure: Measure, parts: np.ndarray, labelled: np.ndarray, classes: Sequence[str]
+) -> PartScore:
+    """parts (N, K, C), labelled bool (N, K). The images are the groups: nobody's names are known."""
+    by_class = measure.sign * measure.per_class(parts.sum(axis=0))
+    present, absent = (
+        None if measure.pooled or not side.any() else measure.score(parts * side[..., None])
+        for side in (labelled, ~labelled)
+    )
+    return PartScore(
+        images=len(parts), score=score_of(measure, parts, np.arange(len(parts))),
+        present=_or_none(present), absent=_or_none(absent),
+        classes={name: _or_none(float(v)) for name, v in zip(classes, by_class, strict=True)},
+    )
+
+
+def _or_none(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
