@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from competition import steps
@@ -14,6 +15,7 @@ from competition.project import Project
 from competition.solution import score_file
 from competition.steps import Bench
 from competition.submission import check_submission, evidence_path, read_receipt
+from competition.tuning.groups import read_sums
 from competition.tuning.measure import Measure
 
 
@@ -70,6 +72,24 @@ def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
     assert set(receipt["thresholds"]) == set(project.competition.classes)
     assert csv.with_suffix(".png").stat().st_size > 10_000
     assert csv.with_suffix(".disputed.png").stat().st_size > 10_000
+
+
+def test_a_submission_says_what_private_will_be_and_where_it_rests(finished):
+    project = finished.project
+    csv = project.workspace.submission("main")
+    receipt = read_receipt(csv)
+    expected = receipt["expected private"]
+    assert expected["low"] < expected["value"] < expected["high"]
+    assert (expected["public_groups"], expected["private_groups"]) == (1, 1)
+    sums = read_sums(evidence_path(csv), project.competition.classes)
+    measure = Measure.of(project.competition)
+    assert measure.score(sums.parts) == pytest.approx(receipt["out of fold"]["value"])
+    plain = read_receipt(project.workspace.submission("main-plain"))
+    sums = read_sums(evidence_path(project.workspace.submission("main-plain")),
+                     project.competition.classes)  # fmt: skip
+    assert measure.score(sums.parts) == pytest.approx(plain["out of fold"]["value"])
+    table = steps.by_group(finished, entry_of(project.competition)).text(2)
+    assert table.splitlines()[-1] == "… and 4 more groups"
 
 
 def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finished):
@@ -184,6 +204,8 @@ def test_scores_reach_the_leaderboard(finished):
     rows = {standing.name: standing for standing in board.standings}
     assert rows["main"].public is not None and rows["main-plain"].public is None
     assert rows["main"].images == 12
+    assert rows["main"].expected is not None
+    assert not np.isnan(board.order[0, 1])
 
 
 def test_a_fold_that_is_not_there_is_named(project):

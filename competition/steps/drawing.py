@@ -78,10 +78,10 @@ def draw_pixels(bench: Bench, folder: Path, together: Blend, chosen: np.ndarray)
     counts = count_pixels(together, bench.project.labels.__getitem__, images)
     owner = bench.project.folds.set_index("image")["group"]
     found = reliability_of(counts.by_image, owner.loc[list(images)].to_numpy(str))
-    about = f"out of fold, {len(images)} images, {counts.by_image.sum():,} pixels × classes"
+    about = f"out of fold, {len(images)} images of {len(np.unique(owner.loc[list(images)]))} groups"
     reliability(
         folder / "reliability.png", found.predicted, found.observed, intervals=found.intervals,
-        counts=found.pixels, title=f"{about}; mean distance {found.error:.4f}",
+        counts=found.pixels, title=f"{about}\nmean distance from the diagonal, by pixels: {found.error:.4f}",
     )
     curves = tradeoff_curves(counts.by_class)
     places = bin_of(chosen)

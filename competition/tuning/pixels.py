@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from competition.inference.store import CLIP
+from competition.inference.codes import CLIP
 from competition.masks import Runs
 from competition.tuning.ensemble import Blend, Field
 

@@ -1,0 +1,177 @@
+"""What Private will be: the interval holds what it promises, and the mean over folds is allowed for."""
+
+import numpy as np
+import pytest
+from stores import DICE
+
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.scoring import Metric
+from competition.tuning.averaging import NO_SHIFT, USUAL, Rate, Shift, compare, rate_of, shift_of
+from competition.tuning.groups import GroupSums, GroupTable, read_sums, write_sums
+from competition.tuning.measure import Measure
+from competition.tuning.shakeup import (
+    BoardSize,
+    Candidate,
+    expect_private,
+    probability_better,
+    ranking,
+)
+
+
+def people(random, count, *, level=0.7, spread=0.1, images=2, classes=3):
+    """Sums of people whose scores differ by person, by image and by class."""
+    own = level + random.normal(0, spread, (count, 1, 1))
+    scores = own + random.normal(0, 0.05, (count, images, classes))
+    parts = np.stack([scores, np.ones_like(scores)], axis=-1).reshape(-1, classes, 2)
+    return GroupSums.of(parts, np.repeat([f"p{n:03d}" for n in range(count)], images))
+
+
+@pytest.mark.parametrize("count", [6, 40])
+def test_private_lies_in_its_interval_nineteen_times_in_twenty(count):
+    """Of 300 competitions at least 93 %; intervals for the mean alone would hold far fewer."""
+    inside, narrow = 0, 0
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        ours, private = people(random, count), people(random, 10)
+        found = expect_private(ours, DICE, BoardSize(5, 10), NO_SHIFT)
+        score = float(DICE.overall(private.parts.sum(axis=0)))
+        inside += found.low <= score <= found.high
+        low, high = np.quantile(ours.scores(DICE), [0.5, 0.5]) + np.array([-1, 1]) * 1.96 * np.std(
+            ours.scores(DICE)
+        ) / np.sqrt(count)
+        narrow += low <= score <= high
+    assert inside >= 0.93 * 300
+    assert narrow < 0.9 * 300
+
+
+def test_public_and_private_are_as_far_apart_as_is_said():
+    random = np.random.default_rng(1)
+    far = []
+    for _ in range(400):
+        public, private = people(random, 6), people(random, 14)
+        far.append(abs(float(DICE.overall(public.parts.sum(0)) - DICE.overall(private.parts.sum(0)))))
+    found = expect_private(people(random, 400), DICE, BoardSize(6, 14), NO_SHIFT)
+    assert found.spread == pytest.approx(np.quantile(far, 0.95), rel=0.12)
+
+
+def test_the_shift_moves_the_interval_and_its_error_widens_it():
+    sums = people(np.random.default_rng(0), 40)
+    alone, moved, unsure = (
+        expect_private(sums, DICE, BoardSize(5, 10), shift)
+        for shift in (NO_SHIFT, Shift(0.05, 0.0), Shift(0.05, 0.1))
+    )
+    assert moved.value == pytest.approx(alone.value + 0.05)
+    assert moved.low == pytest.approx(alone.low + 0.05)
+    assert unsure.high - unsure.low > 1.5 * (moved.high - moved.low)
+
+
+def test_a_distance_is_predicted_with_its_own_sign():
+    """HD95: sums hold it turned round, the expectation is in millimetres."""
+    measure = Measure(Metric(name="hausdorff-95"))
+    sums = GroupSums.of(np.array([[[-4.0, 1.0]], [[-6.0, 1.0]], [[-5.0, 1.0]]]), np.array(list("abc")))
+    found = expect_private(sums, measure, BoardSize(3, 3), NO_SHIFT)
+    assert found.value == 5.0 and found.low < 5 < found.high
+
+
+def test_the_better_submission_is_surely_better_only_where_it_is_on_most_people():
+    random = np.random.default_rng(3)
+    first = people(random, 30)
+    better = GroupSums(first.names, first.images, first.parts + [0.02, 0])
+    noise = random.normal(0, 0.1, (30, 3, 1)) * [1, 0]
+    same = GroupSums(first.names, first.images, first.parts + noise - noise.mean(axis=0))
+    assert probability_better(better, first, DICE) == 1.0
+    assert 0.4 < probability_better(same, first, DICE) < 0.6
+    assert probability_better(first, first, DICE) == 0.5
+    gain = GroupSums(first.names, first.images, same.parts + [0.02, 0])
+    plain, crossed = (probability_better(gain, first, DICE, parts=p) for p in (None, 5))
+    assert plain > crossed > 0.5
+
+
+def test_submissions_of_other_people_are_not_ranked():
+    random = np.random.default_rng(0)
+    table = ranking(
+        {n: Candidate(people(random, count), None) for n, count in {"a": 20, "b": 20, "c": 19}.items()},
+        DICE,
+    )
+    assert table[0, 1] + table[1, 0] == 1
+    assert np.isnan(table[2]).all() and np.isnan(np.diag(table)).all()
+
+
+def test_images_of_unknown_people_count_as_people_of_ours():
+    """12 test images and 2 images a person here: 6 people, not 12."""
+    sums = people(np.random.default_rng(0), 10)
+    assert BoardSize.of(12, 12, 0.5, sums) == BoardSize(3, 3)
+    assert BoardSize.of(6, 12, 0.3, sums) == BoardSize(2, 4)
+    assert BoardSize.of(1, 1, 0.5, sums) == BoardSize(1, 1)
+
+
+def discs(count, noise, seed):
+    """Image → (1, 24, 24) masks of discs whose place is off by some noise of its own."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices((24, 24))
+    found = {}
+    for number in range(count):
+        away = random.normal(0, noise, 2)
+        found[f"i{number}"] = (
+            5 - np.hypot(rows - 12 - away[0], columns - 12 - away[1])
+        ).astype(float)[None]
+    return found
+
+
+def masks(fields):
+    return lambda image: Runs.from_dense(fields[image] > 0)
+
+
+def mean_of(several):
+    return {image: sum(one[image] for one in several) / len(several) for image in several[0]}
+
+
+def test_the_gain_of_a_mean_is_told_from_how_far_its_parts_lie_from_it():
+    """Two recipes on labelled images give the rate; two folds on unlabelled ones the distance."""
+    truth = discs(200, 0.0, 0)
+    recipes, folds = ([discs(200, 1.5, seed) for seed in pair] for pair in ((1, 2), (3, 4)))
+    groups = np.array([f"g{n // 2}" for n in range(200)])
+    members = compare(truth, masks(mean_of(recipes)), [masks(r) for r in recipes], DICE,
+                      truth=masks(truth))  # fmt: skip
+    rate = rate_of(members, groups, DICE)
+    unlabelled = compare(truth, masks(mean_of(folds)), [masks(f) for f in folds], DICE)
+    found = shift_of(unlabelled, rate, DICE)
+    known = compare(truth, masks(mean_of(folds)), [masks(f) for f in folds], DICE, truth=masks(truth))
+    scores = DICE.overall(known.scored.sum(axis=0))
+    assert scores[0] - scores[1:].mean() == pytest.approx(found.value, abs=0.01)
+    assert found.value > 0.03 and 0 < found.error < found.value
+
+
+def test_members_that_agree_say_nothing_about_the_rate():
+    truth = discs(10, 0.0, 0)
+    same = compare(truth, masks(truth), [masks(truth)] * 2, DICE, truth=masks(truth))
+    assert rate_of(same, np.arange(10).astype(str), DICE) == USUAL
+    assert shift_of(same, Rate(0.5, 0.5), DICE) == Shift(0.0, 0.0)
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_sums_by_group_survive_the_file(tmp_path, columns):
+    parts = np.random.default_rng(0).random((7, 2, columns))
+    sums = GroupSums.of(parts, np.array(["b", "a, c", "b", "00", "NA", "b", "a, c"]))
+    write_sums(tmp_path / "sums.csv", sums, ("x", "y"))
+    back = read_sums(tmp_path / "sums.csv", ("x", "y"))
+    assert back.names == sums.names == ("00", "NA", "a, c", "b")
+    assert np.array_equal(back.images, [1, 1, 2, 3])
+    assert np.array_equal(back.parts, sums.parts)
+    with pytest.raises(InputFault, match="does not hold sums of groups for the classes"):
+        read_sums(tmp_path / "sums.csv", ("y", "x"))
+
+
+def test_the_worst_people_come_first(tmp_path):
+    parts = np.array([[[0.9, 1], [0.8, 1]], [[0.1, 1], [0.3, 1]], [[0.0, 0], [0.0, 0]],
+                      [[0.6, 1], [0.5, 1]]])  # fmt: skip
+    sums = GroupSums.of(parts, np.array(["good", "bad", "uncounted", "middle"]))
+    table = GroupTable(sums, sums, DICE, ("x", "y"))
+    lines = table.text(2).splitlines()
+    assert lines[1].split() == ["bad", "1", "0.2000", "0.2000", "x", "0.1000"]
+    assert lines[2].startswith("middle") and lines[3] == "… and 2 more groups"
+    table.write_csv(tmp_path / "groups.csv")
+    rows = (tmp_path / "groups.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["group", "bad", "middle", "good", "uncounted"]
+    assert rows[4] == "uncounted,1,,,,"
