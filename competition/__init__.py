@@ -28,6 +28,6 @@ Shape letters: B batch, K classes, H W an image's native size, h w the size the 
 h' w' the size of its logits, P bit planes (8 classes each).
 
 Rooms, each importing only from those before it: errors, workspace, masks, scoring, spec, recipes,
-data, models, training, inference, tuning, pictures, doctor, submission, pseudo, leaderboard,
+data, models, training, inference, tuning, pictures, doctor, submission, pseudo, solution, leaderboard,
 project, entry, experiment, ablation, pipeline, steps, cli.
 """

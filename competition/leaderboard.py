@@ -83,10 +83,10 @@ class Leaderboard:
         known = [s for s in self.standings if s.expected is not None]
         if not known:
             return []
-        first = known[0].expected
+        name, first = known[0].name, known[0].expected
+        split = f"{first.public_groups} and {first.private_groups} groups like this one"
         return [
-            f"Public and Private of {known[0].name} differ by up to {first.spread:.4f} in 95 % of "
-            f"splits into {first.public_groups} and {first.private_groups} groups like this one"
+            f"Public and Private of {name} differ by up to {first.spread:.4f} in 95 % of splits into {split}"
         ]
 
     def _ranking(self) -> list[str]:

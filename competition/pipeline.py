@@ -17,8 +17,8 @@ from competition.errors import InputFault
 from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
-from competition.leaderboard import read_score, score_path
 from competition.project import Project
+from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
 
 TUNED = (

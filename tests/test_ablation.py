@@ -11,9 +11,9 @@ from competition import steps
 from competition.ablation import NOT_OURS
 from competition.errors import InputFault
 from competition.experiment import Choice, experiment_of
-from competition.leaderboard import score_file
 from competition.project import Project
 from competition.recipes import ABLATIONS
+from competition.solution import score_file
 from competition.steps import Bench
 from competition.tuning.chain import sides_of
 

@@ -9,9 +9,9 @@ import pandas as pd
 from competition.ablation import Line, Table
 from competition.entry import Entry
 from competition.experiment import Experiment
-from competition.leaderboard import read_score
 from competition.pictures import differences
 from competition.pipeline import submission_name
+from competition.solution import read_score
 from competition.steps.bench import Bench
 from competition.steps.stores import out_of_fold
 from competition.tuning.acceptance import differ

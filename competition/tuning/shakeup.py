@@ -16,9 +16,9 @@ from pydantic import Field
 from scipy import stats
 
 from competition.tuning.averaging import Shift
-from competition.tuning.record import Record
 from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
+from competition.tuning.record import Record
 
 DRAWS = 4000
 LEVEL = 0.95
