@@ -34,6 +34,13 @@ class Schedule(Settings):
     )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the iterations")
     final: float = Field(1e-3, ge=0, le=1, description="share of the learning rate at the end")
+    halved: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the iterations, the first ones, that see images at half the size, "
+        "which cost a quarter (progressive resizing, Tan & Le 2021)",
+    )
     restarts: int = Field(
         0, ge=0, description="how often the cosine begins anew (Loshchilov & Hutter 2017)"
     )
@@ -104,6 +111,11 @@ class Recipe(Settings):
         "stretch", description="stretch: to the size; pad: keep the aspect, pad bottom and right"
     )
     loss: tuple[LossTerm, ...] = (LossTerm(name="bce"), LossTerm(name="dice"))
+    loss_at: Literal["image", "logits"] = Field(
+        "image",
+        description="the size at which the loss is taken: the image's (coarser logits are "
+        "enlarged), or the logits' (masks are averaged over their pixels), which costs less",
+    )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     sampling: Sampling = Sampling()

@@ -57,7 +57,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Te
     Background has the logit 0, so that a class wins a pixel only where its own logit is above 0;
     it weighs 1.
     """
-    labels = torch.where(targets.amax(1) > 0, targets.argmax(1) + 1, 0)
+    labels = torch.where(targets.amax(1) >= 0.5, targets.argmax(1) + 1, 0)
     if weights is not None:
         weights = torch.cat([weights.new_ones(1), weights])
     return functional.cross_entropy(_with_background(logits), labels, weights)

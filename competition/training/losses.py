@@ -89,7 +89,7 @@ def total_loss(
         weight = auxiliary * DEEP_SUPERVISION_DECAY**depth
         total = total + weight * loss(logits, targets, distances)
     if output.presence is not None:
-        there = targets.flatten(2).amax(-1).float()
+        there = (targets.flatten(2).amax(-1) > 0).float()
         total = total + presence * functional.binary_cross_entropy_with_logits(
             output.presence.float(), there
         )

@@ -1,7 +1,7 @@
 """What one step of training and of validation does, for Lightning."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.nn import functional
 
 from competition.data.loader import normalised
 from competition.errors import InputFault
@@ -62,12 +63,12 @@ class SegmentationModule(LightningModule):
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
         """One batch; dropout depends on (seed, step, batch), so a resumed run repeats it."""
         torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1009 + index)
-        output = self.network(normalised(batch["images"]))
-        targets = unpack(batch["planes"], self.classes)
+        output = self.network(self._shown(batch["images"]))
+        targets, distances = self._asked_for(batch, output.logits.shape[-2:])
         loss = total_loss(
             self.loss, output, targets,
             auxiliary=getattr(self.recipe.network, "auxiliary", 0.0),
-            presence=self.recipe.network.presence, distances=batch.get("distances"),
+            presence=self.recipe.network.presence, distances=distances,
         )
         if not torch.isfinite(loss):
             raise InputFault(
@@ -77,6 +78,20 @@ class SegmentationModule(LightningModule):
             )
         self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=1)
         return loss
+
+    def _shown(self, images: Tensor) -> Tensor:
+        """uint8 (B,3,h,w) → what the network sees at this step, at half the size at first."""
+        small = self.global_step < round(self.recipe.schedule.halved * self.steps)
+        return halved(normalised(images)) if small else normalised(images)
+
+    def _asked_for(
+        self, batch: Mapping[str, Tensor], size: torch.Size
+    ) -> tuple[Tensor, Tensor | None]:
+        """Targets and distances (B,K,h,w) of a batch, or at `size` where the loss is taken there."""
+        targets, distances = unpack(batch["planes"], self.classes), batch.get("distances")
+        if self.recipe.loss_at == "image":
+            return targets, distances
+        return averaged(targets, size), None if distances is None else averaged(distances, size)
 
     def validation_step(self, batch: Mapping[str, Any], index: int) -> None:
         """Hands each image's logits to the judge that `Validation` set."""
@@ -102,6 +117,16 @@ class SegmentationModule(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def halved(images: Tensor) -> Tensor:
+    """Images (B,C,h,w) → (B,C,⌈h/2⌉,⌈w/2⌉), each pixel the mean of those that it covers."""
+    return averaged(images, tuple(-(-side // 2) for side in images.shape[-2:]))
+
+
+def averaged(planes: Tensor, size: Sequence[int]) -> Tensor:
+    """Planes (B,K,h,w) of any type → float (B,K,*size), h and w not smaller: means over pixels."""
+    return functional.adaptive_avg_pool2d(planes.float(), tuple(size))
 
 
 def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -7,8 +7,11 @@ import torch
 from training_runs import Killed, task_of, weights
 
 from competition.errors import InputFault
+from competition.models import SegmentationNetwork, build
+from competition.recipes import RECIPES, derive
 from competition.training.checkpoint import load, read_torch, save, write_torch
 from competition.training.fit import fit, moving_average
+from competition.training.module import SegmentationModule
 
 
 def test_a_killed_run_ends_with_the_weights_of_the_straight_one(
@@ -78,6 +81,36 @@ def test_what_a_loss_needs_of_the_data_reaches_it(bench, tmp_path, changes):
     task = task_of(bench, schedule={"epochs": 1}, **changes)
     fit(task, tmp_path)
     assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_the_first_share_of_a_run_sees_images_at_half_the_size(bench, tmp_path, monkeypatch):
+    seen, forward = [], SegmentationNetwork.forward
+
+    def spy(network, images):
+        if network.training:
+            seen.append(tuple(images.shape[-2:]))
+        return forward(network, images)
+
+    monkeypatch.setattr(SegmentationNetwork, "forward", spy)
+    task = task_of(bench, schedule={"iterations": 4, "halved": 0.5}, size=[64, 96])
+    fit(task, tmp_path)
+    assert seen == [(32, 48)] * 2 + [(64, 96)] * 2
+
+
+@pytest.mark.parametrize("network", [{"kind": "unet-resnet18", "stride": 4}, {"kind": "fcn"}])
+def test_a_loss_at_the_logits_size_asks_for_the_share_of_each_of_their_pixels(network):
+    """Averaged masks keep every class's area, and logits that give that share are the best."""
+    planes = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
+    planes[:, :, 8:24, 4:30] = 5  # classes 0 and 2
+    recipe = derive(RECIPES["unet-resnet18-cpu"], {"network": network, "loss_at": "logits"})
+    module = SegmentationModule(
+        build(recipe.network, 3, pretrained=False), recipe, classes=3, steps=1, seed=0
+    )
+    logits = module.network(torch.zeros(2, 3, 64, 64)).logits
+    targets, _ = module._asked_for({"planes": planes}, logits.shape[-2:])
+    assert targets.shape == logits.shape
+    pixels = (64 // logits.shape[-1]) ** 2
+    assert targets[0].sum((1, 2)).mul(pixels).tolist() == [16 * 26, 0, 16 * 26]
 
 
 def test_the_average_forgets_the_beginning_of_a_short_run():
