@@ -46,24 +46,25 @@ base = "unet-cpu"
 about = "U-Net of 16 channels"
 batch = 4
 optimizer = {{ learning_rate = 3e-3 }}
-schedule = {{ epochs = {epochs} }}
-validate_every = {epochs}
+schedule = {{ iterations = {iterations}, halved = 0.5 }}
+validate_every = {iterations}
 size = [{size}, {size}]
 
 [recipes.demo-unet-resnet18]
 base = "unet-resnet18-cpu"
 about = "ResNet18 encoder, light decoder, all skips"
-network = {{ skips = ["e3", "e2", "e1", "e0"] }}
+network = {{ skips = ["e3", "e2", "e1", "e0"], stride = 2 }}
+loss_at = "logits"
 batch = 4
 optimizer = {{ learning_rate = 2e-3 }}
-schedule = {{ epochs = {epochs} }}
-validate_every = {epochs}
+schedule = {{ iterations = {iterations}, halved = 0.5 }}
+validate_every = {iterations}
 size = [{size}, {size}]
 """
 
 
-def competition_file(name: str, *, epochs: int, size: int) -> str:
-    """Text of a demo's competition.toml; its recipes train for `epochs` at `size` × `size`."""
+def competition_file(name: str, *, iterations: int, size: int) -> str:
+    """Text of a demo's competition.toml; its recipes train for `iterations` at `size` × `size`."""
     classes = "".join(f'    "{label}",\n' for label in CLASSES)
     fixed = FIXED.format(name=name, classes=classes)
-    return fixed + CHOSEN.format(epochs=epochs, size=size)
+    return fixed + CHOSEN.format(iterations=iterations, size=size)
