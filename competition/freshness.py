@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from competition.errors import InputFault
+from competition.errors import InputFault, listed
 from competition.workspace import file_sha256, read_json, text_sha256, write_json
 
 Inputs = dict[str, str]
@@ -108,9 +108,16 @@ class ContentHashes:
         self._known: dict[str, list[Any]] = _remembered(memory)
 
     def of(self, root: Path, paths: Iterable[str]) -> str:
-        """One hash of these files, by their paths below `root` and their contents."""
+        """One hash of these files, by their paths below `root` and their contents.
+
+        InputFault lists those that are not there.
+        """
         found, learnt = {}, False
-        for path in sorted(paths):
+        paths = sorted(paths)
+        missing = [f"{root / path} does not exist" for path in paths if not (root / path).exists()]
+        if missing:
+            raise InputFault(listed(missing))
+        for path in paths:
             state = os.stat(root / path)
             stamp = [state.st_size, state.st_mtime_ns]
             key = str(root / path)

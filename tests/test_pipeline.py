@@ -126,6 +126,15 @@ def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
     assert found["ensemble main"].why == "changed: labels"
 
 
+def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):
+    """It once came as a traceback: hashing what training reads looked for the file first."""
+    root = bench.project.competition.root
+    path = next((root / "train" / "outputs_json").rglob("*.json"))
+    path.unlink()
+    with pytest.raises(InputFault, match=f"{path.name} does not exist"):
+        steps.train(reopened(bench), Member("tiny"), 0)
+
+
 def test_an_edited_submission_is_stale(bench):
     csv = bench.project.workspace.submission("main")
     csv.write_text(csv.read_text() + "\n")

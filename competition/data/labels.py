@@ -52,16 +52,18 @@ def _read_files(competition: Competition, images: pd.DataFrame, read: Reader) ->
     """One label file an image, read by `read`; the set of files must be that of the images."""
     paths = [_label_path(competition, path) for path in images["path"]]
     files = [safe_path(competition.root, path) for path in paths]
-    _check_file_set(competition, paths, images["path"].tolist())
+    strange = _file_set_faults(competition, paths, images["path"].tolist())
     labels, faults = {}, []
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
     for image, file, size in zip(images["image"], files, sizes, strict=True):
+        if not file.is_file():
+            continue  # among the strange ones
         try:
             labels[image] = read(competition, file, size)
         except InputFault as fault:
             faults.extend(str(fault).splitlines())
-    if faults:
-        raise InputFault(listed(faults))
+    if strange or faults:
+        raise InputFault("\n".join(listed(kind) for kind in (strange, faults) if kind))
     return labels
 
 
@@ -76,8 +78,10 @@ def _filled(pattern: str, *, folder: str, stem: str) -> str:
     return pattern.replace("{folder}", folder).replace("{stem}", stem)
 
 
-def _check_file_set(competition: Competition, paths: list[str], images: list[str]) -> None:
-    """Every image has its label file, no two share one, and no label file is left over."""
+def _file_set_faults(
+    competition: Competition, paths: list[str], images: list[str]
+) -> list[str]:
+    """Images without a label file, files that several images share, files that are left over."""
     root, pattern = competition.root, competition.labels.files
     faults = [
         f"label file {path!r} of image {image!r} does not exist"
@@ -95,12 +99,10 @@ def _check_file_set(competition: Competition, paths: list[str], images: list[str
         if not path.name.startswith(".")
     }
     orphans = sorted(there - set(paths))
-    faults += [
+    return faults + [
         f"label file {path!r} belongs to no training image{hint}"
         for path, hint in zip(orphans, hints(orphans, paths), strict=True)
     ]
-    if faults:
-        raise InputFault(listed(faults))
 
 
 def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:

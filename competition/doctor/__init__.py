@@ -15,7 +15,7 @@ import pandas as pd
 from competition.data.cache import load_labels
 from competition.data.catalog import build_catalog
 from competition.data.labels import read_labels
-from competition.doctor.image_checks import check_images, describe_catalog
+from competition.doctor.image_checks import check_images, check_readable, describe_catalog
 from competition.doctor.label_checks import check_labels
 from competition.doctor.order_checks import check_order
 from competition.doctor.report import Report
@@ -36,7 +36,7 @@ def examine(competition: Competition, workspace: Workspace, *, progress: bool = 
     try:
         catalog = build_catalog(competition)
     except InputFault as fault:
-        return Report.error(str(fault))
+        return Report.error(str(fault)) + check_readable(competition, said=str(fault))
     labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
     report = check_images(competition, catalog, labels, progress=progress) + report
     report += _unlabelled(competition, catalog)

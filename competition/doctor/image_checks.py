@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from competition.data.catalog import ignored_paths
+from competition.data.catalog import ignored_paths, image_paths
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
 from competition.data.images import FileFacts, file_facts, read_image
 from competition.doctor.report import Report, shares
@@ -60,6 +60,26 @@ def check_images(
         + _check_copies(catalog, looked, labels)
         + _check_near(catalog, looked)
     )
+
+
+def check_readable(competition: Competition, *, said: str) -> Report:
+    """Images that do not open, but those in `said`: where a damaged header already stopped the table
+    of images, it must not hide the damage of others.
+    """
+    data, errors = competition.data, []
+    try:
+        paths = [
+            path for pattern in (data.train_images, data.test_images)
+            for path in image_paths(competition.root, pattern)
+        ]
+    except InputFault:
+        return Report()  # then that is what was said
+    for path in paths:
+        try:
+            read_image(competition.root / path, depth=data.depth)
+        except InputFault as fault:
+            errors += [str(fault)] if str(fault) not in said else []
+    return Report(tuple(errors))
 
 
 def describe_catalog(catalog: pd.DataFrame) -> Report:

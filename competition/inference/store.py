@@ -296,8 +296,12 @@ def _parsed_rows(lines: Iterator[list[str]]) -> Iterator[tuple[str, _Row]]:
 
 
 def _read_header(path: Path) -> _Header:
+    content = read_json(path)
+    written = content.get("format") if isinstance(content, dict) else None
+    if written != FORMAT:
+        raise InputFault(f"{path} has the format {written!r}, not {FORMAT!r}; predict again")
     try:
-        return _Header.model_validate(read_json(path))
+        return _Header.model_validate(content)
     except ValidationError as error:
         raise InputFault(f"{path} is not a store's description ({error}); predict again") from error
 

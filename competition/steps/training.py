@@ -178,6 +178,18 @@ def placed_by_image(bench: Bench, recipe: Recipe, split: str) -> dict[str, Place
     return dict.fromkeys(placed.rows, placed)
 
 
+def prediction_settings(bench: Bench, recipe: Recipe) -> Any:
+    """`inference.predict.Settings` of a recipe: its batch and numbers, and the mirrors allowed."""
+    from competition.inference.predict import Settings
+    from competition.models.precision import numbers_of
+
+    flips = bench.pipeline.flips()
+    return Settings(
+        batch=recipe.batch, numbers=numbers_of(recipe),
+        permutation=None if flips is None else tuple(flips),
+    )
+
+
 class _Either(Mapping[str, Runs]):
     """Two sets of labels as one; reads each where it lies."""
 
@@ -213,14 +225,9 @@ def _write_store(
     provenance: Provenance,
     recipe: Recipe,
 ) -> None:
-    from competition.inference.predict import Settings, predict_store
-    from competition.models.precision import numbers_of
+    from competition.inference.predict import predict_store
 
-    flips = bench.pipeline.flips()
-    settings = Settings(
-        batch=recipe.batch, numbers=numbers_of(recipe),
-        permutation=None if flips is None else tuple(flips),
-    )
+    settings = prediction_settings(bench, recipe)
     title = f"predicting {provenance.member} {provenance.part}"
     with bench.watch(title, len(images)) as advance:
         predict_store(

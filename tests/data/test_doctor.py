@@ -65,6 +65,23 @@ def test_every_damaged_image_is_named(tmp_path):
     assert all("wrong checksum in its IDAT part" in error for error in report.errors)
 
 
+def test_an_image_without_a_header_does_not_hide_the_damage_of_others(tmp_path):
+    competition = salt(tmp_path)
+    (tmp_path / "train/images/0000.png").write_bytes(b"")
+    cut = tmp_path / "train/images/0001.png"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    flipped = tmp_path / "test/images/0007.png"
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    report = report_of(competition, tmp_path)
+    text = "\n".join(report.errors)
+    for fault in ("0000.png is not an image that can be read: it is empty", "0001.png",
+                  "0007.png is damaged: wrong checksum"):
+        assert text.count(fault) == 1
+    assert report.exit_code == 2
+
+
 def test_one_fault_does_not_hide_another(tmp_path):
     competition = hand_bone(tmp_path)
     path = tmp_path / "train/DCM/ID000/image0000L.png"

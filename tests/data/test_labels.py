@@ -199,6 +199,15 @@ def test_missing_masks_and_masks_of_no_image_are_both_listed(tmp_path):
     assert "'train/masks/0009.png' belongs to no training image" in fault
 
 
+def test_a_missing_mask_does_not_hide_one_of_another_size(tmp_path):
+    competition = masks(tmp_path)
+    (tmp_path / "train/masks/0000.png").unlink()
+    save(tmp_path / "train/masks/0002.png", np.zeros((10, 7), np.uint8))
+    fault = fault_of(competition)
+    assert "'train/masks/0000.png' of image 'train/images/0000.png' does not exist" in fault
+    assert "masks/0002.png has 10 × 7 pixels (height × width) and its image" in fault
+
+
 def test_a_damaged_mask_is_named(tmp_path):
     competition = masks(tmp_path)
     (tmp_path / "train/masks/0000.png").write_bytes(b"")
