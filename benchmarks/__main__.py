@@ -23,6 +23,11 @@ def main() -> None:
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     for suite in (masks, store):
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
+    quantisation = suites.add_parser("quantisation")
+    quantisation.add_argument(
+        "--checkpoint", nargs=2, action="append", required=True,
+        metavar=("COMPETITION", "CHECKPOINT"), help="a competition file and a trained network",
+    )
     arguments = vars(parser.parse_args())
     for name in THREADS:
         os.environ[name] = "1"

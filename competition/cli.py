@@ -149,14 +149,15 @@ def doctor(
 ) -> None:
     """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
     from competition.doctor import examine
-    from competition.submission import check_submission
+    from competition.submission import check_order, check_submission
 
     project = Project.open(competition)
     if csv is not None:
         check_submission(project.competition, csv, project.sample, project.sizes)
         typer.echo(f"{csv}: the sample's rows, every text legal")
-        return
-    report = examine(project.competition, project.workspace, progress=_console.is_terminal)
+        report = check_order(project.competition, csv, project.part("test"))
+    else:
+        report = examine(project.competition, project.workspace, progress=_console.is_terminal)
     typer.echo(report.text())
     if report.errors:
         raise InputFault(f"{len(report.errors)} errors above; repair the data and run it again")

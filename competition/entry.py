@@ -9,12 +9,11 @@ from pathlib import Path
 from competition.errors import InputFault
 from competition.recipes import Recipe
 from competition.spec import Competition
-from competition.workspace import Workspace
+from competition.workspace import Workspace, checked_name
 
 NO_ROUND = "none"
 """As a pseudo round: train on the organisers' labels alone, whatever `[ensemble]` says."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*")
 
 
@@ -81,8 +80,8 @@ def entry_of(
     asked = competition.ensemble
     every = asked.folds if asked.folds is not None else tuple(range(competition.split.folds))
     pseudo = asked.pseudo if pseudo is None else None if pseudo == NO_ROUND else pseudo
-    if pseudo is not None and not _NAME.fullmatch(pseudo):
-        raise InputFault(f"pseudo round {pseudo!r}: expected letters, digits, '.', '_' and '-'")
+    if pseudo is not None:
+        checked_name("pseudo round", pseudo)
     if continued is not None and not _FOLDER.fullmatch(continued):
         raise InputFault(f"no member {continued!r}: expected the name of a folder of runs/")
     members = tuple(

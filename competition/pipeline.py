@@ -73,6 +73,7 @@ class Pipeline:
                 "images": self._images("train"),
                 "test images": self._images("test"),
                 "flips": hash_of(self.flips()),
+                "classes": hash_of(self._spec("classes")),
                 "format of the store": hash_of(FORMAT),
             },
             (folder / "oof" / "store.json", folder / "test" / "store.json"),
@@ -294,7 +295,7 @@ def options_of(entry: Entry) -> tuple[str, ...]:
 
 
 def states(stages: list[Stage]) -> list[tuple[Step, State]]:
-    """Each step once, in order, with its state; what needs something stale is stale too."""
+    """Each step once, in order, with its state: judged by what lies on the disk now."""
     found: dict[str, tuple[Step, State]] = {}
     for stage in stages:
         for step in stage.steps:

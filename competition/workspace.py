@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from competition.errors import InputFault, MachineFault
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 TEMPORARY = ".writing-"
 """Prefix of a file or folder that is not finished; what a killed step leaves behind carries it."""
@@ -52,11 +55,20 @@ class Workspace:
         return self.submissions / f"{name}.csv"
 
     def pseudo(self, round_name: str) -> Path:
+        """InputFault for a name that would lead out of the folder of rounds."""
+        checked_name("pseudo round", round_name)
         return self.root / "pseudo" / self.name / round_name
 
     def run(self, member: str, fold: int) -> Path:
         """Folder of one trained network; a member is a recipe with its seed and pseudo round."""
         return self.runs / member / f"fold-{fold}"
+
+
+def checked_name(what: str, name: str) -> str:
+    """A name that becomes a folder's: InputFault for one that could be a path."""
+    if not _NAME.fullmatch(name):
+        raise InputFault(f"{what} {name!r}: expected letters, digits, '.', '_' and '-'")
+    return name
 
 
 @contextmanager

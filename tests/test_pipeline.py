@@ -135,6 +135,18 @@ def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):
         steps.train(reopened(bench), Member("tiny"), 0)
 
 
+def test_another_order_of_the_classes_makes_everything_stale(bench):
+    path = bench.project.competition.folder / "competition.toml"
+    first, second, *_ = bench.project.competition.classes
+    text = path.read_text().replace(first, "@").replace(second, first).replace("@", second)
+    path.write_text(text)
+    found = kinds(reopened(bench))
+    assert "classes" in found["predict tiny fold 0"].why
+    assert found["train tiny fold 0"].kind == found["submit main"].kind == "stale"
+    with pytest.raises(InputFault, match="was trained for the classes"):
+        steps.predict(reopened(bench), Member("tiny"), 0)
+
+
 def test_an_edited_submission_is_stale(bench):
     csv = bench.project.workspace.submission("main")
     csv.write_text(csv.read_text() + "\n")

@@ -26,6 +26,7 @@ from competition.tuning.decisions import ClassRule, plain_rules
 
 CLASSES = ("a", "b")
 SIZES = {"0001": (6, 8), "NA": (5, 4), "x,y": (7, 7)}
+from competition.workspace import Workspace
 
 
 def competition(tmp_path, classes=CLASSES, **submission):
@@ -250,3 +251,10 @@ def test_a_picture_shows_the_labels(tmp_path):
         tmp_path / "r", competition(tmp_path), candidates(random_masks()), origin(), look=look
     )
     assert (tmp_path / "r" / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b", "..", ""])
+def test_a_round_never_leaves_its_folder(tmp_path, name):
+    """A round replaces the folder of its name: `--round ../..` would have replaced the project."""
+    with pytest.raises(InputFault, match="pseudo round"):
+        Workspace(tmp_path, "hands").pseudo(name)

@@ -111,10 +111,15 @@ def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) 
     Polygons of one class are united, each filled on its own: overlap is no hole.
     """
     polygons: dict[str, list[Any]] = {name: [] for name in competition.classes}
+    masks, faults = [], []
     for index, annotation in enumerate(_annotations(path)):
-        name, points = _polygon(annotation, f"{path} annotation {index}", competition.classes)
-        polygons[name].append(points)
-    masks = []
+        try:
+            name, points = _polygon(annotation, f"{path} annotation {index}", competition.classes)
+            polygons[name].append(points)
+        except InputFault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise InputFault("\n".join(faults))
     for name, outlines in polygons.items():
         try:
             masks.append(runs_from_polygons(outlines, size))

@@ -12,7 +12,7 @@ from competition.data.label_rows import LabelRows, label_rows
 from competition.data.labels import read_labels
 from competition.doctor.report import Report
 from competition.errors import InputFault
-from competition.masks import Runs
+from competition.masks import RleFormat, Runs
 from competition.masks.order_proof import OrderProof, prove_order
 from competition.spec import Competition, MaskLabels, RleLabels
 
@@ -35,14 +35,27 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
         return Report()
     try:
         rows = _known(label_rows(competition), images)
+    except InputFault:
+        return Report()  # the label check says what is wrong
+    try:
         pictured = _pictured(competition, catalog) if options.masks else {}
     except InputFault as fault:
-        return Report.error(f"masks in [labels]: {fault}") if options.masks else Report()
+        return Report.error(f"masks in [labels]: {fault}")
     if not any(" " in text.strip() for text in rows.texts):
         return Report.warning(f"{rows.path} has no mask with pixels: nothing can be learnt")
     proof = _proof(competition, images, rows, pictured)
-    report = _judged(competition, proof)
+    report = _judged(competition.label_format, proof)
     return report if report.errors else report + _check_equal(competition, rows, images, pictured)
+
+
+def check_texts(competition: Competition, images: pd.DataFrame, rows: LabelRows) -> Report:
+    """The same for masks that a submission holds; images: rows of the catalog that it names.
+
+    There are no mask images to compare with: frame, compactness and edges must tell.
+    """
+    if not any(" " in text.strip() for text in rows.texts):
+        return Report()
+    return _judged(competition.submission.format, _proof(competition, images, rows, {}))
 
 
 def _known(rows: LabelRows, images: pd.DataFrame) -> LabelRows:
@@ -106,10 +119,10 @@ def _class_masks(
     ]
 
 
-def _judged(competition: Competition, proof: OrderProof) -> Report:
+def _judged(form: RleFormat, proof: OrderProof) -> Report:
     """An error where the data surely speak against the format, a warning where they may."""
     report = Report()
-    for line in proof.contradictions(competition.label_format):
+    for line in proof.contradictions(form):
         evidence = next(e for e in proof.evidence if e.startswith(line.split()[0]))
         sure = ", proven: " in evidence or ", near certain: " in evidence
         text = f"{line} ({evidence})"

@@ -18,8 +18,8 @@ from competition.workspace import Workspace
 def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
     """Its rows are those that the test images and classes ask for, in both directions."""
     form = competition.submission
-    path = safe_path(competition.root, form.sample)
     try:
+        path = safe_path(competition.root, form.sample)
         table = read_csv_text(path, [c for c in (form.image, form.label, form.rle) if c])
         keys = keys_of(
             table, form, classes=competition.classes, separator=form.separator, source=str(path)

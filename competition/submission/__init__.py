@@ -1,6 +1,11 @@
 """What is handed in: runs → csv, checked against the organisers' sample, with a receipt beside it."""
 
-from competition.submission.check import check_submission, read_objects, read_submission
+from competition.submission.check import (
+    check_order,
+    check_submission,
+    read_objects,
+    read_submission,
+)
 from competition.submission.rows import Key, Row, Table, read_table
 from competition.submission.write import (
     Summary,
@@ -15,6 +20,7 @@ __all__ = [
     "Row",
     "Summary",
     "Table",
+    "check_order",
     "check_submission",
     "evidence_path",
     "read_objects",

@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from competition.data.label_rows import LabelRows
 from competition.data.tables import ends_whole
+from competition.doctor.order_checks import check_texts
+from competition.doctor.report import Report
 from competition.errors import InputFault, listed
 from competition.masks import Objects, Runs
 from competition.masks.rle import decode_rows, row_faults
@@ -39,6 +43,21 @@ def check_submission(
         rows=len(table.rows), images=len(table.images),
         empty=sum(row.text.strip(" ") == empty for row in table.rows), sha256=file_sha256(path),
     )
+
+
+def check_order(competition: Competition, path: Path, images: pd.DataFrame) -> Report:
+    """How a file's texts count pixels, as far as images and shapes tell; images: catalog rows.
+
+    Nothing is said of masks that are asked for at another size than the images'.
+    """
+    if competition.submission.size is not None:
+        return Report()
+    rows = read_table(competition, path).rows
+    return check_texts(competition, images, LabelRows(
+        path, tuple(row.line for row in rows),
+        tuple((row.key.image, competition.classes[row.key.label]) for row in rows),
+        tuple(row.text for row in rows),
+    ))
 
 
 def read_submission(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Runs]:

@@ -19,10 +19,11 @@ from downloads import (
 )
 
 from competition.data.cache import load_labels
-from competition.data.catalog import build_catalog
+from competition.data.catalog import build_catalog, of_split
 from competition.data.folds import make_folds, write_folds
 from competition.doctor import Report, examine, prove
 from competition.masks import RleFormat, Runs, encode
+from competition.submission import check_order
 from competition.workspace import Workspace
 
 
@@ -131,6 +132,38 @@ def test_the_pixel_order_is_seen_without_mask_images_too(tmp_path):
     (error,) = report_of(competition, tmp_path).errors
     assert "order is 'columns' in the format but 'rows' in the data" in error
     assert "perimeter over root of area" in error
+
+
+@pytest.mark.parametrize(("said", "errors"), [("rows", 0), ("columns", 1)])
+def test_a_submission_of_any_origin_that_looks_transposed_is_an_error(tmp_path, said, errors):
+    competition = salt(tmp_path, count=30, submission__order=said)
+    path = tmp_path / "theirs.csv"
+    rows = [[f"{n:04}", encode(blob(n), RleFormat("rows"))] for n in range(30)]
+    write_csv(path, [["id", "rle_mask"], *rows])
+    images = of_split(build_catalog(competition), "train")
+    found = check_order(competition, path, images).errors
+    assert len(found) == errors
+    assert all("decoded so, masks look transposed" in error for error in found)
+
+
+def test_a_submission_without_a_mask_tells_nothing_of_the_order(tmp_path):
+    competition = salt(tmp_path)
+    path = tmp_path / "sample_submission.csv"
+    assert check_order(competition, path, of_split(build_catalog(competition), "test")) == Report()
+
+
+def test_a_label_file_that_cannot_be_read_is_said_once(tmp_path):
+    competition = with_masks(tmp_path)
+    (tmp_path / "train.csv").write_text("")
+    (error,) = report_of(competition, tmp_path).errors
+    assert "train.csv is empty" in error
+
+
+def test_a_sample_out_of_the_data_folder_does_not_hide_other_faults(tmp_path):
+    competition = salt(tmp_path, submission__sample="..\\sample.csv")
+    (tmp_path / "train.csv").write_text("")
+    errors = "\n".join(report_of(competition, tmp_path).errors)
+    assert "expected a relative path with forward slashes" in errors and "is empty" in errors
 
 
 def test_relative_texts_that_are_read_as_absolute_are_seen(tmp_path):

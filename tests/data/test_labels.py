@@ -87,6 +87,15 @@ def test_labels_that_the_spec_does_not_know_are_listed_with_the_nearest_name(tmp
     assert "image0001R.json annotation 0: no class 'Elbow'; classes are" in lines[1]
 
 
+def test_all_misspelt_classes_of_a_file_are_listed(tmp_path):
+    competition = hand_bone(tmp_path)
+    path = tmp_path / "train/outputs_json/ID000/image0000L.json"
+    write_annotations(path, [("wrist ", SQUARE), ("Ulna", SQUARE), ("Elbow", SQUARE)])
+    first, second = fault_of(competition).splitlines()
+    assert "annotation 0: no class 'wrist '; did you mean 'Wrist'?" in first
+    assert "annotation 2: no class 'Elbow'" in second
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
