@@ -1,7 +1,8 @@
 """Masks as runs: the value (`Runs`, `Objects`) and the ways in and out of it.
 
 Shape letters: K classes, H W native pixels, h w pixels of the network, N objects, P bit planes.
-Set algebra lives on `Runs`; `geometry` moves and resizes, `morphology` finds components and edges.
+Set algebra lives on `Runs`; `geometry` moves and resizes, `morphology` finds components and edges,
+`skeleton` centre lines and how wide they are.
 """
 
 from competition.masks.bitplanes import planes_from_runs, runs_from_planes, unpack

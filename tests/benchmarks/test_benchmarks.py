@@ -1,11 +1,13 @@
 """The benchmark measures like with like, on images small enough for a test."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import fields, growth, masks, measure, others, report, submission, usual
+from competition.scoring.bootstrap import Gain
 
 SETS = [
     fields.bones(classes=3, grid=64),
@@ -60,3 +62,39 @@ def test_the_report_holds_every_line_and_a_plot(tmp_path, monkeypatch):
     assert "| item teeth | 2.0 ms | 500 ms | **250** |" in text
     assert "- item bones (bones) beside the usual way: 250 of 300. Reading the input once is 1.0 of" in text
     assert (tmp_path / "performance.png").stat().st_size > 1000
+
+
+def test_every_form_of_the_store_gives_back_what_it_says(tmp_path, monkeypatch):
+    for library in ("zarr", "lz4"):
+        pytest.importorskip(library)
+    from benchmarks import store, store_report
+    from benchmarks.forms import FORMS, coarse
+
+    images = store.synthetic(images=2, classes=3, grid=64)
+    assert 1 < len(np.unique(images[0])) and np.array_equal(images[0], store.synthetic(1, 3, 64)[0])
+    lines = [store.measured_form("synthetic", form, images, 1) for form in FORMS]
+    assert {line.form for line in lines if not line.exact} == {
+        form.name for form in FORMS if form.name.startswith("coarse")
+    }
+    assert np.abs(coarse(images[0]).astype(int) - images[0]).max() <= 2
+    monkeypatch.setattr(store_report, "FOLDER", tmp_path)
+    store_report.write(lines, 1)
+    assert "(the store) |" in (tmp_path / "performance-store.md").read_text()
+
+
+def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypatch):
+    for library in ("zarr", "lz4"):
+        pytest.importorskip(library)
+    from benchmarks import quantisation, quantisation_report
+
+    masks_ = SETS[0]
+    region = (0.0, 0.0, 64.0, 64.0)
+    floats = quantisation.scores_of(masks_.logits, masks_.truth, region, coded=False)
+    codes = quantisation.CODINGS["the store's codes"](masks_.logits)
+    coded = quantisation.scores_of(codes, masks_.truth, region, coded=True)
+    assert floats.shape == (2, 3, 3) and 0 < floats[0].min() < 1
+    assert np.abs(coded[0] - floats[0]).max() < 0.01
+    line = quantisation.Line("hands", "codes", "dice", 0.5, 4, 0.8, (1e-5, -1e-5, 3e-5, 0.5), 1e-4)
+    monkeypatch.setattr(quantisation_report, "FOLDER", tmp_path)
+    quantisation_report.write([replace(line, gain=Gain(*line.gain))])
+    assert "| +1.0e-05 (-1.0e-05 to +3.0e-05) | +1.0e-04 |" in (tmp_path / "quantisation.md").read_text()
