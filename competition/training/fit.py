@@ -133,10 +133,10 @@ def _network(task: Task) -> SegmentationNetwork:
     pretrained = recipe.pretrained and start is None
     network = build(recipe.network, len(task.training.classes), pretrained=pretrained)
     if start is not None:
-        parent = task.training.ancestors[-1].member
         try:
             network.load_state_dict(start, strict=True)
         except RuntimeError as error:
+            parent = task.training.ancestors[-1].member
             raise InputFault(
                 f"recipe {recipe.name!r} cannot go on from {parent!r}, whose network is another: "
                 f"{str(error).splitlines()[1].strip()}; give both recipes the same network"

@@ -102,11 +102,11 @@ class Progress(Callback):
             row["score"] = aggregate(scores, self.metric)
             for place, name in enumerate(self.training.classes):
                 row[f"score[{name}]"] = aggregate(scores[:, place : place + 1], self.metric)
-            row["dead_classes"] = ", ".join(self._listen(module.judged, last=self._is_last(step)))
+            row["dead_classes"] = ", ".join(self.listen(module.judged, last=self._is_last(step)))
             module.judged.clear()
         return row
 
-    def _listen(self, verdicts: Sequence[Verdict], *, last: bool) -> tuple[str, ...]:
+    def listen(self, verdicts: Sequence[Verdict], *, last: bool) -> tuple[str, ...]:
         """The dead classes after one more validation; says those that were not dead before."""
         after = SILENT_LAST if last else SILENT
         known = self.dead(after=SILENT)
