@@ -3,6 +3,7 @@
 masks         decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
 store         forms of the prediction store → docs/performance-store.md
 quantisation  what the store's codes cost in Dice, beside float logits → docs/quantisation.md
+losses        each loss term beside BCE → docs/performance-losses.md
 """
 
 import argparse
@@ -21,7 +22,8 @@ def main() -> None:
     masks.add_argument("--only", help="items whose name contains this; nothing is written")
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
-    for suite in (masks, store):
+    losses = suites.add_parser("losses")
+    for suite in (masks, store, losses):
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
     quantisation = suites.add_parser("quantisation")
     quantisation.add_argument(

@@ -235,6 +235,9 @@ class Pipeline:
         }
         if member.pseudo:
             inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv")
+        if self.project.competition.data.extra_images is not None:
+            allowed = hash_of(list(self.project.extra_images(fold)))
+            inputs["extra images"] = hash_of([allowed, self._images("extra")])
         if member.continued:
             parent = self.workspace.run(member.continued, fold) / "checkpoint.pt"
             if not parent.is_file():
@@ -272,7 +275,10 @@ class Pipeline:
         return hash_of([self._spec("labels"), self.contents.of(competition.root, paths)])
 
     def _spec(self, *sections: str) -> dict:
-        return self.project.competition.model_dump(mode="json", include=set(sections))
+        """Sections of the spec; of the extra images what they are counts, not how they are named."""
+        return self.project.competition.model_dump(
+            mode="json", include=set(sections), exclude={"data": {"extra_images"}}
+        )
 
 
 def submission_name(entry: Entry, *, plain: bool) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from competition.data.cache import load_labels
-from competition.data.catalog import build_catalog, of_split
+from competition.data.catalog import build_catalog, extra_beside, of_split
 from competition.data.folds import load_folds
 from competition.data.images import read_image
 from competition.errors import InputFault
@@ -64,7 +64,7 @@ class Project:
 
     @cached_property
     def labels(self):
-        """Image → Runs (K, H, W) of every training image."""
+        """Image → Runs (K, H, W) of every training and extra image."""
         return load_labels(self.competition, self.workspace, self.catalog)
 
     @cached_property
@@ -101,6 +101,11 @@ class Project:
 
     def recipe(self, name: str) -> Recipe:
         return recipe_named(name, self.competition.recipes, self.competition.variants)
+
+    def extra_images(self, fold: int) -> tuple[str, ...]:
+        """Further labelled images that a network of this fold may see; never validated on."""
+        held = set(self.validation_images(fold))
+        return extra_beside(self.competition.root, self.catalog, held)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:
         """Images of one fold; InputFault where it has none."""

@@ -37,6 +37,9 @@ class Data(Table):
     root: str = Field(description="folder of the download, relative to this file")
     train_images: str = Field(description="glob of the labelled images below root")
     test_images: str = Field(description="glob of the test images below root")
+    extra_images: str | None = Field(
+        None, description="glob of further labelled images: trained on, in no fold, never validated"
+    )
     image_id: Literal["name", "stem", "folder"] = Field(
         "name", description="how label rows name an image: file name, name without ending, folder"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import of_split
+from competition.data.catalog import with_labels
 from competition.data.labels import label_files, read_labels
 from competition.masks import Runs
 from competition.spec import Competition
@@ -89,7 +89,7 @@ def load_labels(
 
 def labels_key(competition: Competition, catalog: pd.DataFrame) -> str:
     """sha256 of all that labels depend on: files (by size and time), images, classes, their coding."""
-    images = of_split(catalog, "train")
+    images = with_labels(catalog)
     spec = competition.model_dump(mode="json", include={"classes", "labels", "submission"})
     depends = {
         "version": _VERSION,

@@ -1,6 +1,6 @@
 """The table of images: one row each, with its id, size, group and stratum, all ids as text."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -15,10 +15,10 @@ COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
 
 
 def build_catalog(competition: Competition) -> pd.DataFrame:
-    """Every image of a competition: the training ones, then the test ones, each sorted by path.
+    """Every image of a competition: training, extra, then test ones, each sorted by path.
 
     Columns: image (id as label rows write it), path (below `competition.root`, with `/`), split
-    ("train" | "test"), height, width (int64, pixels as `read_image` gives them; only headers are
+    ("train" | "extra" | "test"), height, width (int64, pixels as `read_image` gives them; only headers are
     read, 60 µs an image), group (what stays on one side of a split; groups that hold copies of
     one file are joined), stratum. Faults of one kind are listed together: files that are no image,
     ids that two files share, images without a group.
@@ -26,7 +26,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     data = competition.data
     rows = [
         {"image": _identity(path, data.image_id), "path": path, "split": split}
-        for split, pattern in (("train", data.train_images), ("test", data.test_images))
+        for split, pattern in _patterns(competition).items()
         for path in image_paths(competition.root, pattern)
     ]
     frame = pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
@@ -35,7 +35,11 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     sizes = _sizes(competition.root, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
     frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
-    frame["group"] = join_copies(competition.root, paths, _groups(competition, frame))
+    frame["group"] = _groups(competition, frame)
+    own = frame["split"] != "extra"  # extra images must not rename a group that a split names
+    frame.loc[own, "group"] = join_copies(
+        competition.root, frame.loc[own, "path"].tolist(), frame.loc[own, "group"].tolist()
+    )
     frame["stratum"] = _strata(competition, frame)
     return frame[list(COLUMNS)]
 
@@ -56,13 +60,34 @@ def image_paths(root: Path, pattern: str) -> list[str]:
 
 def ignored_paths(competition: Competition) -> list[str]:
     """What the globs meet that is not an image by its name: junk that downloads leave behind."""
-    patterns = (competition.data.train_images, competition.data.test_images)
+    patterns = _patterns(competition).values()
     return sorted({path for p in patterns for path in _globbed(competition.root, p)[1]})
 
 
 def of_split(catalog: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of "train" or "test", numbered from 0."""
+    """The rows of "train", "extra" or "test", numbered from 0."""
     return catalog[catalog["split"] == split].reset_index(drop=True)
+
+
+def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:
+    """The rows of training and extra images, numbered from 0."""
+    return catalog[catalog["split"] != "test"].reset_index(drop=True)
+
+
+def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tuple[str, ...]:
+    """The extra images that share neither group nor file with the images held out."""
+    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist())
+    rows = list(zip(catalog["image"], catalog["split"], groups, strict=True))
+    closed = {group for image, _, group in rows if image in held}
+    return tuple(
+        image for image, split, group in rows if split == "extra" and group not in closed
+    )
+
+
+def _patterns(competition: Competition) -> dict[str, str]:
+    data = competition.data
+    patterns = {"train": data.train_images, "extra": data.extra_images, "test": data.test_images}
+    return {split: pattern for split, pattern in patterns.items() if pattern is not None}
 
 
 def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import of_split
+from competition.data.catalog import with_labels
 from competition.data.images import read_index, safe_path
 from competition.data.label_rows import read_rows
 from competition.data.tables import closest, hints, read_csv_text
@@ -21,13 +21,13 @@ __all__ = ["closest", "label_files", "read_csv_text", "read_labels"]
 
 
 def read_labels(competition: Competition, catalog: pd.DataFrame) -> dict[str, Runs]:
-    """Runs (K, H, W) of every training image, at its own size; K and its order are the spec's.
+    """Runs (K, H, W) of every training and extra image, at its own size; K and its order are the spec's.
 
     Every fault is found before InputFault lists them: label files or rows that are missing, that
     belong to no image or stand twice, classes that the spec does not know (with the nearest name),
     texts and polygons that do not fit the image, masks of another size.
     """
-    images = of_split(catalog, "train")
+    images = with_labels(catalog)
     match competition.labels:
         case RleLabels():
             return read_rows(competition, images)
@@ -41,7 +41,7 @@ def label_files(competition: Competition, catalog: pd.DataFrame) -> list[Path]:
     """The files that `read_labels` reads, whether they exist or not; in the catalog's order."""
     if isinstance(competition.labels, RleLabels):
         return [safe_path(competition.root, competition.labels.file)]
-    images = of_split(catalog, "train")
+    images = with_labels(catalog)
     return [competition.root / _label_path(competition, path) for path in images["path"]]
 
 

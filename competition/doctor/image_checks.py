@@ -153,7 +153,7 @@ def _check_copies(
                 f"{names}: equal pixel by pixel, in the groups {groups}; a fold would be scored on "
                 "what it was trained on. Give them one group (a csv in [data] group)"
             )
-        elif 0 < len(training) < len(copies):
+        elif 0 < (copies["split"] == "test").sum() < len(copies):
             warnings.append(f"{names}: a test image equals a training image")
         else:
             agreement = _agreement([labels[i] for i in training["image"] if i in labels])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import of_split
+from competition.data.catalog import with_labels
 from competition.data.images import read_image
 from competition.data.label_rows import LabelRows, label_rows
 from competition.data.labels import read_labels
@@ -30,7 +30,7 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     the edges of the images. Works on labels that cannot be read too: that is when it helps most.
     """
     options = competition.labels
-    images = of_split(catalog, "train")
+    images = with_labels(catalog)
     if not isinstance(options, RleLabels):
         return Report()
     try:

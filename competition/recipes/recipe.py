@@ -124,8 +124,10 @@ class Recipe(Settings):
     accumulate: int = Field(
         1, ge=1, description="batches whose gradients are averaged into one iteration"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the processor computes in it, else fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto: bf16 where the processor computes in it, else fp32; fp16: with a scaled "
+        "loss, on a GPU (fp32 without one)",
     )
     ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
     validate_every: int | None = Field(

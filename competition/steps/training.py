@@ -75,7 +75,10 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
     if extra:
         placed |= placed_by_image(bench, recipe, "test")
     labels = _Either(project.labels, extra)
-    images = (*own, *extra)
+    added = further_images(bench, fold)
+    if added:
+        placed |= placed_by_image(bench, recipe, "extra")
+    images = (*own, *added, *extra)
     origin = Origin(
         competition=project.competition.name, recipe=recipe, classes=project.competition.classes,
         fold=fold, seed=member.seed, pseudo=member.pseudo, images=len(images),
@@ -171,6 +174,18 @@ def pseudo_labels(bench: Bench, member: Member, fold: int) -> Mapping[str, Runs]
     if leak:
         bench.say(f"note: {leak}; the out-of-fold score may be flattered")
     return labels
+
+
+def further_images(bench: Bench, fold: int) -> tuple[str, ...]:
+    """The extra images that this fold's network is trained on; says how many it may not see."""
+    project = bench.project
+    if project.competition.data.extra_images is None:
+        return ()
+    allowed, every = project.extra_images(fold), len(project.part("extra"))
+    left_out = every - len(allowed)
+    why = f"; {left_out} left out, of the groups that fold {fold} holds out" if left_out else ""
+    bench.say(f"{len(allowed)} extra images{why}")
+    return allowed
 
 
 def placed_by_image(bench: Bench, recipe: Recipe, split: str) -> dict[str, PlacedImages]:

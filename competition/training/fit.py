@@ -152,6 +152,10 @@ def surroundings_of(task: Task) -> Surroundings:
     return Surroundings(task.metric, task.exclusive, (areas / pixels).tolist())
 
 
+_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+"""As Lightning names them; the last one scales the loss."""
+
+
 class MovingAverage(WeightAveraging):
     """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
 
@@ -164,7 +168,7 @@ def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
         max_epochs=plan.rounds,
-        precision="bf16-mixed" if numbers_of(recipe) == "bf16" else "32-true",
+        precision=_PRECISION[numbers_of(recipe)],
         gradient_clip_val=recipe.optimizer.clip,
         accumulate_grad_batches=recipe.accumulate,
         check_val_every_n_epoch=plan.validate_every,

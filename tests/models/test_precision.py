@@ -20,8 +20,15 @@ def test_a_recipe_that_names_its_numbers_gets_them():
         assert numbers_of(recipe) == numbers
 
 
+@pytest.mark.parametrize(("cuda", "numbers"), [(True, "fp16"), (False, "fp32")])
+def test_float16_is_for_gpus_and_float32_stands_in_elsewhere(cuda, numbers, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert numbers_of(derive(RECIPES["unet-resnet18-cpu"], {"precision": "fp16"})) == numbers
+
+
 def test_the_context_computes_in_the_numbers_that_it_is_given():
     layer, pixels = torch.nn.Linear(2, 2), torch.ones(1, 2)
-    for numbers, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    for numbers, kind in kinds.items():
         with autocast(torch.device("cpu"), numbers):
             assert layer(pixels).dtype == kind
