@@ -44,7 +44,10 @@ class Surroundings:
     """Share of all training pixels that each class has."""
 
 
-def build_loss(terms: tuple[LossTerm, ...], surroundings: Surroundings = Surroundings()) -> Loss:
+UNKNOWN = Surroundings()
+
+
+def build_loss(terms: tuple[LossTerm, ...], surroundings: Surroundings = UNKNOWN) -> Loss:
     """The weighted sum of `terms`. InputFault where a term needs what `surroundings` lack."""
     _check(terms, surroundings)
     resolved = [_resolved(term, surroundings) for term in terms]

@@ -16,7 +16,7 @@ from competition.errors import InputFault
 from competition.masks import unpack
 from competition.models import SegmentationNetwork
 from competition.recipes import Recipe, Schedule
-from competition.training.losses import Surroundings, build_loss, total_loss
+from competition.training.losses import UNKNOWN, Surroundings, build_loss, total_loss
 
 
 class Verdict(NamedTuple):
@@ -46,7 +46,7 @@ class SegmentationModule(LightningModule):
         classes: int,
         steps: int,
         seed: int,
-        surroundings: Surroundings = Surroundings(),
+        surroundings: Surroundings = UNKNOWN,
     ) -> None:
         """steps: optimizer steps of the whole run, which the schedule spans; surroundings: what
         the loss needs of the competition.
