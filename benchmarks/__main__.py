@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     suites = parser.add_subparsers(dest="suite", required=True)
     masks = suites.add_parser("masks")
-    masks.add_argument("--only", help="items whose name contains this; nothing is written")
+    masks.add_argument("--only", help="part of SET: ITEM, of growth or of submission: ROWS; the rest as kept")
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     losses = suites.add_parser("losses")

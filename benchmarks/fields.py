@@ -29,7 +29,7 @@ def bones(classes: int = 29, grid: int = 512, scale: int = 4, *, parts: int = 1)
     return _shapes("bones", (classes, grid, parts), (0.16, 0.04), scale)
 
 
-def teeth(classes: int = 32, grid: int = 256, scale: int = 4) -> MaskSet:
+def teeth(classes: int = 32, grid: int = 512, scale: int = 4) -> MaskSet:
     """Compact blobs side by side, larger than bones and touching each other."""
     return _shapes("teeth", (classes, grid, 1), (0.13, 0.09), scale)
 

@@ -1,46 +1,52 @@
 """The mask benchmark: runs every item on three mask sets and writes the report."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 
 from benchmarks import growth, items, report
 from benchmarks.fields import MaskSet, bones, noise, teeth
-from benchmarks.measure import Measured, measured, read_seconds
+from benchmarks.lines import Line
+from benchmarks.measure import measured, read_seconds
+from benchmarks.record import Record
 from benchmarks.submission import submitted
 
-
-@dataclass(frozen=True)
-class Line:
-    """An item's figures on one mask set; floor: seconds to read its input once, None if not dense."""
-
-    item: str
-    masks: str
-    ours: Measured
-    usual: Measured
-    others: dict[str, Measured]
-    floor: float | None
-    target: float | None
-    asked_of: dict[str, float]
-
-    @property
-    def ratio(self) -> float:
-        return self.usual.seconds / self.ours.seconds
+SETS = (bones, teeth, noise)
+ROWS = 1_000_000
 
 
 def run(*, only: str | None, repeats: int) -> None:
-    """Measure, print each line as it comes, and write the report unless `only` is given."""
+    """Measure, print each line as it comes, and write the report of all that is kept.
+
+    only: part of "SET: ITEM", of "growth: WHAT" or of "submission: ROWS"; the rest stays as kept.
+    """
     torch.set_num_threads(1)
-    lines = []
-    for masks in (bones(), teeth(), noise()):
-        for item in items_of(masks):
-            if only is None or only in item.name:
-                lines.append(_line(item, masks.name, repeats))
-                print(_summary(lines[-1]), flush=True)
-    if only is None:
-        submissions = [submitted(kind, 1_000_000) for kind in ("image", "object")]
-        report.write(lines, growth.curves(3), submissions, repeats)
+    record = Record() if only is None else Record.read()
+    for make in SETS:
+        for item in items_of(make()) if _wanted(only, f"{make.__name__}: ") else ():
+            name = f"{make.__name__}: {item.name}"
+            if only is None or only in name:
+                record.lines[name] = _line(item, make.__name__, repeats)
+                record.write()
+                print(_summary(record.lines[name]), flush=True)
+    if _wanted(only, "growth"):
+        record.curves = growth.curves(3)
+        record.write()
+    for kind in ("image", "object"):
+        if _wanted(only, f"submission: {kind}"):
+            record.submissions[kind] = submitted(kind, ROWS)
+            record.write()
+            print(record.submissions[kind], flush=True)
+    report.write(record)
+
+
+def _wanted(only: str | None, name: str) -> bool:
+    """Whether `only` may name something that begins like `name`."""
+    if only is None or only in name:
+        return True
+    return name.endswith(": ") and not only.startswith(("growth", "submission")) and (
+        only.startswith(name) or ": " not in only
+    )
 
 
 def items_of(masks: MaskSet) -> Iterator[items.Item]:
@@ -70,6 +76,7 @@ def _line(item: items.Item, masks: str, repeats: int) -> Line:
         None if item.reads is None else read_seconds(item.reads, repeats),
         item.target if masks == "bones" else (1.0 if masks == "noise" else None),
         item.asked_of if masks == "bones" else {},
+        repeats,
     )
 
 

@@ -15,7 +15,8 @@ from benchmarks.growth import Curve
 from benchmarks.submission import Submitted
 
 if TYPE_CHECKING:
-    from benchmarks.masks import Line
+    from benchmarks.lines import Line
+    from benchmarks.record import Record
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
@@ -25,16 +26,16 @@ FOLDER = Path(__file__).parent.parent / "docs"
 _HEAD = """# Performance
 
 Written by `python -m benchmarks masks` on {day}: {machine}, Python {python}, numpy {numpy}, torch
-{torch}; one run, one thread for every library, median of {repeats} of the CPU time of the process. *Usual* is the
+{torch}; an item's ways in one process, one thread for every library, median of the CPU time of the process
+over {repeats} calls. The machine was shared, so compare ratios, not milliseconds. *Usual* is the
 notebook snippet of `benchmarks/usual.py`: dense masks at native size, one class after another. Both
 results are compared before anything is timed. Memory is the highest resident memory beyond what was
 held before the call. *Floor* is the time to read the input once: nothing that looks at every value
 can be faster on one thread of this machine.
 
 - bones: 29 classes, 512 x 512 logits, 2048 x 2048 masks, long sticks;
-- teeth: 32 classes of compact blobs, 256 x 256 logits, 1024 x 1024 masks;
-- noise: 4 classes of white noise, 512 x 512 logits, 2048 x 2048 masks, the worst case for whatever
-  skips decided parts.
+- teeth: 32 classes of compact blobs, the same sizes;
+- noise: 4 classes of white noise, the same sizes: the worst case for whatever skips decided parts.
 
 {device}
 
@@ -42,13 +43,9 @@ can be faster on one thread of this machine.
 """
 
 
-def write(
-    lines: Sequence["Line"],
-    curves: dict[str, Curve],
-    submissions: Sequence[Submitted],
-    repeats: int,
-) -> None:
-    """Write table and plot."""
+def write(record: "Record") -> None:
+    """Write table and plot of everything kept."""
+    lines = list(record.lines.values())
     parts = [
         _HEAD.format(
             day=date.today(),
@@ -56,17 +53,27 @@ def write(
             python=platform.python_version(),
             numpy=np.__version__,
             torch=torch.__version__,
-            repeats=repeats,
+            repeats=_repeats(lines),
             device=_device(lines),
         ),
         *(_table(name, [line for line in lines if line.masks == name]) for name in _names(lines)),
         _bounds(lines),
-        _growth(curves),
-        _submissions(submissions),
+        _growth(record.curves),
+        _submissions(list(record.submissions.values())),
     ]
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "performance.md").write_text("\n".join(parts), encoding="utf-8")
-    _plot(lines, curves)
+    _plot(lines, record.curves)
+
+
+def _repeats(lines: Sequence["Line"]) -> str:
+    """How many calls the medians are of, and which items differ.
+
+    A page of one whole run has one number.
+    """
+    most = max((line.repeats for line in lines), default=0)
+    fewer = [f"{line.item} ({line.masks}) of {line.repeats}" for line in lines if line.repeats < most]
+    return f"{most}" + (f" ({'; '.join(fewer)})" if fewer else "")
 
 
 def _names(lines: Sequence["Line"]) -> list[str]:
@@ -139,6 +146,8 @@ def _bound(line: "Line", other: str, seconds: float, bar: float) -> str:
 
 
 def _growth(curves: dict[str, Curve]) -> str:
+    if not curves:
+        return "## Growth, logits to text\n\nNot measured yet.\n"
     rows = [
         "## Growth, logits to text\n",
         "| what grows | to | runs | ours | usual | ratio |",
@@ -154,6 +163,8 @@ def _growth(curves: dict[str, Curve]) -> str:
 
 
 def _submissions(submissions: Sequence[Submitted]) -> str:
+    if not submissions:
+        return "## A submission of small random masks\n\nNot measured yet.\n"
     rows = [
         "## A submission of small random masks\n",
         "Written, read back and compared, then checked as a file of any origin.\n",
@@ -170,7 +181,7 @@ def _submissions(submissions: Sequence[Submitted]) -> str:
 def _plot(lines: Sequence["Line"], curves: dict[str, Curve]) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(13, 9), constrained_layout=True)
     _plot_ratios(axes[0, 0], lines)
-    for axis, (name, curve) in zip(axes.flat[1:], curves.items(), strict=True):
+    for axis, (name, curve) in zip(axes.flat[1:], curves.items(), strict=False):
         for label in ("usual", "ours"):
             milliseconds = [getattr(point, label) * 1e3 for point in curve]
             axis.loglog([point.x for point in curve], milliseconds, "o-", label=label)

@@ -1,12 +1,12 @@
 """The benchmark measures like with like, on images small enough for a test."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import fields, growth, masks, measure, others, report, submission, usual
+from benchmarks import fields, growth, lines, masks, measure, others, report, submission, usual
+from benchmarks import record as records
 from competition.scoring.bootstrap import Gain
 
 SETS = [
@@ -44,24 +44,58 @@ def test_a_submission_is_written_and_checked():
         assert submission.submitted(kind, 2000).rows == 2000
 
 
-def test_the_report_holds_every_line_and_a_plot(tmp_path, monkeypatch):
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """A small record, kept and reported in a folder of its own."""
     monkeypatch.setattr(report, "FOLDER", tmp_path)
-    figures = measure.Measured(0.002, 3.0)
-    lines = [
-        masks.Line(f"item {name}", name, figures, measure.Measured(0.5, 90.0), {}, 0.001, 300.0, {})
-        for name in ("bones", "teeth", "noise")
-    ]
+    monkeypatch.setattr(records, "FILE", tmp_path / "kept" / "masks.json")
+    figures, usual_figures = measure.Measured(0.002, 3.0), measure.Measured(0.5, 90.0)
+    record, asked = records.Record(), {"pycocotools": 45.0}
+    for name in ("bones", "teeth", "noise"):
+        line = lines.Line(
+            f"item {name}", name, figures, usual_figures, {"pycocotools": figures}, 0.001, 300.0,
+            asked, 7,
+        )
+        record.lines[f"{name}: item {name}"] = line
     point = growth.Point(4, 10, 0.001, 0.1)
-    report.write(
-        lines,
-        {name: (point, point) for name in ("size", "classes", "runs")},
-        [SimpleNamespace(rows=10, kind="image", write=1.0, check=1.0, megabytes=5.0)],
-        7,
-    )
+    record.curves = {name: (point, point) for name in ("size", "classes", "runs")}
+    record.submissions = {"image": submission.Submitted("image", 10, 1.0, 1.0, 5.0)}
+    return record
+
+
+def test_the_report_holds_every_line_and_a_plot(tmp_path, record):
+    report.write(record)
     text = (tmp_path / "performance.md").read_text()
     assert "| item teeth | 2.0 ms | 500 ms | **250** |" in text
     assert "- item bones (bones) beside the usual way: 250 of 300. Reading the input once is 1.0 of" in text
+    assert "- item bones (bones) beside pycocotools: 1 of 45." in text
+    assert "over 7 calls" in text
     assert (tmp_path / "performance.png").stat().st_size > 1000
+
+
+def test_what_was_measured_is_kept_until_it_is_measured_again(tmp_path, record, monkeypatch):
+    record.write()
+    kept = records.Record.read()
+    assert (kept.lines, kept.curves, kept.submissions) == (
+        record.lines, record.curves, record.submissions,
+    )
+    monkeypatch.setattr(masks, "SETS", (small_teeth := named("teeth"), named("bones")))
+    masks.run(only="teeth: label map", repeats=1)
+    again = records.Record.read()
+    assert small_teeth.__name__ == "teeth"
+    assert again.lines.keys() - record.lines.keys() == {"teeth: label map to text"}
+    assert all(again.lines[name] == line for name, line in record.lines.items())
+    assert "label map to text (teeth) of 1" in (tmp_path / "performance.md").read_text()
+
+
+def named(name):
+    """A maker of a small set under the name of a large one."""
+
+    def make():
+        return getattr(fields, name)(classes=3, grid=64)
+
+    make.__name__ = name
+    return make
 
 
 def test_every_form_of_the_store_gives_back_what_it_says(tmp_path, monkeypatch):
