@@ -19,7 +19,7 @@ RESIZERS = {
     "data/placement.py": "images, to what the network sees",
     "models/network.py": "logits inside a network, to its own input: what the loss is computed on",
     "models/unet.py": "features inside a network",
-    "pictures.py": "images and masks, to look at",
+    "pictures": "images and masks, to look at",
     "steps/sheets.py": "maps of disagreement, to look at",
 }
 RESIZING = {"interpolate", "resize", "zoom", "warpAffine", "remap", "grid_sample", "Upsample"}
@@ -35,7 +35,8 @@ def names_called(tree: ast.AST) -> Iterator[str]:
 
 
 def modules_that_call(names: set[str]) -> set[str]:
-    return {path for path, tree in TREES.items() if names & set(names_called(tree))}
+    found = {path for path, tree in TREES.items() if names & set(names_called(tree))}
+    return {"pictures" if path.startswith("pictures") else path for path in found}
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -79,7 +80,7 @@ def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
 
 def test_polygons_and_parts_are_found_in_one_module_each() -> None:
     found = {p for p in modules_that_call(DRAWING) if not p.startswith("data/demo")}
-    assert found == {"masks/polygons.py", "pictures.py"}  # pictures draw outlines
+    assert found == {"masks/polygons.py", "pictures"}  # pictures draw outlines
     labelling = {p for p, t in TREES.items() if "ndimage" in {n for n in imported(t)}}
     assert {p for p in labelling if p.startswith(("masks", "scoring", "tuning"))} == set()
 
