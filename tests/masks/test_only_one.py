@@ -63,7 +63,9 @@ def test_nothing_else_resizes() -> None:
     """The mean of models of unequal grids had a bilinear formula of its own once: `masks/raster.py`."""
     assert modules_that_call(RESIZING) == RESIZERS.keys()
     halves = {p for p, t in TREES.items() if any(adds_half_a_pixel(f) for f in functions(t))}
-    assert {p for p in halves if p.startswith(("tuning", "inference", "training", "steps"))} == set()
+    found = {p for p in halves if p.startswith(("tuning", "inference", "training", "steps"))}
+    # It looks up the native pixel under a node, for curves; nothing is interpolated.
+    assert found <= {"tuning/pixels.py"}
 
 
 def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
