@@ -30,6 +30,9 @@ def main() -> None:
         "--checkpoint", nargs=2, action="append", required=True,
         metavar=("COMPETITION", "CHECKPOINT"), help="a competition file and a trained network",
     )
+    quantisation.add_argument(
+        "--images", type=int, default=1000, help="of each fold at most, evenly spread"
+    )
     arguments = vars(parser.parse_args())
     for name in THREADS:
         os.environ[name] = "1"

@@ -25,20 +25,34 @@ from competition.steps import Bench
 from competition.steps.training import placed_by_image, prediction_settings
 from competition.training.checkpoint import load as load_checkpoint
 
-THRESHOLDS = (0.3, 0.5, 0.7)
+
+def between_codes(probability: float) -> float:
+    """The nearest probability that lies between two codes, as one half does.
+
+    Codes are whole numbers: compared with any threshold, they act as with one between two of them.
+    The rules are fitted on codes and applied to codes, so that is where floats are to be compared.
+
+    >>> round(between_codes(0.3), 3)
+    0.293
+    """
+    code = (np.log(probability / (1 - probability)) - OFFSET) / SCALE
+    return float(1 / (1 + np.exp(-((np.floor(code) + 0.5) * SCALE + OFFSET))))
+
+
+THRESHOLDS = tuple(between_codes(probability) for probability in (0.3, 0.5, 0.7))
 METRICS = (Metric(name="dice"), Metric(name="mean-precision"))
 CODINGS = {"the store's codes": quantise, "coarse beyond ±4": lambda x: coarse(quantise(x))}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A change of score by coding, on the images of one fold.
+    """A change of score by coding, on the held-out images of one network.
 
     score: with float logits; gain: mean change over images and classes, with its interval over
     groups; worst: the largest change of the mean of one image.
     """
 
-    competition: str
+    network: str
     coding: str
     metric: str
     threshold: float
@@ -48,36 +62,44 @@ class Line:
     worst: float
 
 
-def run(*, checkpoint: Sequence[tuple[str, str]]) -> None:
+def run(*, checkpoint: Sequence[tuple[str, str]], images: int) -> None:
     """Compare on every checkpoint and write docs/quantisation.md."""
     lines = []
     for competition, path in checkpoint:
-        for line in compared(Path(competition), Path(path)):
+        for line in compared(Path(competition), Path(path), most=images):
             lines.append(line)
             print(_summary(line), flush=True)
     write(lines)
 
 
-def compared(competition: Path, checkpoint: Path) -> list[Line]:
-    """The lines of one checkpoint that lies where training put it: root/runs/name/member/fold-k."""
+def compared(competition: Path, checkpoint: Path, *, most: int) -> list[Line]:
+    """The lines of one checkpoint that lies where training put it: root/runs/name/member/fold-k.
+
+    most: so many of its held-out images at most, evenly spread.
+    """
     root = checkpoint.resolve().parents[4]
     bench = Bench.of(Project(load_competition(competition.resolve()), root), say=lambda text: None)
     truth = bench.project.labels
     scores: dict[str, list[np.ndarray]] = {name: [] for name in ("float", *CODINGS)}
     images = []
-    for image, logits, region in float_logits(bench, checkpoint):
+    for image, logits, region in float_logits(bench, checkpoint, most):
         images.append(image)
         scores["float"].append(scores_of(logits, truth[image], region, coded=False))
         for name, code in CODINGS.items():
             scores[name].append(scores_of(code(logits), truth[image], region, coded=True))
     stacked = {name: np.stack(rows) for name, rows in scores.items()}
-    return list(_lines(bench.project, images, stacked))
+    name = f"{bench.project.competition.name}, {checkpoint.resolve().parents[1].name}"
+    groups = bench.project.catalog.set_index("image")["group"][images].to_numpy()
+    return list(_lines(name, groups, stacked))
 
 
-def float_logits(bench: Bench, checkpoint: Path) -> Iterator[tuple[str, np.ndarray, Region]]:
-    """(image, float32 (K, h, w), region) of every image that the network has not seen."""
+def float_logits(
+    bench: Bench, checkpoint: Path, most: int
+) -> Iterator[tuple[str, np.ndarray, Region]]:
+    """(image, float32 (K, h, w), region) of images that the network has not seen."""
     network, training = load_checkpoint(checkpoint, classes=bench.project.competition.classes)
-    images = bench.project.validation_images(training.fold)
+    held = bench.project.validation_images(training.fold)
+    images = held[:: -(-len(held) // most)]
     placed = placed_by_image(bench, training.recipe, "train")[images[0]]
     settings = prediction_settings(bench, training.recipe)
     for image, logits, _ in view_means([network], images, placed, settings):
@@ -92,19 +114,15 @@ def scores_of(values: np.ndarray, truth: Runs, region: Region, *, coded: bool) -
     return np.array([[score_image(truth, runs, metric) for runs in found] for metric in METRICS])
 
 
-def _lines(
-    project: Project, images: Sequence[str], scores: dict[str, np.ndarray]
-) -> Iterator[Line]:
-    """scores: by coding, float64 (images, metrics, thresholds, K)."""
-    table = project.catalog.set_index("image").loc[list(images)]
-    groups = table["group"].to_numpy()
+def _lines(name: str, groups: np.ndarray, scores: dict[str, np.ndarray]) -> Iterator[Line]:
+    """groups: of the images (N,); scores: by coding, float64 (N, metrics, thresholds, K)."""
     for coding in CODINGS:
         for m, metric in enumerate(METRICS):
             for t, threshold in enumerate(THRESHOLDS):
                 before, after = scores["float"][:, m, t], scores[coding][:, m, t]
                 change = np.nanmean(after, axis=1) - np.nanmean(before, axis=1)
                 yield Line(
-                    project.competition.name, coding, metric.name, threshold, len(images),
+                    name, coding, metric.name, threshold, len(groups),
                     float(np.nanmean(before)), paired(before, after, groups),
                     float(change[np.argmax(np.abs(change))]),
                 )
@@ -112,7 +130,7 @@ def _lines(
 
 def _summary(line: Line) -> str:
     return (
-        f"{line.competition:12} {line.coding:20} {line.metric:15} at {line.threshold} {line.score:.4f}"
+        f"{line.network:28} {line.coding:20} {line.metric:15} at {line.threshold:.3f} {line.score:.4f}"
         f" change {line.gain.gain:+.1e} ({line.gain.low:+.1e} to {line.gain.high:+.1e})"
         f" worst image {line.worst:+.1e}"
     )

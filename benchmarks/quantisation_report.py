@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 _HEAD = """# What quantising costs
 
 Written by `python -m benchmarks quantisation`. Logits of one trained network each, of the images that it
-has not seen, as float32 and as the store keeps them; masks at native size. *Change* is codes less floats,
+has not seen, as float32 and as the store keeps them; masks at native size. Thresholds lie between two
+codes, as one half does: to codes every threshold does. *Change* is codes less floats,
 the mean over images and classes with its 95 % bootstrap interval over groups; *worst image* is the largest
 change of one image's mean. Mean precision moves in steps of .1 (the IoU passes .5, .55, … .95 or does
 not), so a pixel may move it far. *Coarse* is a form that the store does not use: steps of .25 beyond ±4.
@@ -19,10 +20,10 @@ not), so a pixel may move it far. *Coarse* is a form that the store does not use
 
 
 def write(lines: Sequence["Line"]) -> None:
-    """Write one table for each competition."""
-    names = dict.fromkeys((line.competition, line.images) for line in lines)
+    """Write one table for each network."""
+    names = dict.fromkeys((line.network, line.images) for line in lines)
     tables = [
-        _table(f"{name}, {images} images", [line for line in lines if line.competition == name])
+        _table(f"{name}, {images} images", [line for line in lines if line.network == name])
         for name, images in names
     ]
     (FOLDER / "quantisation.md").write_text("\n".join([_HEAD, *tables]), encoding="utf-8")
@@ -40,6 +41,6 @@ def _table(title: str, lines: Sequence["Line"]) -> str:
 def _row(line: "Line") -> str:
     gain = line.gain
     return (
-        f"| {line.coding} | {line.metric} | {line.threshold} | {line.score:.4f}"
+        f"| {line.coding} | {line.metric} | {line.threshold:.3f} | {line.score:.4f}"
         f" | {gain.gain:+.1e} ({gain.low:+.1e} to {gain.high:+.1e}) | {line.worst:+.1e} |"
     )
