@@ -33,7 +33,7 @@ def between_codes(probability: float) -> float:
     The rules are fitted on codes and applied to codes, so that is where floats are to be compared.
 
     >>> round(between_codes(0.3), 3)
-    0.293
+    0.294
     """
     code = (np.log(probability / (1 - probability)) - OFFSET) / SCALE
     return float(1 / (1 + np.exp(-((np.floor(code) + 0.5) * SCALE + OFFSET))))
