@@ -14,7 +14,8 @@ def fused(network: SegmentationNetwork, fitted: Pointwise | None = None) -> Segm
     """A copy in eval mode without 1×1 heads: its own, and one `fitted` on its predictions.
 
     Both are folded into the convolution (or the transposed one) that makes the logits. Other
-    heads stay as they are; a fitted one behind them stays a layer.
+    heads stay as they are, and so does the limit that a presence head sets; a fitted head behind
+    either stays a layer.
     """
     network = copy.deepcopy(network).eval()
     if isinstance(network.head, Pointwise):
@@ -22,10 +23,10 @@ def fused(network: SegmentationNetwork, fitted: Pointwise | None = None) -> Segm
         network.head = nn.Identity()
     if fitted is None:
         return network
-    if isinstance(network.head, nn.Identity):
+    if isinstance(network.head, nn.Identity) and network.presence is None:
         _fold(network, fitted)
     else:
-        network.head = nn.Sequential(network.head, copy.deepcopy(fitted))
+        network.fitted = copy.deepcopy(fitted)
     return network
 
 

@@ -17,7 +17,8 @@ class Output(NamedTuple):
     bilinear enlargement is left to the loss and to `masks.runs_from_logits`, who do it without
     ever holding the large array. `auxiliary`: logits (B,K,h'',w'') of the outputs that help
     training, the finest first; empty in eval mode. `presence` (B,K): logits of whether a class is
-    in the image at all; None without that head.
+    in the image at all; None without that head. In eval mode no pixel is surer of its class than
+    `presence` is, so that a class that is not there has an empty mask.
     """
 
     logits: Tensor
@@ -82,6 +83,7 @@ class SegmentationNetwork(nn.Module):
         self.body = body
         self.down, self.up, self.head = surround.down, surround.up, surround.head
         self.presence = surround.presence
+        self.fitted: nn.Module = nn.Identity()  # on export: a head fitted on stored logits
         self.shuffled = surround.shuffled
         halved = not isinstance(surround.down, nn.Identity)
         self.divisor = body.divisor * (2 if halved else 1)
@@ -115,8 +117,11 @@ class SegmentationNetwork(nn.Module):
         auxiliary = maps.auxiliary
         if self.shuffled:
             auxiliary = tuple(self.up(logits) for logits in auxiliary)
+        logits = self.head(self.up(maps.logits))
         presence = None if self.presence is None else self.presence(maps.deepest)
-        return Output(self.head(self.up(maps.logits)), auxiliary, presence)
+        if presence is not None and not self.training:
+            logits = torch.minimum(logits, presence[..., None, None])
+        return Output(self.fitted(logits), auxiliary, presence)
 
     def _padded_size(self, size: torch.Size) -> tuple[int, int]:
         if self.fixed_size is None:

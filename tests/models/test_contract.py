@@ -5,6 +5,7 @@ The costly ones are marked long; every recipe of the book is at least built, on 
 
 import copy
 import importlib.util
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -20,13 +21,16 @@ from competition.recipes import (
     Fcn,
     LossTerm,
     Network,
+    Recipe,
     Smp,
     UNet,
     UNetResNet18,
 )
+from competition.training.checkpoint import Training, load, save
 from competition.training.losses import build_loss, total_loss
 
-CLASSES = 3
+NAMES = ("first", "second", "third")
+CLASSES = len(NAMES)
 TRANSFORMERS = importlib.util.find_spec("transformers") is not None
 needs_transformers = pytest.mark.skipif(not TRANSFORMERS, reason="the extra transformers")
 
@@ -60,17 +64,35 @@ BEIT = Beit(width=48, layers=4, heads=3, taps=(1, 2, 3, 4), auxiliary=0.4)
 REFUSE_ONE = {"deeplabv3", "deeplabv3plus", "pan", "pspnet", "upernet", "beit"}
 """Those that normalise a single value per channel and image somewhere."""
 
-architectures = pytest.mark.parametrize(
-    ("name", "network"),
-    [
-        *(pytest.param(name, network, id=name) for name, network in QUICK.items()),
-        *(
-            pytest.param(name, network, id=name, marks=pytest.mark.long)
-            for name, network in COSTLY.items()
-        ),
-        pytest.param("beit", BEIT, id="beit", marks=needs_transformers),
-    ],
-)
+FAMILIES = [
+    *(pytest.param((name, network), id=name) for name, network in QUICK.items()),
+    *(
+        pytest.param((name, network), id=name, marks=pytest.mark.long)
+        for name, network in COSTLY.items()
+    ),
+    pytest.param(("beit", BEIT), id="beit", marks=needs_transformers),
+]
+
+
+class Architecture(NamedTuple):
+    """A network under the contract. `model` is built once; tests that change it take a copy."""
+
+    name: str
+    network: Network
+    model: SegmentationNetwork
+
+    def trained_on(self, count: int) -> SegmentationNetwork:
+        """A fresh copy in training mode after the forward and backward pass of one batch."""
+        model = copy.deepcopy(self.model).train()
+        loss_of(model, self.network, count=count).backward()
+        return model
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def architecture(request) -> Architecture:
+    name, network = request.param
+    torch.manual_seed(0)
+    return Architecture(name, network, build(network, CLASSES, pretrained=False))
 
 
 def images(count: int, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -100,52 +122,30 @@ def loss_of(model: SegmentationNetwork, network: Network, count: int = 2, side: 
     )
 
 
-@architectures
-def test_two_sizes_train_and_every_parameter_gets_a_finite_gradient(name, network):
-    model = build(network, CLASSES, pretrained=False).train()
+def test_two_sizes_train_and_every_parameter_gets_a_finite_gradient(architecture):
+    model = copy.deepcopy(architecture.model).train()
     for side in (64, 96):
         model.zero_grad(set_to_none=True)
-        loss_of(model, network, side=side).backward()
+        loss_of(model, architecture.network, side=side).backward()
         without = [key for key, p in model.named_parameters() if p.grad is None]
         broken = [key for key, p in model.named_parameters() if not p.grad.isfinite().all()]
         assert not without and not broken
-    assert parameter_count(model) == sum(p.numel() for p in set(model.parameters()))
-    assert len(list(model.named_parameters(remove_duplicate=False))) == len(
-        list(model.parameters())
-    ), "a parameter is registered under two names"
 
 
-@architectures
-def test_a_batch_of_one_trains_or_is_refused_in_plain_words(name, network):
-    model = build(network, CLASSES, pretrained=False).train()
-    if name in REFUSE_ONE:
+def test_a_batch_of_one_trains_or_is_refused_in_plain_words(architecture):
+    if architecture.name in REFUSE_ONE:
         with pytest.raises(InputFault, match="batch of 1"):
-            loss_of(model, network, count=1)
+            architecture.trained_on(1)
     else:
-        loss_of(model, network, count=1).backward()
+        architecture.trained_on(1)
 
 
-@architectures
-def test_any_size_is_predicted_and_a_checkpoint_comes_back_the_same(name, network):
-    model = build(network, CLASSES, pretrained=False).eval()
-    other = build(network, CLASSES, pretrained=False).eval()
-    other.load_state_dict(copy.deepcopy(model.state_dict()), strict=True)
-    with torch.no_grad():
-        for height, width in ((63, 65), (33, 96)):
-            output = model(images(1, height, width))
-            assert output.logits.shape == (1, CLASSES, height, width)
-            assert output.auxiliary == ()
-            assert torch.equal(output.logits, other(images(1, height, width)).logits)
-
-
-@architectures
-def test_the_loss_falls_by_a_third_in_twenty_steps(name, network):
-    torch.manual_seed(0)
-    model = build(network, CLASSES, pretrained=False).train()
+def test_the_loss_falls_by_a_third_in_twenty_steps(architecture):
+    model = copy.deepcopy(architecture.model).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     losses: list[float] = []
     for _ in range(21):
-        loss = loss_of(model, network)
+        loss = loss_of(model, architecture.network)
         losses.append(loss.item())
         if losses[-1] < 0.7 * losses[0]:
             return
@@ -153,6 +153,40 @@ def test_the_loss_falls_by_a_third_in_twenty_steps(name, network):
         loss.backward()
         optimizer.step()
     pytest.fail(f"the loss went {losses}")
+
+
+def test_a_checkpoint_knows_its_recipe_and_classes_and_predicts_the_same_at_odd_sizes(
+    architecture, tmp_path
+):
+    model = copy.deepcopy(architecture.model).eval()
+    recipe = Recipe(name="contract", about="a test", network=architecture.network, size=(64, 64))
+    path = tmp_path / "checkpoint.pt"
+    save(path, model, origin_of(recipe))
+    back, training = load(path, classes=NAMES)
+    with pytest.raises(InputFault, match="was trained for the classes"):
+        load(path, classes=NAMES[::-1])
+    path.unlink()  # up to 130 MB
+    assert training.recipe == recipe and training.classes == NAMES
+    with torch.no_grad():
+        for height, width in ((63, 65), (33, 96)):
+            output = model(images(1, height, width))
+            assert output.logits.shape == (1, CLASSES, height, width)
+            assert output.auxiliary == ()
+            assert torch.equal(output.logits, back(images(1, height, width)).logits)
+
+
+def origin_of(recipe: Recipe) -> Training:
+    return Training(
+        competition="contract", recipe=recipe, classes=NAMES, fold=0, seed=0, pseudo=None,
+        images=2, epochs=1,
+    )  # fmt: skip
+
+
+def test_every_parameter_is_registered_and_counted_once(architecture):
+    model = architecture.model
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    assert len(names) == len(list(model.parameters()))
+    assert parameter_count(model) == sum(p.numel() for p in set(model.parameters()))
 
 
 def test_every_recipe_of_the_book_builds(monkeypatch):

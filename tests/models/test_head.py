@@ -66,3 +66,28 @@ def test_a_head_that_cannot_be_fused_stays_and_the_fitted_one_follows_it():
     with torch.no_grad():
         expected = fitted(model(IMAGES).logits)
         assert torch.allclose(fused(model, fitted)(IMAGES).logits, expected, atol=1e-5)
+
+
+def test_a_class_that_the_presence_head_rules_out_is_empty_in_prediction_alone():
+    torch.manual_seed(0)
+    model = build(UNet(base=4, presence=0.1), 2, pretrained=False)
+    with torch.no_grad():
+        model.presence.linear.weight.zero_()
+        model.presence.linear.bias.copy_(torch.tensor([-3.0, 50.0]))
+        output, free = model.eval()(IMAGES), model.body(IMAGES).logits
+        assert torch.equal(output.logits[:, 0], free[:, 0].clamp(max=-3.0))
+        assert torch.equal(output.logits[:, 1], free[:, 1])
+        assert torch.equal(output.presence, torch.tensor([[-3.0, 50.0]] * 2))
+        trained = model.train()(IMAGES).logits
+        assert (trained[:, 0] > -3.0).any(), "the loss must see the pixels' own logits"
+
+
+def test_a_head_fitted_on_predictions_comes_after_the_presence_head_on_export():
+    torch.manual_seed(0)
+    model = build(UNet(base=4, presence=0.1, head="1x1"), 2, pretrained=False).eval()
+    shaken(model.head)
+    shaken(model.presence)
+    fitted = shaken(Pointwise(2))
+    with torch.no_grad():
+        expected = fitted(model(IMAGES).logits)
+        assert torch.allclose(fused(model, fitted)(IMAGES).logits, expected, atol=1e-5)
