@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.entry import NO_ROUND, Entry, entry_of
+from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
 from competition.recipes import ABLATIONS, Recipe, Trial, for_cpus, recipe_named, varied
 from competition.spec import Competition
@@ -51,15 +51,14 @@ class Experiment:
     def together(self) -> list[Entry]:
         """The same trainings as few entries, for commands that do many in one process.
 
-        Trials with pseudo labels stand apart: a command takes one round for all of its recipes.
+        A command takes one pseudo round and one member to go on from for all of its recipes, so
+        trials that differ in these stand apart; what is gone on from stands before.
         """
-        rounds: dict[str | None, list[Entry]] = {}
+        alike: dict[tuple[str | None, str | None], list[Member]] = {}
         for row in self.entries:
-            rounds.setdefault(row[0].members[0].pseudo, []).extend(row)
-        return [
-            Entry(self.name, tuple(e.members[0] for e in entries), self.folds)
-            for entries in rounds.values()
-        ]
+            for member in (entry.members[0] for entry in row):
+                alike.setdefault((member.pseudo, member.continued), []).append(member)
+        return [Entry(self.name, tuple(members), self.folds) for members in alike.values()]
 
     def folder(self, workspace: Workspace) -> Path:
         return workspace.runs / "ablations"
@@ -74,10 +73,7 @@ def experiment_of(competition: Competition, choice: Choice) -> Experiment:
         trials = varied(trials, choice.variant)
     _refuse_equals(competition, trials)
     seeds = choice.seeds or competition.ensemble.seeds
-    entries = tuple(
-        tuple(_entry(competition, trial, seed, choice) for seed in seeds) for trial in trials
-    )
-    return Experiment(_title(choice), trials, entries, seeds)
+    return Experiment(_title(choice), trials, _entries(competition, trials, seeds, choice), seeds)
 
 
 def _title(choice: Choice) -> str:
@@ -90,12 +86,25 @@ def _title(choice: Choice) -> str:
     return "+".join([*words, *([] if choice.pretrained else ["scratch"])])
 
 
-def _entry(competition: Competition, trial: Trial, seed: int, choice: Choice) -> Entry:
+def _entries(
+    competition: Competition, trials: tuple[Trial, ...], seeds: tuple[int, ...], choice: Choice
+) -> tuple[tuple[Entry, ...], ...]:
+    """By trial and seed. A continued trial goes on from its parent's member of the same seed."""
     own_round = competition.ensemble.pseudo or ROUND
-    return entry_of(
-        competition, recipes=(trial.recipe,), folds=choice.folds, seeds=(seed,),
-        pseudo=own_round if trial.pseudo else NO_ROUND, pretrained=choice.pretrained,
-    )
+    trained: dict[tuple[str, int], str] = {}
+    rows = []
+    for trial in trials:
+        row = []
+        for seed in seeds:
+            entry = entry_of(
+                competition, recipes=(trial.recipe,), folds=choice.folds, seeds=(seed,),
+                pseudo=own_round if trial.pseudo else NO_ROUND, pretrained=choice.pretrained,
+                continued=trained[trial.continued, seed] if trial.continued else None,
+            )
+            trained.setdefault((trial.recipe, seed), str(entry.members[0]))
+            row.append(entry)
+        rows.append(tuple(row))
+    return tuple(rows)
 
 
 def _refuse_equals(competition: Competition, trials: tuple[Trial, ...]) -> None:

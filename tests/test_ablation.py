@@ -135,6 +135,23 @@ def test_an_unknown_ablation_or_variant_is_refused_with_what_there_is(tiny_data,
         experiment_of(competition, Choice("skips", variant="fast"))
 
 
+def test_a_continued_trial_goes_on_from_its_parent_of_the_same_seed_after_it(tiny_data, tmp_path):
+    bench = opened(tiny_data, tmp_path)
+    experiment = experiment_of(bench.project.competition, Choice("schedule", seeds=(0, 3)))
+    last = [str(entry.members[0]) for entry in experiment.entries[-1]]
+    assert last == [
+        f"deeplabv3plus-gn-1x1-13k-cpu{seed}+from-deeplabv3plus-gn-1x1-12k-cpu{seed}"
+        f"+from-deeplabv3plus-gn-1x1-cpu{seed}"
+        for seed in ("", "+seed3")
+    ]  # fmt: skip
+    seen: set[str] = set()
+    for entry in experiment.together():
+        parents = {member.continued for member in entry.members} - {None}
+        assert len(parents) <= 1 and parents <= seen
+        seen |= {str(member) for member in entry.members}
+    assert seen == {str(e.members[0]) for row in experiment.entries for e in row}
+
+
 @pytest.mark.parametrize("name", list(ABLATIONS))
 @pytest.mark.parametrize("full", [False, True])
 def test_every_ablation_makes_entries_and_compares_within_a_family(tiny_data, tmp_path, name, full):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from competition.ablation import Line, Table
 from competition.entry import Entry
@@ -21,7 +20,7 @@ from competition.tuning.ensemble import blend
 from competition.tuning.measure import Measure
 from competition.tuning.statistics import gather
 from competition.tuning.thresholds import outcome, plain
-from competition.workspace import write_text
+from competition.workspace import read_json, write_text
 
 
 def compare_trials(bench: Bench, experiment: Experiment, *, again: bool = False) -> str:
@@ -114,14 +113,14 @@ def _scored(bench: Bench, entries: Sequence[Entry], part: str) -> float | None:
 
 
 def _iterations(bench: Bench, entry: Entry) -> int:
-    """Optimizer steps of the entry's longest training."""
+    """Optimizer steps of the entry's longest training, those that it went on from included."""
     workspace = bench.project.workspace
-    histories = [
-        workspace.run(str(member), fold) / "history.csv"
+    receipts = [
+        workspace.run(str(member), fold) / "train.json"
         for member in entry.members
         for fold in entry.folds
     ]
-    return max(int(pd.read_csv(path)["step"].max()) for path in histories)
+    return max(read_json(path)["iterations"] for path in receipts)
 
 
 def _draw(path: Path, table: Table) -> None:
