@@ -46,9 +46,10 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
 
 def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
     """α_t · (1 − p_t)^γ · BCE (Lin et al. 2017), its mean over each image and class: (B,K)."""
-    wrong = logits * (1 - 2 * targets)  # the logit of the wrong answer: 1 − p_t, BCE follow from it
-    balance = (1 - alpha) + (2 * alpha - 1) * targets
-    return (balance * wrong.sigmoid() ** gamma * functional.softplus(wrong)).mean(PIXELS)
+    wrong = logits * torch.rsub(targets, 1, alpha=2)  # logit of the wrong answer: 1 − p_t, BCE
+    loss = wrong.sigmoid() ** gamma * functional.softplus(wrong)
+    inside = torch.einsum("bkhw,bkhw->bk", loss, targets) / targets[0, 0].numel()
+    return (1 - alpha) * loss.mean(PIXELS) + (2 * alpha - 1) * inside  # α_t is α inside, else 1 − α
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

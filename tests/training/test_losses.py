@@ -170,6 +170,33 @@ def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     assert found.item() == pytest.approx(np.average(each, weights=weights), rel=1e-5)
 
 
+def test_class_weights_reach_fractions_and_cross_entropy_as_their_formulas_say():
+    """Fractions: the weighted mean over classes; cross-entropy: over pixels, background weighs 1."""
+    logits, targets = batch(exclusive=True)
+    frequencies = [0.5, 0.05, 0.2]
+    shares = Surroundings(frequencies=frequencies)
+    weights = np.array(class_weights("inverse-root", frequencies))
+    p, t = logits.double().sigmoid().numpy(), targets.numpy().astype(float)
+    tp, fp, fn = counts(p, t)
+    each = 1 - (2 * tp + EPS) / (2 * tp + fp + fn + EPS)
+    found = build_loss(one("dice", class_weights="inverse-root"), shares)(logits, targets)
+    assert found.item() == pytest.approx(np.average(each.mean(0), weights=weights), rel=1e-5)
+    truth = np.concatenate([1 - t.sum(1, keepdims=True), t], 1)
+    weight = (truth * np.array([1, *weights])[:, None, None]).sum(1)
+    wrong = -np.log((softmax_with_background(logits.numpy()) * truth).sum(1))
+    found = build_loss(one("cross-entropy", class_weights="inverse-root"), shares)(logits, targets)
+    assert found.item() == pytest.approx((weight * wrong).sum() / weight.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_of_empty_masks_alone_has_a_finite_loss_and_slope(name):
+    logits = torch.randn(2, 3, 16, 16, requires_grad=True)
+    empty = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    value = build_loss(one(name))(logits, empty, distances_of(empty))
+    value.backward()
+    assert value.isfinite() and logits.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("metric", "term"),
     [
