@@ -62,8 +62,9 @@ def test_the_commands_that_a_goal_takes_are_commands(project):
     ("task", "command", "own"),
     [
         ("train", "train", {"--competition", "--recipe", "--fold", "--pseudo", "--no-pretrained",
-                            "--workers"}),
-        ("predict", "predict", {"--recipe", "--fold", "--pseudo", "--no-pretrained"}),
+                            "--continue-from", "--workers"}),
+        ("predict", "predict", {"--recipe", "--fold", "--pseudo", "--no-pretrained",
+                                "--continue-from"}),
         ("submit", "submit", {"--recipe", "--fold", "--pseudo", "--no-pretrained", "--plain"}),
         ("pseudo", "pseudo", {"--round", "--from", "--confidence", "--no-pretrained"}),
         ("score", "score", {"--solution"}),
