@@ -16,7 +16,7 @@ BUDGET = 800 * 29 * 512 * 512 * 5
 
 _HEAD = """# Performance of the store
 
-Written by `python -m benchmarks store` on {day}: {machine}, Python {python}, numpy {numpy}, zarr {zarr},
+Written by `python -m benchmarks store` (needs `pip install -e .[benchmarks]`) on {day}: {machine}, Python {python}, numpy {numpy}, zarr {zarr},
 zstandard {zstandard}; median of {repeats} of the CPU time of the process, files in the page cache.
 *Ratio* is raw bytes to stored ones; *five models* is what 800 images × 29 classes at 512² × 5 models
 would take ({raw:.1f} GB raw, 15 GB allowed); *write* and *read* are for 29 × 512² codes (7.6 MB), reading
