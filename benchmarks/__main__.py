@@ -2,6 +2,7 @@
 
 masks         decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
 store         forms of the prediction store → docs/performance-store.md
+tuning        thresholds, weights and heads of 5 models → docs/performance-tuning.md
 quantisation  what the store's codes cost in Dice, beside float logits → docs/quantisation.md
 losses        each loss term beside BCE → docs/performance-losses.md
 """
@@ -22,6 +23,8 @@ def main() -> None:
     masks.add_argument("--only", help="part of SET: ITEM, of growth or of submission: ROWS; the rest as kept")
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
+    tuning = suites.add_parser("tuning")
+    tuning.add_argument("--images", type=int, default=340)
     losses = suites.add_parser("losses")
     for suite in (masks, store, losses):
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")

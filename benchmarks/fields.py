@@ -56,13 +56,13 @@ def _shapes(
     label = logits.copy()
     for plane, moved in zip(logits, label, strict=True):
         for _ in range(parts):
-            shape = _capsule(generator, grid, np.array(extent) / np.sqrt(parts))
+            shape = capsule(generator, grid, np.array(extent) / np.sqrt(parts))
             np.maximum(plane, shape, out=plane)
             np.maximum(moved, np.roll(shape, (2, -1), (0, 1)) + 0.3, out=moved)
     return MaskSet(name, logits, runs_from_logits(label, (grid * scale, grid * scale)))
 
 
-def _capsule(generator: np.random.Generator, grid: int, extent: np.ndarray) -> np.ndarray:
+def capsule(generator: np.random.Generator, grid: int, extent: np.ndarray) -> np.ndarray:
     """float32 (grid, grid): logits of one rounded stick, 0 on its border, ±8 away from it."""
     length, width = extent * grid * generator.uniform(0.7, 1.3, 2)
     angle, centre = generator.uniform(0, np.pi), generator.uniform(0.15, 0.85, 2) * grid

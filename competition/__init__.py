@@ -10,7 +10,7 @@ leaves a plain value or a readable file with a receipt beside it:
     train       images, labels, folds, a recipe     runs/…/<member>/fold-k/checkpoint.pt, history.csv
     predict     checkpoints                         runs/…/fold-k/oof and test: stored logits
     ensemble    out-of-fold stores, labels          ensemble.json: members, weights, scores
-    tune        the same, ensemble.json             decisions.json: thresholds and empty rules
+    tune        the same, ensemble.json             decisions.json: heads, weights, thresholds, shapes
     submit      test stores, decisions.json         submissions/<competition>/<entry>.csv, checked
     pseudo      test stores or a csv                pseudo/<competition>/<round>/labels.csv
     score       a submission, a solution            <entry>.score.json

@@ -1,5 +1,6 @@
 """Several members' stored logits as one: the weighted mean on the finest member's grid, as runs."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -26,6 +27,29 @@ class Reader(Protocol):
     def geometry(self, image: str) -> Geometry: ...
 
     def read(self, image: str) -> StoredLogits: ...
+
+
+class LastRead:
+    """A reader that keeps the image that each thread read last: several mixtures of it cost one
+    reading.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._last = threading.local()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return self._reader.images
+
+    def geometry(self, image: str) -> Geometry:
+        return self._reader.geometry(image)
+
+    def read(self, image: str) -> StoredLogits:
+        kept: tuple[str, StoredLogits] | None = getattr(self._last, "kept", None)
+        if kept is None or kept[0] != image:
+            kept = self._last.kept = image, self._reader.read(image)
+        return kept[1]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from competition.tuning.ensemble import Blend, Reader
 from competition.tuning.measure import Measure
 from competition.tuning.mixing import PLAIN, Mixer, Parts, Plan
 from competition.tuning.mixture import Mixture
+from competition.tuning.passes import over_images
 from competition.tuning.statistics import Row, Statistics, assembled, require_labels, row_of
 
 Key = tuple[Plan, Parts]
@@ -121,12 +122,15 @@ def gather_evidence(
     require_labels(images, source.truth)
     wanted = wanted_keys(plans, mixer.parts)
     blends = {key: blend_of(mixer, key, source) for key in set().union(*wanted)}
-    rows: dict[tuple[Key, int], Row] = {}
-    for place, image in enumerate(images):
-        for key in wanted[place]:
-            rows[key, place] = row_of(blends[key], image, source.truth[image], source.measure)
-        advance()
-    return Evidence(source, mixer, rows, blends)
+
+    def work(place: int, image: str) -> dict[tuple[Key, int], Row]:
+        return {
+            (key, place): row_of(blends[key], image, source.truth[image], source.measure)
+            for key in wanted[place]
+        }
+
+    rows = over_images(work, images, advance=advance)
+    return Evidence(source, mixer, {key: row for one in rows for key, row in one.items()}, blends)
 
 
 def views_without(evidence: Evidence, plan: Plan, parts: Sequence[int]) -> dict[int, View]:

@@ -19,6 +19,7 @@ from competition.masks import Runs
 from competition.masks.geometry import resize_nearest
 from competition.tuning.ensemble import Field, Reader, resampled
 from competition.tuning.head import AROUND
+from competition.tuning.passes import over_images
 
 BAND = 48
 """A member is undecided within so many codes of one half: ±3 logits."""
@@ -94,19 +95,19 @@ def draw(
     missing = [image for image in images if image not in truth]
     if missing:
         raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
-    rows, alike = [], True
-    for place, image in enumerate(images):
-        codes, labels, one_grid = _aligned([r.read(image) for r in readers], truth[image])
-        alike &= one_grid
-        pixels = pixels or affordable(len(images), codes.shape[1], len(readers))
-        rows.append(_drawn(codes, labels, pixels, np.random.default_rng(place)))
-        advance()
+
+    def work(place: int, image: str) -> _Row:
+        codes, labels, alike = _aligned([r.read(image) for r in readers], truth[image])
+        most = pixels or affordable(len(images), codes.shape[1], len(readers))
+        return _drawn(codes, labels, most, alike, generator=np.random.default_rng(place))
+
+    rows = over_images(work, images, advance=advance)
     counts = np.stack([row.counts for row in rows])
     return Samples(
         images, tuple(members), tuple(_joined([row.parts[k] for row in rows])
                                       for k in range(counts.shape[1])),
         labelled=counts[:, :, 0], predicted=np.moveaxis(counts[:, :, 1::2], 2, 0),
-        common=np.moveaxis(counts[:, :, 2::2], 2, 0), one_grid=alike,
+        common=np.moveaxis(counts[:, :, 2::2], 2, 0), one_grid=all(row.one_grid for row in rows),
     )
 
 
@@ -122,10 +123,11 @@ def affordable(images: int, classes: int, members: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """One image: parts by class, and counts int64 (K, 1 + 2 (M + 1))."""
+    """One image: parts by class, counts int64 (K, 1 + 2 (M + 1)), and whether all had one grid."""
 
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     counts: np.ndarray
+    one_grid: bool
 
 
 def _joined(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> ClassSample:
@@ -178,7 +180,12 @@ def _codes(stored: StoredLogits) -> np.ndarray:
 
 
 def _drawn(
-    codes: np.ndarray, truth: np.ndarray, pixels: int, generator: np.random.Generator
+    codes: np.ndarray,
+    truth: np.ndarray,
+    pixels: int,
+    one_grid: bool,
+    *,
+    generator: np.random.Generator,
 ) -> _Row:
     """Draws of one image: codes uint8 (M, K, h, w), truth bool (K, h, w)."""
     flat = codes.reshape(*codes.shape[:2], -1)
@@ -190,7 +197,7 @@ def _drawn(
         beside = own[:, _around(places, labels.shape)]
         features = np.concatenate([flat[:, :, places], beside], axis=1)
         parts.append((features, inside[places], weight))
-    return _Row(parts, np.array(counts))
+    return _Row(parts, np.array(counts), one_grid)
 
 
 def _counts(codes: np.ndarray, truth: np.ndarray) -> list[int]:

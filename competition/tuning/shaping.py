@@ -10,6 +10,7 @@ from competition.tuning.acceptance import judge
 from competition.tuning.chain import Judged, Sides
 from competition.tuning.evidence import Evidence, Key, View
 from competition.tuning.measure import Measure
+from competition.tuning.passes import over_images
 from competition.tuning.shapes import SHAPES, Shape, in_every_shape, resolved
 from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import Rules, best
@@ -92,17 +93,21 @@ def gather_shapes(
     """One pass over the images at the thresholds of all wanted views and rules."""
     levels = _levels(wanted)
     source, images = evidence.source, evidence.mixer.samples.images
-    parts = {}
-    for place, image in enumerate(images):
-        for key in {view.keys[place] for view, _ in wanted}:
-            grid = np.array(wanted[0][0].statistics.thresholds)
-            cuts = grid[_rectangle(levels[key])]
-            masks = evidence.blend(key).runs_at(image, cuts)
-            parts[key, place] = shape_parts(
-                masks, source.truth[image], source.measure, exclusive=source.exclusive
+    grid = np.array(wanted[0][0].statistics.thresholds)
+    blends = {key: evidence.blend(key) for key in levels}
+
+    def work(place: int, image: str) -> dict[tuple[Key, int], np.ndarray]:
+        truth, keys = source.truth[image], {view.keys[place] for view, _ in wanted}
+        return {
+            (key, place): shape_parts(
+                blends[key].runs_at(image, grid[_rectangle(levels[key])]), truth, source.measure,
+                exclusive=source.exclusive,
             )
-        advance()
-    return ShapeStatistics(levels, parts)
+            for key in keys
+        }
+
+    rows = over_images(work, images, advance=advance)
+    return ShapeStatistics(levels, {key: part for one in rows for key, part in one.items()})
 
 
 def _levels(wanted: Wanted) -> dict[Key, Levels]:

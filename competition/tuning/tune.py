@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from competition.masks import Runs
 from competition.spec import Competition
@@ -22,7 +23,7 @@ from competition.tuning.decisions import (
     StepReport,
     score_of,
 )
-from competition.tuning.ensemble import Reader
+from competition.tuning.ensemble import LastRead, Reader
 from competition.tuning.evidence import Source, gather_evidence, mixture_of
 from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
@@ -69,11 +70,13 @@ def tune(
     `PASSES` times an image.
     """
     ensemble.require_members(members)
-    source = Source(members, truth, Measure.of(competition), competition.exclusive)
+    readers = {name: LastRead(reader) for name, reader in members.items()}
+    source = Source(readers, truth, Measure.of(competition), competition.exclusive)
     samples = draw(members, truth, advance=advance)
     sides = sides_of(samples.images, folds)
     mixer = Mixer(samples, sides.parts, measured_on_grid(source.measure))
-    plans, judged = choose_plans(mixer, sides)
+    with threadpool_limits(1):  # thousands of small products: BLAS threads only wait for each other
+        plans, judged = choose_plans(mixer, sides)
     evidence = gather_evidence(source, mixer, plans, advance=advance)
     plans, verdicts = confirm(evidence, plans, sides)
     choice = choose_all(evidence, plans, sides, advance=advance)

@@ -1,0 +1,156 @@
+"""Seconds and memory of each decision on stores of 5 models × 32 classes at 512², the usual way beside.
+
+CPU time of all threads together. The usual way holds dense probabilities of every model, decodes the blend and
+loops over thresholds and weights; it is timed on one image, and multiplied by the images.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.tuned import CLASSES, DRAWN, GRID, MODELS, Repeated, drawn
+from competition.masks import Runs
+from competition.scoring import Metric
+from competition.tuning.chain import Sides, adopted_steps, choose
+from competition.tuning.chain import fitted as fitted_rules
+from competition.tuning.evidence import Plans, Source, gather_evidence
+from competition.tuning.measure import Measure
+from competition.tuning.mixing import PLAIN, Mixer, Plan, cross_fitted
+from competition.tuning.samples import draw
+from competition.tuning.statistics import GRID as THRESHOLDS
+from competition.tuning.weight_fit import MOST_PICKS
+
+TARGET = Path(__file__).parent.parent / "docs" / "performance-tuning.md"
+
+FOLDS = 5
+
+_WEIGHTS_TRIED = MOST_PICKS * MODELS
+"""Mixtures that a forward selection scores."""
+
+
+_HEAD = (
+    f"Written by `python -m benchmarks tuning` on {{day}}: {MODELS} models × {{images}} images × "
+    f"{CLASSES} classes at {GRID}², {FOLDS} folds; CPU time of all threads together. *Usual* is "
+    "dense: the mean of probabilities decoded and compared at every threshold or weight, timed on "
+    "one image and multiplied by the images (nothing is cross-fitted there). Images are blobs with "
+    f"borders that are wrong by smooth noise, drawn from seeds; {DRAWN} are drawn, and read from "
+    "their stores under as many names as there are images.\n"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """seconds: ours; usual: the usual way's, extrapolated; None: nobody does it."""
+
+    name: str
+    seconds: float
+    asked: float
+    usual: float | None
+
+
+def run(images: int) -> None:
+    """Measure, print, and write the table (only at the full number of images)."""
+    with tempfile.TemporaryDirectory() as folder:
+        stores, truths = drawn(Path(folder))
+        readers = {f"model-{m}": Repeated(store, images) for m, store in enumerate(stores)}
+        truth = {name: truths[place % len(truths)]
+                 for place, name in enumerate(readers["model-0"].images)}
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        lines = _lines(readers, truth)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        text = _text(lines, images, (before / 1024, peak / 1024))
+    print(text)
+    if images == 340:
+        TARGET.write_text(text, encoding="utf-8")
+
+
+def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[Line]:
+    measure = Measure(Metric(name="dice"))
+    parts = np.arange(len(truth)) % FOLDS
+    sides = Sides(np.arange(len(truth)).astype(str), parts, parts)
+    sampling, samples = _timed(lambda: draw(readers, truth))
+    mixer = Mixer(samples, parts, measure)
+    weights = sum(
+        _timed(lambda plan=plan: _every_fit(mixer, plan))[0]
+        for plan in (Plan(None, "greedy weights"), Plan(None, "weights per class"))
+    )
+    head, _ = _timed(lambda: _every_fit(mixer, Plan("1x1")))
+    thresholds, _ = _timed(lambda: _thresholds(readers, truth, mixer, sides))
+    image = next(iter(truth))
+    dense = len(truth) * _usual_seconds(readers, truth, image)
+    return [
+        Line("thresholds and empty rules, cross-fitted and judged", thresholds, 30, dense),
+        Line("drawing the pixels, once for weights and heads", sampling, np.nan, None),
+        Line("greedy weights and weights per class, every pair of folds held back", weights, 60,
+             dense * _WEIGHTS_TRIED / len(THRESHOLDS)),
+        Line("1x1 heads of all models, every pair of folds held back", head, 120, None),
+    ]
+
+
+def _timed(call: Callable[[], object]) -> tuple[float, object]:
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def _every_fit(mixer: Mixer, plan: Plan) -> None:
+    """Cross-fitted on all images and without each part: J (J - 1) / 2 + J fits."""
+    cross_fitted(mixer, plan, frozenset())
+    for part in range(FOLDS):
+        cross_fitted(mixer, plan, frozenset({part}))
+
+
+def _thresholds(
+    readers: Mapping[str, Repeated], truth: Mapping[str, Runs], mixer: Mixer, sides: Sides
+) -> None:
+    source = Source(readers, truth, mixer.measure, exclusive=False)
+    plans = Plans(PLAIN, dict.fromkeys(range(FOLDS), PLAIN))
+    evidence = gather_evidence(source, mixer, plans)
+    statistics = evidence.plain.statistics
+    for chosen in (np.ones(len(sides.parts), bool), *(sides.parts != p for p in range(FOLDS))):
+        inner, own = statistics.where(chosen), sides.where(chosen)
+        fitted_rules(adopted_steps(choose(inner, own)), inner, own.parts)
+
+
+def _usual_seconds(
+    readers: Mapping[str, Repeated], truth: Mapping[str, Runs], image: str
+) -> float:
+    """Dense: the mean probability of one image, cut at every threshold and compared."""
+    labels = torch.from_numpy(truth[image].to_dense())
+    logits = [torch.from_numpy(reader.read(image).logits()) for reader in readers.values()]
+
+    def once() -> None:
+        mean = sum(torch.sigmoid(one) for one in logits) / len(logits)
+        for threshold in THRESHOLDS:
+            mask = mean > threshold
+            common = (mask & labels).flatten(1).sum(1)
+            2 * common / (mask.flatten(1).sum(1) + labels.flatten(1).sum(1))
+
+    once()
+    return _timed(once)[0]
+
+
+def _text(lines: list[Line], images: int, memory: tuple[float, float]) -> str:
+    rows = [
+        "# Performance of tuning\n",
+        _HEAD.format(day=date.today(), images=images),
+        "| what | seconds | asked for | usual, extrapolated | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for line in lines:
+        asked = "" if np.isnan(line.asked) else f"< {line.asked:.0f}"
+        usual = "" if line.usual is None else f"{line.usual:,.0f}"
+        ratio = "" if line.usual is None else f"**{line.usual / line.seconds:.3g}**"
+        rows.append(f"| {line.name} | {line.seconds:.1f} | {asked} | {usual} | {ratio} |")
+    rows.append(
+        f"\nHighest memory of the process {memory[1]:,.0f} MB (asked for: under 2,000), of which "
+        f"{memory[0]:,.0f} MB were held at most before, by libraries and the drawing of the images.\n"
+    )
+    return "\n".join(rows)

@@ -1,0 +1,19 @@
+"""A decided head as a layer of the models, so that it can be folded into a network for export."""
+
+import torch
+
+from competition.errors import InputFault
+from competition.models.head import Pointwise
+from competition.tuning.head import Head
+
+
+def pointwise(head: Head) -> Pointwise:
+    """The same layer for `models.fuse.fused` and `export`; InputFault for a 3x3 head."""
+    if head.kind == "3x3":
+        raise InputFault("a 3x3 head sees neighbours and cannot be folded into a 1×1 layer")
+    mix = torch.tensor(head.mix, dtype=torch.float32)
+    layer = Pointwise(len(head.bias))
+    with torch.no_grad():
+        layer.weight.copy_((torch.diag(mix[:, 0]) if head.kind != "1x1" else mix)[..., None, None])
+        layer.bias.copy_(torch.tensor(head.bias, dtype=torch.float32))
+    return layer

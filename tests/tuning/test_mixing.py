@@ -1,0 +1,181 @@
+"""Heads and weights help where they can, and are never chosen on what they are scored on."""
+
+import numpy as np
+import pytest
+from stores import DICE
+
+from competition.tuning import head_fit, mixing
+from competition.tuning.acceptance import judge
+from competition.tuning.chain import Sides
+from competition.tuning.dice_fit import Problem
+from competition.tuning.mixing import PLAIN, Mixer, Plan, choose, cross_fitted
+from competition.tuning.samples import ClassSample, Samples
+from competition.tuning.weight_fit import greedy, on_simplex
+
+NOTHING = frozenset()
+
+
+def samples_of(codes, truth, *, pixels_each=1000):
+    """codes uint8 (M, K + 8, N, P) the same for each class, truth bool (K, N, P); as many labelled
+    as predicted pixels, nine in ten of them right.
+    """
+    members, features, images, pixels = codes.shape
+    classes = features - 8
+    image = np.repeat(np.arange(images), pixels)
+    ones = np.ones(images * pixels, np.float32)
+    parts = tuple(
+        ClassSample(image, codes.reshape(members, features, -1), truth[kind].ravel(), ones)
+        for kind in range(classes)
+    )
+    counts = np.full((members + 1, images, classes), pixels_each)
+    return Samples(
+        tuple(f"i{n}" for n in range(images)), tuple(f"m{n}" for n in range(members)), parts,
+        labelled=counts[0], predicted=counts, common=counts * 9 // 10, one_grid=True,
+    )
+
+
+def sides(images, parts=5):
+    groups = np.arange(images) // 2
+    return Sides(groups.astype(str), groups % parts, groups % parts)
+
+
+def equal_heads(seed, images=60, classes=8):
+    """Every head is as good as any other: a pixel is true with a chance of half of the Dice, so that
+    predicting it gains as often as it costs, and no logit knows anything.
+    """
+    generator = np.random.default_rng(seed)
+    codes = generator.integers(80, 176, (1, classes + 8, images, 25), dtype=np.uint8)
+    truth = generator.random((classes, images, 25)) < 0.45
+    return Mixer(samples_of(codes, truth, pixels_each=100), sides(images).parts, DICE)
+
+
+def verdict_on(mixer, plan):
+    both = sides(len(mixer.parts))
+    everyone = np.ones(len(mixer.parts), bool)
+    gain = DICE.score(mixer.outcome(plan, NOTHING, everyone)) - DICE.score(
+        mixer.outcome(PLAIN, NOTHING, everyone)
+    )
+    before, after = (cross_fitted(mixer, p, NOTHING) for p in (PLAIN, plan))
+    return gain, judge(before, after, both.groups, DICE, parts=5)
+
+
+@pytest.fixture
+def loose(monkeypatch):
+    """Heads that are free to follow noise."""
+    monkeypatch.setattr(head_fit, "OWN", 1e-6)
+    monkeypatch.setattr(head_fit, "OTHERS", 1e-6)
+
+
+def test_of_heads_that_are_equal_by_construction_the_best_gains_apparently_and_not_in_truth(loose):
+    found = [verdict_on(equal_heads(seed), Plan("1x1")) for seed in range(12)]
+    assert all(gain > 0 for gain, _ in found)
+    covered = sum(verdict.low < 0 < verdict.high for _, verdict in found)
+    assert covered >= 10  # of 12 at 95 %: fewer would happen once in 50 times by chance
+    assert sum(verdict.adopted for _, verdict in found) <= 2
+
+
+def test_a_head_that_sees_its_own_fold_is_noticed(loose, monkeypatch):
+    honest = Mixer.fit
+    monkeypatch.setattr(Mixer, "fit", lambda self, plan, without: honest(self, plan, NOTHING))
+    found = [verdict_on(equal_heads(seed), Plan("1x1"))[1] for seed in range(2)]
+    assert all(verdict.low > 0 and verdict.adopted for verdict in found)
+
+
+def hidden(seed=0, images=40):
+    """Class 1 is hidden where class 0 is: a 1×1 head can know it, a threshold cannot."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 2, (2, images, 60))
+    truth = logits > 0
+    truth[1] &= logits[0] < 0
+    codes = np.full((1, 10, images, 60), 127, np.uint8)
+    codes[0, :2] = np.clip(logits * 16 + 127.5, 0, 255).astype(np.uint8)
+    return Mixer(samples_of(codes, truth), sides(images).parts, DICE)
+
+
+def test_a_head_that_knows_how_classes_exclude_each_other_is_adopted():
+    mixer = hidden()
+    plan, judged = choose(mixer, sides(40))
+    assert plan == Plan("1x1")
+    assert [step.name for step in judged] == ["head scale and bias", "head 1x1", "head 3x3"]
+    (head,) = mixer.fit(plan, NOTHING).heads
+    assert head.mix[1][0] < -0.1 < 0.5 < head.mix[1][1]
+
+
+def test_the_labels_of_a_part_never_touch_the_heads_and_weights_that_score_it():
+    mixer, changed = hidden(), hidden()
+    held = sides(40).parts == 2
+    for sample in changed.samples.classes:
+        sample.truth[held[sample.image]] ^= True
+    for plan in (Plan("1x1"), Plan("3x3")):
+        for without in (frozenset({2}), frozenset({2, 4})):
+            assert mixer.fit(plan, without).heads == changed.fit(plan, without).heads
+        assert mixer.fit(plan, frozenset({4})).heads != changed.fit(plan, frozenset({4})).heads
+
+
+def test_a_choice_made_without_a_part_does_not_know_its_labels():
+    mixer, changed = hidden(), hidden()
+    held = sides(40).parts == 2
+    for sample in changed.samples.classes:
+        sample.truth[held[sample.image]] ^= True
+    found = [choose(one, sides(40), frozenset({2})) for one in (mixer, changed)]
+    assert found[0] == found[1]
+
+
+def two_members(seed=0, images=40):
+    """The first member is nearly right, the second guesses."""
+    generator = np.random.default_rng(seed)
+    truth = generator.random((1, images, 60)) < 0.5
+    codes = np.full((2, 9, images, 60), 127, np.uint8)
+    for member, noise in enumerate((0.7, 3.0)):
+        logits = truth[0] * 2 - 1 + generator.normal(0, noise, (images, 60))
+        codes[member, 0] = np.clip(logits * 16 + 127.5, 0, 255)
+    return Mixer(samples_of(codes, truth), sides(images).parts, DICE)
+
+
+@pytest.mark.parametrize("weights", ["greedy weights", "simplex weights", "weights per class"])
+def test_a_member_that_guesses_loses_weight_and_that_is_adopted(weights):
+    mixer = two_members()
+    shares = mixer.fit(Plan(None, weights), NOTHING).shares
+    assert shares[0, 0] > 0.6 and shares.sum() == pytest.approx(1)
+    gain, verdict = verdict_on(mixer, Plan(None, weights))
+    assert verdict.adopted and verdict.low > 0 and gain > 0
+
+
+def test_one_member_has_no_weights_and_unequal_grids_no_neighbours():
+    assert [*mixing.plans_on(PLAIN, hidden().samples)][-1] == "head 3x3"
+    samples = two_members().samples
+    apart = Samples(**{**vars(samples), "one_grid": False})
+    assert "head 3x3" not in mixing.plans_on(PLAIN, apart)
+    assert "greedy weights" in mixing.plans_on(PLAIN, apart)
+
+
+def test_greedy_selection_keeps_equal_shares_among_equals():
+    assert greedy(lambda shares: 0.5, 4).tolist() == [0.25] * 4
+    best = np.array([0.75, 0.25, 0.0])
+    found = greedy(lambda shares: -float(np.abs(shares - best).sum()), 3)
+    assert found.tolist() == best.tolist()
+
+
+def test_the_slope_of_the_smooth_dice_is_its_derivative():
+    generator = np.random.default_rng(0)
+    z = generator.normal(0, 1, 30)
+    features = np.zeros((1, 30), np.float32)
+    counts = (np.array([40.0, 0, 60]), np.array([35.0, 45, 70]), np.array([30.0, 0, 50]))
+    problem = Problem(
+        features, generator.random(30) < 0.5, generator.random(30) < 0.5,
+        generator.uniform(1, 3, 30), np.array([0, 8, 20]), *counts,
+    )
+    value, slope = problem.loss(z)
+    for place in (0, 9, 25):
+        moved = z.copy()
+        moved[place] += 1e-5
+        assert (problem.loss(moved)[0] - value) / 1e-5 == pytest.approx(slope[place], abs=1e-6)
+
+
+def test_equal_members_share_equally_on_the_simplex():
+    features = np.tile(np.random.default_rng(0).normal(0, 1, 50), (3, 1)).astype(np.float32)
+    truth = features[0] > 0.2
+    problem = Problem(
+        features, truth, truth, np.ones(50), np.array([0, 25]), *np.full((3, 2), 100.0)
+    )
+    assert on_simplex([problem]) == pytest.approx([1 / 3] * 3, abs=1e-6)
