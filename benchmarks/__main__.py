@@ -24,7 +24,7 @@ def main() -> None:
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     tuning = suites.add_parser("tuning")
-    tuning.add_argument("--images", type=int, default=340)
+    tuning.add_argument("--images", type=int, default=68, help="images that the passes go over")
     losses = suites.add_parser("losses")
     for suite in (masks, store, losses):
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")

@@ -7,6 +7,7 @@ pair of parts. Where no head and no weights are adopted, all views are the same 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -114,10 +115,18 @@ def wanted_keys(plans: Plans, parts: np.ndarray) -> list[set[Key]]:
     return [set(keys) for keys in zip(*lists, strict=True)]
 
 
+Rows = Mapping[tuple[Key, int], Row]
+
+
 def gather_evidence(
-    source: Source, mixer: Mixer, plans: Plans, *, advance: Callable[[], None] = lambda: None
+    source: Source,
+    mixer: Mixer,
+    plans: Plans,
+    *,
+    known: Rows = MappingProxyType({}),
+    advance: Callable[[], None] = lambda: None,
 ) -> Evidence:
-    """One pass over the images at native size; `advance` is called after each."""
+    """One pass over the images at native size; what is `known` is not measured again."""
     images = mixer.samples.images
     require_labels(images, source.truth)
     wanted = wanted_keys(plans, mixer.parts)
@@ -127,10 +136,22 @@ def gather_evidence(
         return {
             (key, place): row_of(blends[key], image, source.truth[image], source.measure)
             for key in wanted[place]
+            if (key, place) not in known
         }
 
     rows = over_images(work, images, advance=advance)
-    return Evidence(source, mixer, {key: row for one in rows for key, row in one.items()}, blends)
+    gathered = {key: row for one in rows for key, row in one.items()}
+    return Evidence(source, mixer, {**known, **gathered}, blends)
+
+
+def plain_rows(source: Source, rows: dict[tuple[Key, int], Row]) -> Callable[[int, str], None]:
+    """Measures an image, members mixed in equal parts, into `rows`: for a pass that reads it anyway."""
+    together = Mixture.equal(source.readers).blended(source.readers, exclusive=source.exclusive)
+
+    def measure(place: int, image: str) -> None:
+        rows[PLAIN_KEY, place] = row_of(together, image, source.truth[image], source.measure)
+
+    return measure
 
 
 def views_without(evidence: Evidence, plan: Plan, parts: Sequence[int]) -> dict[int, View]:

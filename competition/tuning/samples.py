@@ -87,9 +87,13 @@ def draw(
     truth: Mapping[str, Runs],
     *,
     pixels: int | None = None,
+    beside: Callable[[int, str], None] = lambda place, image: None,
     advance: Callable[[], None] = lambda: None,
 ) -> Samples:
-    """One pass over the images; `pixels`: at most so many open ones of an image and class."""
+    """One pass over the images; `pixels`: at most so many open ones of an image and class.
+
+    beside(place, image) is called right after an image was read, for what else is gathered from it.
+    """
     readers = list(members.values())
     images = readers[0].images
     missing = [image for image in images if image not in truth]
@@ -98,6 +102,7 @@ def draw(
 
     def work(place: int, image: str) -> _Row:
         codes, labels, alike = _aligned([r.read(image) for r in readers], truth[image])
+        beside(place, image)
         most = pixels or affordable(len(images), codes.shape[1], len(readers))
         return _drawn(codes, labels, most, alike, generator=np.random.default_rng(place))
 

@@ -1,7 +1,8 @@
 """Out-of-fold predictions and labels → `Decisions`, in three passes over the images.
 
-The first draws pixels, on which heads and weights are chosen; the second measures thresholds of the
-chosen mixtures at native size; the third measures shapes at the chosen thresholds.
+The first draws pixels, on which heads and weights are chosen, and measures thresholds of the plain
+mean at native size; the second does that for the chosen mixtures, if there are any; the third
+measures shapes at the chosen thresholds.
 """
 
 import math
@@ -24,14 +25,14 @@ from competition.tuning.decisions import (
     score_of,
 )
 from competition.tuning.ensemble import LastRead, Reader
-from competition.tuning.evidence import Source, gather_evidence, mixture_of
+from competition.tuning.evidence import Key, Source, gather_evidence, mixture_of, plain_rows
 from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
 from competition.tuning.mixing import Mixer, measured_on_grid
 from competition.tuning.mixture import Mixture
 from competition.tuning.samples import draw
 from competition.tuning.shapes import SHAPES
-from competition.tuning.statistics import Statistics
+from competition.tuning.statistics import Row, Statistics
 from competition.tuning.thresholds import Rules, outcome, plain
 from competition.tuning.weighing import Ensemble
 
@@ -72,12 +73,13 @@ def tune(
     ensemble.require_members(members)
     readers = {name: LastRead(reader) for name, reader in members.items()}
     source = Source(readers, truth, Measure.of(competition), competition.exclusive)
-    samples = draw(members, truth, advance=advance)
+    known: dict[tuple[Key, int], Row] = {}
+    samples = draw(readers, truth, beside=plain_rows(source, known), advance=advance)
     sides = sides_of(samples.images, folds)
     mixer = Mixer(samples, sides.parts, measured_on_grid(source.measure))
     with threadpool_limits(1):  # thousands of small products: BLAS threads only wait for each other
         plans, judged = choose_plans(mixer, sides)
-    evidence = gather_evidence(source, mixer, plans, advance=advance)
+    evidence = gather_evidence(source, mixer, plans, known=known, advance=advance)
     plans, verdicts = confirm(evidence, plans, sides)
     choice = choose_all(evidence, plans, sides, advance=advance)
     mixture = mixture_of(mixer, (plans.whole, frozenset()))
