@@ -57,8 +57,12 @@ class StepReport(Record):
 
     def __str__(self) -> str:
         kept = "kept" if self.adopted else "not kept"
+        return f"{self.name}: {kept}, {self.gains()}"
+
+    def gains(self) -> str:
+        """The cross-fitted gain beside the apparent one."""
         return (
-            f"{self.name}: {kept}, gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f}), "
+            f"gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f}), "
             f"apparent {self.apparent_gain:+.4f}"
         )
 
@@ -75,9 +79,9 @@ class ClassRule(Record):
 class Decisions(Record):
     """Everything that `submit` needs to turn stored logits into masks.
 
-    mixture: heads and weights of the members; images, groups: how many the scores are over; plain:
-    equal weights, no heads, thresholds of one half;
-    apparent: the rules on the images that they were fitted on; cross_fitted: the whole choice made
+    mixture: heads and weights of the members; compared: class thresholds and each head alone, over
+    nothing, on the grid; images, groups: how many the scores are over; plain: equal weights, no
+    heads, thresholds of one half; apparent: the rules on the images that they were fitted on; cross_fitted: the whole choice made
     again without the images that it is scored on; present, absent: the same over labelled and
     over empty masks alone (None where there are none, or the metric pools pixels).
     """
@@ -89,6 +93,7 @@ class Decisions(Record):
     members: tuple[MemberWeight, ...]
     mixture: Mixture
     steps: tuple[StepReport, ...]
+    compared: tuple[StepReport, ...] = ()
     plain: Score
     apparent: float
     cross_fitted: Score
@@ -106,6 +111,7 @@ class Decisions(Record):
             f"out of fold, {self.images} images of {self.groups} groups",
             f"  {self.plain}  equal weights, thresholds of one half",
             *(f"    {step}" for step in self.steps),
+            *(f"    ({step.name}: {step.gains()})" for step in self.compared),
             f"  {self.cross_fitted}  cross-fitted, the whole choice made again for each part",
             f"  {self.apparent:.4f}  apparent, on the images that the rules were fitted on",
         ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from competition.masks.levels import logit
 from competition.scoring import Metric
 from competition.tuning.acceptance import judge
 from competition.tuning.chain import Judged, Sides
@@ -16,6 +17,8 @@ from competition.tuning.head import Head, Kind
 from competition.tuning.head_fit import features_of, fit_heads, problem_of
 from competition.tuning.measure import Measure
 from competition.tuning.samples import ClassSample, Samples, mean_decision
+from competition.tuning.statistics import GRID as THRESHOLDS
+from competition.tuning.thresholds import best
 from competition.tuning.weight_fit import Weighing, greedy, on_simplex
 
 Parts = frozenset[int]
@@ -23,10 +26,15 @@ Parts = frozenset[int]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which kind of head, and which kind of weights; None: the identity, equal weights."""
+    """Which kind of head, and which kind of weights; None: the identity, equal weights.
+
+    cut: whether classes are cut at thresholds fitted on the grid; no step does, it is what heads are
+    compared with.
+    """
 
     head: Kind | None = None
     weights: Weighing | None = None
+    cut: bool = False
 
 
 PLAIN = Plan()
@@ -54,10 +62,13 @@ def measured_on_grid(measure: Measure) -> Measure:
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A fitted plan: heads by member (None: identity) and shares float64 (K, M)."""
+    """A fitted plan: heads by member (None: identity), shares float64 (K, M), and the logits float64
+    (K,) that classes are cut at.
+    """
 
     heads: tuple[Head, ...] | None
     shares: np.ndarray
+    cuts: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,9 @@ class Mixer:
         key = plan, without
         if key not in self._fits:
             heads = None if plan.head is None else self._fitted_heads(plan.head, without)
-            self._fits[key] = Mixed(heads, self._fitted_shares(plan, heads, without))
+            shares = self._fitted_shares(plan, heads, without)
+            mixed = Mixed(heads, shares, np.zeros(len(shares)))
+            self._fits[key] = self._with_cuts(mixed, without) if plan.cut else mixed
         return self._fits[key]
 
     def outcome(self, plan: Plan, without: Parts, chosen: np.ndarray) -> np.ndarray:
@@ -88,7 +101,7 @@ class Mixer:
         for place, sample in enumerate(self.samples.classes):
             part = sample.where(chosen)
             logits = member_logits(part, place, mixed.heads)
-            decided = mixed.shares[place].astype(np.float32) @ logits > 0
+            decided = mixed.shares[place].astype(np.float32) @ logits > mixed.cuts[place]
             columns.append(counts_after(self.samples, place, part, decided)[:, chosen])
         labelled, predicted, common = np.stack(columns, axis=-1)
         return self.measure.from_counts(common, labelled, predicted)
@@ -123,6 +136,20 @@ class Mixer:
         if plan.weights == "simplex weights":
             return np.tile(on_simplex(problems), (classes, 1))
         return np.stack([on_simplex([problem]) for problem in problems])
+
+    def _with_cuts(self, mixed: Mixed, without: Parts) -> Mixed:
+        """The best threshold of each class on the grid; ties go to the one nearest to one half."""
+        chosen = self.without(without)
+        levels = logit(np.array(sorted(THRESHOLDS, key=lambda level: abs(level - 0.5))))
+        cuts = []
+        for place, sample in enumerate(self.samples.classes):
+            part = sample.where(chosen)
+            found = mixed.shares[place].astype(np.float32) @ member_logits(part, place, mixed.heads)
+            counts = [counts_after(self.samples, place, part, found > level) for level in levels]
+            labelled, predicted, common = np.stack(counts, axis=-1)[:, chosen]
+            added = self.measure.from_counts(common, labelled, predicted).sum(axis=0)
+            cuts.append(levels[best(self.measure.per_class(added))])
+        return replace(mixed, cuts=np.array(cuts))
 
     def _score(
         self,
@@ -202,3 +229,19 @@ def _apparent_gain(mixer: Mixer, before: Plan, after: Plan, without: Parts) -> f
     chosen = mixer.without(without)
     sums = [mixer.outcome(plan, without, chosen).sum(axis=0) for plan in (before, after)]
     return float(mixer.measure.overall(sums[1]) - mixer.measure.overall(sums[0]))
+
+
+def compared(mixer: Mixer, sides: Sides) -> list[Judged]:
+    """Thresholds and each head alone, over one half and the identity: one table for all of them."""
+    plans = {"class thresholds": Plan(cut=True)} | {
+        name: plan for name, plan in plans_on(PLAIN, mixer.samples).items() if plan.head
+    }
+    count = len(np.unique(sides.parts))
+    before = cross_fitted(mixer, PLAIN, frozenset())
+    judged = []
+    for name, plan in plans.items():
+        after = cross_fitted(mixer, plan, frozenset())
+        verdict = judge(before, after, sides.groups, mixer.measure, parts=count)
+        gain = _apparent_gain(mixer, PLAIN, plan, frozenset())
+        judged.append(Judged(f"{name} alone", gain, verdict, "mixture"))
+    return judged

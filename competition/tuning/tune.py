@@ -28,7 +28,7 @@ from competition.tuning.ensemble import LastRead, Reader
 from competition.tuning.evidence import Key, Source, gather_evidence, mixture_of, plain_rows
 from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
-from competition.tuning.mixing import Mixer, measured_on_grid
+from competition.tuning.mixing import Mixer, compared, measured_on_grid
 from competition.tuning.mixture import Mixture
 from competition.tuning.samples import draw
 from competition.tuning.shapes import SHAPES
@@ -79,6 +79,7 @@ def tune(
     mixer = Mixer(samples, sides.parts, measured_on_grid(source.measure))
     with threadpool_limits(1):  # thousands of small products: BLAS threads only wait for each other
         plans, judged = choose_plans(mixer, sides)
+        alone = compared(mixer, sides)
     evidence = gather_evidence(source, mixer, plans, known=known, advance=advance)
     plans, verdicts = confirm(evidence, plans, sides)
     choice = choose_all(evidence, plans, sides, advance=advance)
@@ -89,6 +90,7 @@ def tune(
     )
     steps = [*judged, *verdicts, *choice.judged]
     decisions = decisions_from(choice, sides, steps, scored, mixture, competition.classes)
+    decisions = decisions.model_copy(update={"compared": tuple(map(_report, alone))})
     plain_statistics = choice.plain.statistics
     both = outcome(plain_statistics, plain(plain_statistics)), choice.honest
     sums = (GroupSums.of(parts, sides.groups) for parts in both)

@@ -8,7 +8,7 @@ from competition.tuning import head_fit, mixing
 from competition.tuning.acceptance import judge
 from competition.tuning.chain import Sides
 from competition.tuning.dice_fit import Problem
-from competition.tuning.mixing import PLAIN, Mixer, Plan, choose, cross_fitted
+from competition.tuning.mixing import PLAIN, Mixer, Plan, choose, compared, cross_fitted
 from competition.tuning.samples import ClassSample, Samples
 from competition.tuning.weight_fit import greedy, on_simplex
 
@@ -89,7 +89,7 @@ def hidden(seed=0, images=40):
     truth[1] &= logits[0] < 0
     codes = np.full((1, 10, images, 60), 127, np.uint8)
     codes[0, :2] = np.clip(logits * 16 + 127.5, 0, 255).astype(np.uint8)
-    return Mixer(samples_of(codes, truth), sides(images).parts, DICE)
+    return Mixer(samples_of(codes, truth, pixels_each=100), sides(images).parts, DICE)
 
 
 def test_a_head_that_knows_how_classes_exclude_each_other_is_adopted():
@@ -99,6 +99,26 @@ def test_a_head_that_knows_how_classes_exclude_each_other_is_adopted():
     assert [step.name for step in judged] == ["head scale and bias", "head 1x1", "head 3x3"]
     (head,) = mixer.fit(plan, NOTHING).heads
     assert head.mix[1][0] < -0.1 < 0.5 < head.mix[1][1]
+
+
+def test_heads_are_compared_with_thresholds_of_classes():
+    """With one member, scale and bias are a threshold; what a class hides is not."""
+    table = {step.name: step.verdict for step in compared(hidden(), sides(40))}
+    assert list(table) == [
+        "class thresholds alone", "head scale and bias alone", "head 1x1 alone", "head 3x3 alone",
+    ]
+    thresholds, scaled, mixed, _ = table.values()
+    assert scaled.gain == pytest.approx(thresholds.gain, abs=0.003)
+    assert mixed.low > max(0.0, thresholds.high)
+
+
+def test_thresholds_are_the_best_of_the_grid():
+    mixer = hidden()
+    cuts = mixer.fit(Plan(cut=True), NOTHING).cuts
+    everyone = np.ones(40, bool)
+    fitted = DICE.per_class(mixer.outcome(Plan(cut=True), NOTHING, everyone).sum(axis=0))
+    plain = DICE.per_class(mixer.outcome(PLAIN, NOTHING, everyone).sum(axis=0))
+    assert cuts[0] == 0 and np.all(fitted >= plain)
 
 
 def test_the_labels_of_a_part_never_touch_the_heads_and_weights_that_score_it():
