@@ -90,15 +90,26 @@ _DEEPLAB_FAMILY = [
 ]
 
 _PLUS = _recipe("deeplabv3plus", "DeepLabv3+ on ResNet101", Smp(encoder="resnet101"))
-_PLUS_GROUP = _variant(
+_PLUS_DICE = _variant(
     _PLUS,
-    "gn",
-    "GroupNorm",
+    "dice",
+    "Dice alone at 1024²",
     loss=DICE,
     batch=4,
     size=(1024, 1024),
     schedule={"iterations": 25_000},
-    **_on(_PLUS, norm="group", groups=32, gradient_checkpointing=True),
+    **_on(_PLUS, gradient_checkpointing=True),
+)
+_PLUS_GROUP, _PLUS_INSTANCE, _PLUS_SYNC = (
+    derive(
+        _PLUS_DICE,
+        {"name": f"{_PLUS.name}-{ending}", "about": f"{_PLUS.about}, {about}", **_on(_PLUS, **norm)},
+    )
+    for ending, about, norm in (
+        ("gn", "GroupNorm", {"norm": "group", "groups": 32}),
+        ("in", "InstanceNorm", {"norm": "instance"}),
+        ("sync", "SyncBatchNorm", {"norm": "sync"}),
+    )
 )
 _PLUS_SCHEDULES = [
     _variant(_PLUS_GROUP, f"{k}k", f"{k}k iterations", schedule={"iterations": k * 1000})
@@ -110,12 +121,12 @@ _PLUS_UP = _variant(
 )
 _PLUS_FAMILY = [
     _PLUS,
+    _PLUS_DICE,
     _PLUS_GROUP,
+    _PLUS_INSTANCE,
+    _PLUS_SYNC,
     *_PLUS_SCHEDULES,
     _recipe("deeplabv3plus-resnet50", "DeepLabv3+ on ResNet50", Smp(encoder="resnet50")),
-    _variant(_PLUS, "dice", "Dice alone", loss=DICE),
-    _variant(_PLUS, "in", "InstanceNorm", loss=DICE, **_on(_PLUS, norm="instance")),
-    _variant(_PLUS, "sync", "SyncBatchNorm", loss=DICE, **_on(_PLUS, norm="sync")),
     *(
         _variant(_PLUS_GROUP, head, f"a {head} head", **_on(_PLUS_GROUP, head=head))
         for head in ("3x3", "attention")

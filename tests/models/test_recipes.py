@@ -76,3 +76,20 @@ def test_a_variant_is_laid_over_any_recipe_and_its_mistakes_are_named():
         recipe_named("mine@wrong", tables, variants)
     with pytest.raises(InputFault, match=r"no \[variants.slow\].*quick, wrong"):
         recipe_named("mine@slow", tables, variants)
+
+
+DIFFER = {"resolution": {"size"}, "schedule": {"schedule"}, "resampling": {"schedule"}}
+"""What the trials of an ablation compare, beside networks and losses; resampling: continued ones."""
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("name", list(ABLATIONS))
+def test_trials_differ_in_what_is_compared_and_in_nothing_else(name, full):
+    """The norms once trained at 512² for 30 epochs, all but GroupNorm: 1024² and 156 epochs."""
+    trials = ABLATIONS[name] if full else for_cpus(ABLATIONS[name])
+    words = {"name", "about", "network", "loss"} | DIFFER.get(name, set())
+    for trial in trials:
+        recipe, base = RECIPES[trial.recipe], RECIPES[trial.against or trials[0].recipe]
+        encoders = {getattr(r.network, "encoder", None) for r in (recipe, base)}
+        if recipe.network.kind == base.network.kind and len(encoders) == 1:
+            assert recipe.model_dump(exclude=words) == base.model_dump(exclude=words)
