@@ -58,6 +58,7 @@ def surrounded(body: Body, network: NetworkSettings, classes: int) -> Segmentati
         head=build_head(network.head, classes),
         presence=Presence(body.deepest_channels, classes) if network.presence else None,
         shuffled=network.up == "shuffle",
+        channels=network.channels,
     )
     return SegmentationNetwork(body, surround)
 

@@ -73,6 +73,8 @@ class Surround(NamedTuple):
     presence: nn.Module | None
     shuffled: bool
     """The body's logits are pixels to shuffle, the auxiliary ones as well."""
+    channels: int
+    """Of the image."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -84,7 +86,7 @@ class SegmentationNetwork(nn.Module):
         self.down, self.up, self.head = surround.down, surround.up, surround.head
         self.presence = surround.presence
         self.fitted: nn.Module = nn.Identity()  # on export: a head fitted on stored logits
-        self.shuffled = surround.shuffled
+        self.shuffled, self.channels = surround.shuffled, surround.channels
         halved = not isinstance(surround.down, nn.Identity)
         self.divisor = body.divisor * (2 if halved else 1)
         self.fixed_size = body.fixed_size and tuple(
@@ -99,7 +101,7 @@ class SegmentationNetwork(nn.Module):
         Where the network cannot take h or w, the image is padded at the bottom and the right by
         its own edge, and the logits come at (h, w), cut back exactly.
         """
-        self._check_batch(images)
+        self._check(images)
         height, width = self._padded_size(images.shape[-2:])
         bottom, right = height - images.shape[-2], width - images.shape[-1]
         if bottom == 0 and right == 0:
@@ -134,7 +136,12 @@ class SegmentationNetwork(nn.Module):
             )
         return self.fixed_size
 
-    def _check_batch(self, images: Tensor) -> None:
+    def _check(self, images: Tensor) -> None:
+        if images.shape[1] != self.channels:
+            raise InputFault(
+                f"an image of {images.shape[1]} channels: this network takes {self.channels}; set "
+                f"network.channels = {images.shape[1]} and train it for them"
+            )
         if self.training and len(images) < self.smallest_batch:
             raise InputFault(
                 f"a training batch of {len(images)}: this network normalises over the batch and "

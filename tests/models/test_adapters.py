@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from competition.errors import InputFault
 from competition.models import build
 from competition.models.adapters import LearntDown, LearntUp, adapt_first_convolution, swap_norm
 from competition.recipes import Dpt, Fcn, Smp, UNet, UNetResNet18
@@ -85,6 +86,8 @@ def test_other_image_channels_keep_the_response_to_grey(channels):
 def test_images_of_any_channel_count_are_taken(channels, down):
     model = build(UNet(base=4, channels=channels, down=down), 2, pretrained=False).eval()
     assert model(torch.randn(1, channels, 50, 70)).logits.shape == (1, 2, 50, 70)
+    with pytest.raises(InputFault, match=f"an image of 3 channels: this network takes {channels}"):
+        model(torch.randn(1, 3, 50, 70))
 
 
 def test_the_learnt_up_convolution_starts_as_bilinear_enlargement():
