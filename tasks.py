@@ -75,6 +75,17 @@ def submit(
     _reach("submit", competition, chosen, extra=["--plain"] if plain else [])
 
 
+@task(help=ENTRY | {"plain": "thresholds of one half"}, iterable=["recipe", "fold"])
+def holdout(
+    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    plain=False,
+):
+    """Score the entry on the untouched part of the labels: once, at the end."""
+    _reach("tune", competition, (recipe, fold, pseudo, no_pretrained, continue_from))
+    words = _options(recipe, fold, pseudo, no_pretrained, continue_from)
+    _step(["holdout", *words, *(["--plain"] if plain else [])], competition)
+
+
 @task(
     name="pseudo",
     help={
@@ -116,6 +127,18 @@ def folds(c, competition=""):
 def score(c, csv, solution="", competition=""):
     """Score a submission: Public, Private, by class, present and absent masks."""
     _step(["score", csv, *(["--solution", solution] if solution else [])], competition)
+
+
+@task(
+    help={"csv": "submission that votes; repeat for each", "competition": COMPETITION,
+          "weight": "weight of each, in their order (default: equal)",
+          "name": "name of the result (default: vote)"},
+    iterable=["csv", "weight"],
+)
+def vote(c, csv=None, weight=None, name="vote", competition=""):
+    """Write the hard vote of submissions: --csv A.csv --csv B.csv."""
+    words = [*(csv or ()), *(word for one in weight or () for word in ("--weight", one))]
+    _step(["vote", *words, "--name", name], competition)
 
 
 @task(help={"competition": COMPETITION})

@@ -5,6 +5,7 @@ store         forms of the prediction store → docs/performance-store.md
 tuning        thresholds, weights and heads of 5 models → docs/performance-tuning.md
 quantisation  what the store's codes cost in Dice, beside float logits → docs/quantisation.md
 losses        each loss term beside BCE → docs/performance-losses.md
+shakeup       whether Private lies in its predicted interval, over demos of many seeds
 """
 
 import argparse
@@ -25,6 +26,10 @@ def main() -> None:
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     tuning = suites.add_parser("tuning")
     tuning.add_argument("--images", type=int, default=68, help="images that the passes go over")
+    tuning.add_argument("--images", type=int, default=340)
+    shakeup = suites.add_parser("shakeup")
+    shakeup.add_argument("--seeds", type=int, default=10, help="demos, seeds 0, 1, 2, …")
+    shakeup.add_argument("--work", type=Path, default=Path("runs/shakeup"), help="where they lie")
     losses = suites.add_parser("losses")
     for suite in (masks, store, losses):
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")

@@ -278,6 +278,27 @@ def submit(
 
 
 @app.command()
+def holdout(
+    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
+    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    plain: Annotated[bool, typer.Option(
+        "--plain", help="Thresholds of one half, not the tuned decisions"
+    )] = False,
+) -> None:
+    """Score the entry on the untouched part of the labels: once, at the end.
+
+    Every taking is written down in submissions/<competition>/holdout.json.
+    """
+    from competition import steps
+
+    bench = _bench(competition)
+    entry = _entry(
+        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
+    )
+    typer.echo(str(steps.score_holdout(bench, entry, plain=plain)))
+
+
+@app.command()
 def pseudo(
     competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
     pretrained: Pretrained = True,
@@ -316,6 +337,31 @@ def score(
     for path in csv:
         table = score_file(project.competition, path, solution, project.sizes)
         typer.echo(table.text() if len(csv) == 1 else f"{path}: {table.summary()}")
+
+
+@app.command()
+def vote(
+    csv: Annotated[list[Path], typer.Argument(help="Submissions that vote, whoever wrote them")],
+    weight: Annotated[list[float] | None, typer.Option(
+        "--weight", "-w", help="Weight of each, in their order [default: equal]", show_default=False
+    )] = None,
+    threshold: Annotated[float, typer.Option(
+        min=0, max=1, help="Inside where more than this share of the weights is"
+    )] = 0.5,
+    name: Annotated[str, typer.Option(help="Name of the submission")] = "vote",
+    competition: File = None,
+) -> None:
+    """Write the hard vote of submissions, row by image and class, checked like any other."""
+    from competition.submission import Ballots, write_vote
+
+    project = Project.open(competition)
+    target = project.workspace.submission(name)
+    ballots = Ballots.of(csv, weight or (), threshold)
+    made = write_vote(project.competition, ballots, project.sample, project.sizes, target)
+    typer.echo(
+        f"wrote {target}: {made.rows} rows of {made.images} images, {made.empty} empty; vote of "
+        f"{len(csv)} files, read back and equal to what was meant"
+    )
 
 
 @app.command()

@@ -71,28 +71,34 @@ class Pipeline:
                 "checkpoint": _file(folder / "checkpoint.pt"),
                 "fold": hash_of(self.project.validation_images(fold)),
                 "images": self._images("train"),
-                "test images": self._images("test"),
                 "flips": hash_of(self.flips()),
                 "classes": hash_of(self._spec("classes")),
                 "format of the store": hash_of(FORMAT),
-            },
-            (folder / "oof" / "store.json", folder / "test" / "store.json"),
+            }
+            | {f"{part} images": self._images(part) for part in self.averaged()},
+            tuple(folder / part / "store.json" for part in ("oof", *self.averaged())),
             folder / "predict.json",
         )
 
-    def mean(self, member: Member, folds: tuple[int, ...]) -> Step:
-        """The mean over folds of one member's test predictions."""
-        folder = self.mean_folder(member, folds)
-        stores = [self.workspace.run(str(member), fold) / "test" / "store.json" for fold in folds]
+    def averaged(self) -> tuple[str, ...]:
+        """The parts that are predicted by the mean over folds."""
+        return ("test",) if self.project.part("holdout").empty else ("test", "holdout")
+
+    def mean(self, member: Member, folds: tuple[int, ...], part: str = "test") -> Step:
+        """The mean over folds of one member's predictions of a part of `averaged`."""
+        folder = self.mean_folder(member, folds, part)
+        stores = [self.workspace.run(str(member), fold) / part / "store.json" for fold in folds]
         return Step(
-            f"mean {member}",
+            f"mean {member}" + ("" if part == "test" else f" {part}"),
             lambda: {f"fold {fold}": _file(s) for fold, s in zip(folds, stores, strict=True)},
             (folder / "store.json",),
             folder.with_name(folder.name + ".json"),
         )
 
-    def mean_folder(self, member: Member, folds: tuple[int, ...]) -> Path:
-        return self.workspace.runs / str(member) / f"test-folds-{'-'.join(map(str, folds))}"
+    def mean_folder(
+        self, member: Member, folds: tuple[int, ...], part: str = "test"
+    ) -> Path:
+        return self.workspace.runs / str(member) / f"{part}-folds-{'-'.join(map(str, folds))}"
 
     def ensemble(self, entry: Entry) -> Step:
         folder = entry.folder(self.workspace)
@@ -199,7 +205,11 @@ class Pipeline:
     def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         options = options_of(entry)
         pairs = [(member, fold) for member in entry.members for fold in entry.folds]
-        means = [self.mean(member, entry.folds) for member in entry.members]
+        means = [
+            self.mean(member, entry.folds, part)
+            for member in entry.members
+            for part in self.averaged()
+        ]
         chain: list[tuple[Goal, Stage]] = [
             ("train", Stage(("train", *options), tuple(self.train(*pair) for pair in pairs))),
             (

@@ -10,6 +10,7 @@ import pandas as pd
 from competition.data.cache import load_labels
 from competition.data.catalog import build_catalog, extra_beside, of_split
 from competition.data.folds import load_folds
+from competition.data.holdout import set_apart
 from competition.data.images import read_image
 from competition.errors import InputFault
 from competition.recipes import Recipe, recipe_named
@@ -55,17 +56,24 @@ class Project:
         return cls(load(path), root)
 
     @cached_property
-    def catalog(self) -> pd.DataFrame:
+    def everything(self) -> pd.DataFrame:
+        """The catalog of all images, whether a holdout is set apart or not."""
         return build_catalog(self.competition)
 
+    @cached_property
+    def catalog(self) -> pd.DataFrame:
+        """The catalog with the holdout set apart; read after the split is made."""
+        share, space = self.competition.split.holdout, self.workspace
+        return set_apart(self.everything, space.holdout, space.folds, share)
+
     def part(self, split: str) -> pd.DataFrame:
-        """Rows of the catalog: "train" or "test"."""
+        """Rows of the catalog: "train", "test" or "holdout"."""
         return of_split(self.catalog, split)
 
     @cached_property
     def labels(self):
-        """Image → Runs (K, H, W) of every training and extra image."""
-        return load_labels(self.competition, self.workspace, self.catalog)
+        """Image → Runs (K, H, W) of every labelled image: training, holdout and extra ones."""
+        return load_labels(self.competition, self.workspace, self.everything)
 
     @cached_property
     def folds(self) -> pd.DataFrame:

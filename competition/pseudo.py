@@ -191,22 +191,27 @@ def read_round(folder: Path, competition: Competition) -> Receipt:
 
 
 def refuse_leak(
-    images: Iterable[str], held: Collection[str], *, groups: Mapping[str, str]
+    images: Iterable[str],
+    held: Collection[str],
+    *,
+    groups: Mapping[str, str],
+    where: str = "the validation fold",
 ) -> None:
-    """InputFault if an image of a round is in the validation fold, or its group is.
+    """InputFault if an image of a round is held back, or its group is.
 
-    images: those of the round; held: the fold's validation images; groups: group of every image.
+    images: those of the round; held: the fold's validation images, or those of the holdout; groups:
+    group of every image; where: what `held` is.
     """
     held_groups = {groups[image]: image for image in held}
     faults = []
     for image in images:
         if image in held:
-            faults.append(f"pseudo-labelled image {image!r} is in the validation fold")
+            faults.append(f"pseudo-labelled image {image!r} is in {where}")
         elif groups.get(image) in held_groups:
             other = held_groups[groups[image]]
             faults.append(
                 f"pseudo-labelled image {image!r} is of group {groups[image]!r}, and so is "
-                f"{other!r} of the validation fold"
+                f"{other!r} of {where}"
             )
     if faults:
         raise InputFault(listed(faults) + "\nmake the round from other images")

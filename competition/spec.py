@@ -144,6 +144,9 @@ class Split(Table):
 
     folds: int = Field(5, ge=2)
     seed: int = 0
+    holdout: float | None = Field(
+        None, gt=0, le=0.5, description="share of the groups kept from every decision, scored once"
+    )
 
 
 class Ensemble(Table):

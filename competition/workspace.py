@@ -32,6 +32,10 @@ class Workspace:
         return self.root / "folds" / f"{self.name}.csv"
 
     @property
+    def holdout(self) -> Path:
+        return self.root / "folds" / f"{self.name}.holdout.csv"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs" / self.name
 

@@ -20,7 +20,7 @@ from competition.pipeline import Pipeline
 ROOT = Path(__file__).parents[1]
 COMMANDS = typer.main.get_command(app).commands
 NAMES = ("doctor", "folds", "train", "predict", "tune", "ensemble", "pseudo", "submit", "score",
-         "leaderboard", "status", "demo", "test", "new", "ablation")  # fmt: skip
+         "leaderboard", "status", "demo", "test", "new", "ablation", "vote", "holdout")  # fmt: skip
 
 
 def invoke(*words, cwd=ROOT):

@@ -26,17 +26,27 @@ def make_folds(catalog: pd.DataFrame, labels: Mapping[str, Runs], split: Split) 
     The same images, labels and seed give the same folds whatever the order of the rows.
     """
     images = of_split(catalog, "train").sort_values("image", ignore_index=True)
-    names, owner = np.unique(images["group"].tolist(), return_inverse=True)
+    names, totals, weights, owner = group_features(images, labels)
     if len(names) < split.folds:
         raise InputFault(
             f"{split.folds} folds asked for, and {len(images)} images make {len(names)} groups; "
             "lower folds in [split], or check group in [data]"
         )
+    fold_of = deal(totals, split.folds, weights=weights, seed=split.seed)
+    return images[["image", "group", "stratum"]].assign(fold=fold_of[owner].astype(np.int64))
+
+
+def group_features(
+    images: pd.DataFrame, labels: Mapping[str, Runs]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `deal` takes: names (G,), how much each group holds of each feature float64 (G, F), what
+    a deviation of each costs (F,), and which group each image is of, int64 (N,).
+    """
+    names, owner = np.unique(images["group"].tolist(), return_inverse=True)
     features = _features(images, labels)
     totals = np.zeros((len(names), features.shape[1]))
     np.add.at(totals, owner, features)
-    fold_of = deal(totals, split.folds, weights=_weights(features), seed=split.seed)
-    return images[["image", "group", "stratum"]].assign(fold=fold_of[owner].astype(np.int64))
+    return names, totals, _weights(features), owner
 
 
 def write_folds(frame: pd.DataFrame, path: Path) -> None:

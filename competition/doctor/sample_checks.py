@@ -6,6 +6,7 @@ import pandas as pd
 
 from competition.data.catalog import of_split
 from competition.data.folds import load_folds
+from competition.data.holdout import set_apart
 from competition.data.images import safe_path
 from competition.data.label_rows import Key, keys_of
 from competition.data.tables import closest, hints, read_csv_text
@@ -86,8 +87,10 @@ def check_folds(competition: Competition, workspace: Workspace, catalog: pd.Data
     """The split in force, where there is one, still fits the data."""
     if not workspace.folds.exists():
         return Report()
+    share = competition.split.holdout
     try:
-        load_folds(workspace.folds, catalog, folds=competition.split.folds)
+        seen = set_apart(catalog, workspace.holdout, workspace.folds, share)
+        load_folds(workspace.folds, seen, folds=competition.split.folds)
     except InputFault as fault:
         return Report.error(str(fault))
     return Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")

@@ -52,7 +52,7 @@ class Provenance(BaseModel):
     recipe: str
     recipe_sha256: str
     folds: tuple[int, ...]
-    part: Literal["oof", "test"]
+    part: Literal["oof", "test", "holdout"]
     classes: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
 

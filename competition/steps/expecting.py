@@ -6,7 +6,7 @@ import numpy as np
 
 from competition.entry import Entry
 from competition.steps.bench import Bench
-from competition.steps.stores import out_of_fold, stores, test_predictions
+from competition.steps.stores import out_of_fold, stores, mean_predictions
 from competition.tuning.averaging import (
     NO_SHIFT,
     USUAL,
@@ -64,7 +64,7 @@ def fold_shift(bench: Bench, entry: Entry, mix: Mix, rules: Rules) -> Shift:
     """By how much the mean over the entry's folds is better than one of them."""
     if len(entry.folds) == 1:
         return NO_SHIFT
-    mean = mix(test_predictions(bench, entry))
+    mean = mix(mean_predictions(bench, entry))
     by_fold = [
         {str(member): stores(bench, member, (fold,), "test")[0] for member in entry.members}
         for fold in entry.folds

@@ -14,7 +14,7 @@ from competition.steps.bench import Bench
 from competition.steps.deciding import CROSS_FITTED
 from competition.steps.expecting import expected_private, plain_sums
 from competition.steps.sheets import draw_disputed, draw_sheet
-from competition.steps.stores import test_predictions
+from competition.steps.stores import mean_predictions
 from competition.submission import Summary, evidence_path, write_submission
 from competition.tuning.decisions import (
     ClassRule,
@@ -37,7 +37,7 @@ def submit(bench: Bench, entry: Entry, *, plain: bool = False, again: bool = Fal
 
     def run() -> dict[str, Any]:
         plan = read_plan(bench, entry, plain=plain)
-        readers = test_predictions(bench, entry)
+        readers = mean_predictions(bench, entry)
         together = plan.mix(readers)
 
         def decided(image: str, size: tuple[int, int] | None = None) -> Runs:
@@ -129,7 +129,7 @@ def _confident(
     classes = bench.project.competition.classes
     folder = entry.folder(bench.project.workspace)
     decisions = read_decisions(folder / "decisions.json", classes=classes)
-    readers = test_predictions(bench, entry)
+    readers = mean_predictions(bench, entry)
     together = decisions.mixture.blended(readers, exclusive=bench.project.competition.exclusive)
     members = {name: store.provenance for name, store in readers.items()}
     origin = pseudo.Origin.of_predictions(members, minimum=confidence)

@@ -16,13 +16,11 @@ def out_of_fold(bench: Bench, entry: Entry) -> dict[str, Reader]:
     }
 
 
-def test_predictions(bench: Bench, entry: Entry) -> dict[str, Store]:
-    """Member → the mean over folds of its test predictions."""
+def mean_predictions(bench: Bench, entry: Entry, part: str = "test") -> dict[str, Store]:
+    """Member → the mean over folds of its predictions of test images, or of the holdout."""
     classes = bench.project.competition.classes
-    return {
-        str(member): Store.open(bench.pipeline.mean_folder(member, entry.folds), classes=classes)
-        for member in entry.members
-    }
+    folders = {str(m): bench.pipeline.mean_folder(m, entry.folds, part) for m in entry.members}
+    return {name: Store.open(folder, classes=classes) for name, folder in folders.items()}
 
 
 def stores(bench: Bench, member: Member, folds: tuple[int, ...], part: str) -> list[Store]:

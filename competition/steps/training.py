@@ -6,6 +6,7 @@ from typing import Any
 
 from competition import pseudo
 from competition.data.folds import describe_folds, make_folds, write_folds
+from competition.data.holdout import make_holdout, write_holdout
 from competition.data.placement import PlacedImages, placed_images
 from competition.entry import Member
 from competition.errors import InputFault
@@ -23,6 +24,15 @@ def split(bench: Bench) -> str:
     """Make the folds file where there is none; returns a table that describes the split."""
     project = bench.project
     path = project.workspace.folds
+    share = project.competition.split.holdout
+    if share is not None and not path.exists() and not project.workspace.holdout.exists():
+        rows = make_holdout(project.everything, project.labels, project.competition.split, share)
+        write_holdout(rows, project.workspace.holdout)
+        vars(project).pop("catalog", None)  # read before: it did not know the holdout
+        bench.say(
+            f"wrote {project.workspace.holdout}: {len(rows)} images of {rows['group'].nunique()} "
+            "groups, kept from every decision; commit it"
+        )
     if not path.exists():
         write_folds(make_folds(project.catalog, project.labels, project.competition.split), path)
         bench.say(f"wrote {path}; commit it: a split is part of the result")
@@ -136,8 +146,9 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
         checkpoint = folder / "checkpoint.pt"
         network, training = load(checkpoint, classes=project.competition.classes)
         digest = (folder / "checkpoint.pt.sha256").read_text().strip()
-        parts = {"oof": ("train", project.validation_images(fold)),
-                 "test": ("test", tuple(project.part("test")["image"]))}
+        parts = {"oof": ("train", project.validation_images(fold))}
+        for part in bench.pipeline.averaged():
+            parts[part] = part, tuple(project.part(part)["image"])
         for part, (part_of_catalog, images) in parts.items():
             provenance = Provenance(
                 member=str(member), recipe=training.recipe.name,
@@ -151,13 +162,14 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
 
 
 def average_folds(bench: Bench, member: Member, folds: tuple[int, ...]) -> None:
-    """The mean over folds of one member's test predictions."""
-    target = bench.pipeline.mean_folder(member, folds)
+    """The mean over folds of one member's predictions of test images and of the holdout."""
+    for part in bench.pipeline.averaged():
 
-    def run() -> None:
-        combine_folds(stores(bench, member, folds, "test"), target)
+        def run(part: str = part) -> None:
+            target = bench.pipeline.mean_folder(member, folds, part)
+            combine_folds(stores(bench, member, folds, part), target)
 
-    bench.perform(bench.pipeline.mean(member, folds), run, again=False)
+        bench.perform(bench.pipeline.mean(member, folds, part), run, again=False)
 
 
 def pseudo_labels(bench: Bench, member: Member, fold: int) -> Mapping[str, Runs]:
@@ -170,6 +182,8 @@ def pseudo_labels(bench: Bench, member: Member, fold: int) -> Mapping[str, Runs]
     )
     groups = dict(zip(project.catalog["image"], project.catalog["group"], strict=True))
     pseudo.refuse_leak(labels, project.validation_images(fold), groups=groups)
+    held_out = set(project.part("holdout")["image"])
+    pseudo.refuse_leak(labels, held_out, groups=groups, where="the holdout")
     leak = pseudo.indirect_leak(receipt.origin, fold)
     if leak:
         bench.say(f"note: {leak}; the out-of-fold score may be flattered")

@@ -7,6 +7,7 @@ from competition.submission.check import (
     read_submission,
 )
 from competition.submission.rows import Key, Row, Table, read_table
+from competition.submission.vote import Ballots, write_vote
 from competition.submission.write import (
     Summary,
     evidence_path,
@@ -16,6 +17,7 @@ from competition.submission.write import (
 )
 
 __all__ = [
+    "Ballots",
     "Key",
     "Row",
     "Summary",
@@ -29,4 +31,5 @@ __all__ = [
     "read_table",
     "receipt_path",
     "write_submission",
+    "write_vote",
 ]

@@ -1,0 +1,107 @@
+"""Does the Private score lie in the interval that was predicted for it? Many demos, one table.
+
+Each seed is another generated competition: other people, other networks. Both of the demo's recipes are
+trained on two folds, at half the demo's size, so that a seed takes about a minute.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition import steps
+from competition.data.demo import make_demo
+from competition.data.demo_file import competition_file
+from competition.entry import Entry, entry_of
+from competition.leaderboard import Standing, read_leaderboard
+from competition.project import Project
+from competition.solution import score_file
+from competition.steps import Bench
+from competition.tuning.measure import Measure
+
+PEOPLE, TEST_PEOPLE, PIXELS = 24, 36, 128
+"""Of each demo: two images a person; 11 of the test people are Public, 25 Private."""
+
+EPOCHS, SIZE = 12, 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A submission of one seed: what was expected of it and what came."""
+
+    seed: int
+    standing: Standing
+
+    @property
+    def inside(self) -> bool:
+        expected, private = self.standing.expected, self.standing.private
+        return expected.low <= private.value <= expected.high
+
+
+def run(seeds: int, work: Path) -> None:
+    """Print the table of the tuned ensembles, and how often each kind of submission was inside."""
+    outcomes = [outcome for seed in range(seeds) for outcome in outcomes_of(seed, work)]
+    print(table(outcomes))
+
+
+def outcomes_of(seed: int, work: Path) -> list[Outcome]:
+    """Everything from the seed's data to the scores of its submissions; what is fresh is skipped."""
+    project = demo_of(seed, work)
+    bench = Bench.of(project)
+    spec = project.competition
+    main = entry_of(spec)
+    predict(bench, main)
+    steps.weigh(bench, main)
+    steps.tune(bench, main)
+    written = [steps.submit(bench, main), steps.submit(bench, main, plain=True)]
+    for recipe in spec.ensemble.recipes:
+        alone = entry_of(spec, recipes=(recipe,))
+        steps.weigh(bench, alone)
+        written.append(steps.submit(bench, alone, plain=True))
+    for csv in written:
+        score_file(spec, csv, spec.root / "solution.csv", project.sizes)
+    board = read_leaderboard(project.workspace.submissions, Measure.of(spec), spec.classes)
+    return [Outcome(seed, standing) for standing in board.standings]
+
+
+def demo_of(seed: int, work: Path) -> Project:
+    """The project of one seed's demo below `work`, written where it is not there."""
+    name = f"shakeup-{seed}"
+    root = work / name
+    data = root / "data"
+    if not (data / "competition.toml").exists():
+        make_demo(data, seed=seed, people=PEOPLE, test_people=TEST_PEOPLE, size=PIXELS)
+        text = competition_file(name, epochs=EPOCHS, size=SIZE)
+        (data / "competition.toml").write_text(text, encoding="utf-8")
+    return Project.open(data / "competition.toml", root)
+
+
+def predict(bench: Bench, entry: Entry) -> None:
+    """Train and predict every network of the entry."""
+    steps.split(bench)
+    for member in entry.members:
+        for fold in entry.folds:
+            steps.train(bench, member, fold, workers=0)
+            steps.predict(bench, member, fold)
+        steps.average_folds(bench, member, entry.folds)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Markdown: a row a seed for the tuned ensemble, then the counts of all submissions."""
+    lines = [
+        "| seed | out of fold | mean over folds better by | expected Private | Private | inside | Public − Private | 95 % of splits |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_row(outcome) for outcome in outcomes if outcome.standing.name == "main"]
+    names = dict.fromkeys(outcome.standing.name for outcome in outcomes)
+    counts = {name: [o.inside for o in outcomes if o.standing.name == name] for name in names}
+    said = ", ".join(f"{name} {sum(found)} of {len(found)}" for name, found in counts.items())
+    return "\n".join([*lines, "", f"Private inside its interval: {said}."])
+
+
+def _row(outcome: Outcome) -> str:
+    found, expected = outcome.standing, outcome.standing.expected
+    apart = found.public.value - found.private.value
+    return (
+        f"| {outcome.seed} | {found.out_of_fold.value:.4f} | {expected.shift:+.4f} ± "
+        f"{expected.shift_error:.4f} | {expected} | {found.private.value:.4f} "
+        f"| {'yes' if outcome.inside else 'no'} | {apart:+.4f} | ± {expected.spread:.4f} |"
+    )

@@ -1,0 +1,90 @@
+"""The holdout: labelled groups that nothing is fitted on, validated on or decided by, scored once.
+
+Its images stand in `folds/<competition>.holdout.csv`, made with the folds and, like them, once. In the
+catalog they are a split of their own beside "train" and "test", so that whatever asks for training
+images does not see them; they are predicted by the mean over folds, as test images are.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.data.balance import deal
+from competition.data.catalog import of_split
+from competition.data.folds import group_features
+from competition.data.tables import read_csv_text
+from competition.errors import InputFault, listed
+from competition.masks import Runs
+from competition.spec import Split
+from competition.workspace import whole_file
+
+COLUMNS = ("image", "group")
+
+
+def make_holdout(
+    catalog: pd.DataFrame, labels: Mapping[str, Runs], split: Split, share: float
+) -> pd.DataFrame:
+    """Columns image, group of about `share` of the training groups, with their share of each class.
+
+    Groups are dealt to round(1 / share) equal parts as folds are; the first is the holdout.
+    InputFault where what is left has fewer groups than folds.
+    """
+    images = of_split(catalog, "train").sort_values("image", ignore_index=True)
+    names, totals, weights, owner = group_features(images, labels)
+    parts = round(1 / share)
+    if len(names) - -(-len(names) // parts) < split.folds:
+        raise InputFault(
+            f"a holdout of {share} leaves too few of {len(names)} groups for {split.folds} folds; "
+            "lower holdout or folds in [split]"
+        )
+    chosen = deal(totals, parts, weights=weights, seed=split.seed)[owner] == 0
+    return images.loc[np.flatnonzero(chosen), list(COLUMNS)].reset_index(drop=True)
+
+
+def write_holdout(frame: pd.DataFrame, path: Path) -> None:
+    """Write the holdout, once: a file that exists is never replaced."""
+    if path.exists():
+        raise InputFault(f"{path} exists; a holdout is made once. To make another, delete it first")
+    with whole_file(path) as file:
+        frame.to_csv(file, index=False, lineterminator="\n", columns=list(COLUMNS))
+
+
+def set_apart(
+    catalog: pd.DataFrame, path: Path, folds: Path, share: float | None
+) -> pd.DataFrame:
+    """The catalog with the holdout's images as the split "holdout"; before it is made, unchanged.
+
+    InputFault where the file and `[split] holdout` do not go together, or the file does not fit the
+    training images: an unknown image, or a group of which only a part is held out.
+    """
+    if share is None and path.exists():
+        raise InputFault(
+            f"{path} keeps images from every decision, and [split] has no holdout; set it, or delete "
+            f"the file and {folds} to divide anew"
+        )
+    if share is None or not (path.exists() or folds.exists()):
+        return catalog
+    if not path.exists():
+        raise InputFault(
+            f"[split] asks for a holdout, and {folds} was made without one; delete it to divide anew "
+            "(its networks have seen every image)"
+        )
+    held = set(read_csv_text(path, COLUMNS)["image"])
+    images = of_split(catalog, "train")
+    _check(held, images, path)
+    apart = (catalog["split"] == "train") & catalog["image"].isin(held)
+    return catalog.assign(split=catalog["split"].mask(apart, "holdout"))
+
+
+def _check(held: set[str], images: pd.DataFrame, path: Path) -> None:
+    faults = [
+        f"{path}: image {image!r} is not among the {len(images)} training images"
+        for image in sorted(held - set(images["image"]))
+    ]
+    inside = images["image"].isin(held)
+    torn = set(images.loc[inside, "group"]) & set(images.loc[~inside, "group"])
+    faults += [f"{path}: group {group!r} is held out in part only" for group in sorted(torn)]
+    if faults:
+        raise InputFault(listed(faults))
