@@ -14,7 +14,9 @@ leaves a plain value or a readable file with a receipt beside it:
     submit      test stores, decisions.json         submissions/<competition>/<entry>.csv, checked
     pseudo      test stores or a csv                pseudo/<competition>/<round>/labels.csv
     score       a submission, a solution            <entry>.score.json
-    leaderboard submissions, scores                 a table
+    vote        submissions                         the hard vote of them, a submission
+    holdout     predictions of the holdout          its score, once
+    leaderboard submissions, scores                 a table; how sure its order is
     status      receipts                            fresh, stale or missing, and why
     ablation    stores and scores of its trials     runs/<competition>/ablations/<name>.md, .csv, .png
     models      recipes                             what each network costs
