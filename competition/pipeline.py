@@ -18,6 +18,7 @@ from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
 from competition.project import Project
+from competition.recipes import Recipe
 from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
 
@@ -235,7 +236,7 @@ class Pipeline:
     def _training_inputs(self, member: Member, fold: int) -> Inputs:
         recipe = member.adapted(self.project.recipe(member.recipe))
         inputs = {
-            "recipe": hash_of(recipe.model_dump(mode="json", exclude={"about"})),
+            "recipe": hash_of(recipe.model_dump(mode="json", exclude=_untold(recipe))),
             "competition": hash_of(
                 self._spec("classes", "exclusive", "horizontal_flip", "metric", "data")
             ),
@@ -289,6 +290,13 @@ class Pipeline:
         return self.project.competition.model_dump(
             mode="json", include=set(sections), exclude={"data": {"extra_images"}}
         )
+
+
+def _untold(recipe: Recipe) -> set[str]:
+    """Fields that change no training: what is for people, and an average that is not asked for, so
+    that networks from before there was one stay fresh.
+    """
+    return {"about"} | ({"swa"} if recipe.swa is None else set())
 
 
 def submission_name(entry: Entry, *, plain: bool) -> str:

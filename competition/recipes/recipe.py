@@ -130,6 +130,10 @@ class Recipe(Settings):
         "loss, on a GPU (fp32 without one)",
     )
     ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
+    swa: int | None = Field(
+        None, ge=2, description="instead of ema: the plain mean of the weights after so many last "
+        "rounds (epochs, or what lies between validations); norms are measured anew",
+    )
     validate_every: int | None = Field(
         None,
         ge=1,

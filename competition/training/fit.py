@@ -1,6 +1,6 @@
 """Training one network on one fold: `fit` → checkpoint.pt, history.csv; resumes where it was killed.
 
-The checkpoint is the moving average of the weights at the last step. It is never chosen by its
+The checkpoint is the moving average of the weights at the last step, or the mean of the last rounds. It is never chosen by its
 validation score, which would be optimistic by the choice.
 """
 
@@ -8,15 +8,15 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,6 +28,7 @@ from competition.models.precision import numbers_of
 from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
+from competition.training.averaging import average_of, measure_norms
 from competition.training.checkpoint import Training, save
 from competition.training.losses import Surroundings, needs_distances
 from competition.training.module import Judge, SegmentationModule, Verdict
@@ -86,7 +87,9 @@ def fit(
     module = _module(task, steps=plan.iterations)
     module.judge_with(judge_at_native_size(task.validation, metric))
     trainer = _trainer(recipe, plan, progress)
-    trainer.fit(module, loader, _validation_loader(task), ckpt_path=resumed)
+    trainer.fit(module, loader, _plain(task.validation, recipe.batch), ckpt_path=resumed)
+    if recipe.swa is not None:
+        measure_norms(module.network, _plain(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
     save(checkpoint, module.network, task.training)
     progress.clear()
@@ -156,15 +159,7 @@ _PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """As Lightning names them; the last one scales the loss."""
 
 
-class MovingAverage(WeightAveraging):
-    """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._copy_average_to_current(pl_module)
-
-
 def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
-    average = MovingAverage(multi_avg_fn=moving_average(recipe.ema), use_buffers=True)
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
         max_epochs=plan.rounds,
@@ -173,7 +168,7 @@ def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
         accumulate_grad_batches=recipe.accumulate,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
-        callbacks=[average, progress, *bar],
+        callbacks=[average_of(recipe, plan.rounds), progress, *bar],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -182,30 +177,11 @@ def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
     )
 
 
-def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]:
-    """(averages, current, updates so far) → averages moved in place; counters are taken over.
-
-    The decay grows to `decay` by (1 + n) / (10 + n) in n updates.
-
-    Without the growth, the average of a short run still carries its first, random steps (teeth,
-    fold 0: .28 after 384 steps at 256² without it, .54 after 320 steps at 192² with it).
-    """
-
-    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
-        kept = min(decay, float((1 + updates) / (10 + updates)))
-        for average, value in zip(averages, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - kept)
-            else:
-                average.copy_(value)
-
-    return move
-
-
-def _validation_loader(task: Task) -> DataLoader:
-    first = task.validation.images[0]
-    dataset = PlainSet(task.validation.images, task.validation.placed[first])
-    return plain_loader(dataset, batch=task.training.recipe.batch)
+def _plain(labelled: Labelled, batch: int) -> DataLoader:
+    """The images as they are, those that lie where the first one does: the organisers' own."""
+    placed = labelled.placed[labelled.images[0]]
+    images = tuple(image for image in labelled.images if labelled.placed[image] is placed)
+    return plain_loader(PlainSet(images, placed), batch=batch)
 
 
 def _refuse_empty_sides(task: Task) -> None:

@@ -4,13 +4,16 @@ import csv
 
 import pytest
 import torch
-from training_runs import Killed, task_of, weights
+from training_runs import ONE, Killed, task_of, weights
 
+from competition.data.loader import normalised
 from competition.errors import InputFault
+from competition.freshness import hash_of
 from competition.models import SegmentationNetwork, build
 from competition.recipes import RECIPES, derive
+from competition.training.averaging import EqualAverage, measure_norms, moving_average
 from competition.training.checkpoint import load, read_torch, save, write_torch
-from competition.training.fit import fit, moving_average
+from competition.training.fit import fit
 from competition.training.module import SegmentationModule
 
 
@@ -173,3 +176,57 @@ def test_weights_that_are_not_finite_are_not_saved(bench, tmp_path):
     with pytest.raises(InputFault, match="'bias'; nothing was saved"):
         save(tmp_path / "checkpoint.pt", network, task.training)
     assert not list(tmp_path.glob("*.pt"))
+
+
+def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_path, monkeypatch):
+    """Weights equal those averaged by hand; running means are neither of the rounds'."""
+    seen = []
+    save_state = EqualAverage.on_train_epoch_end
+
+    def watched(self, trainer, pl_module):
+        state = pl_module.network.state_dict()
+        seen.append({name: value.clone() for name, value in state.items()})
+        save_state(self, trainer, pl_module)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EqualAverage, "on_train_epoch_end", watched)
+        fit(task_of(bench, swa=2), tmp_path)
+    found = weights(tmp_path)
+    assert len(seen) == 3
+    for name, value in found.items():
+        mean = (seen[1][name].float() + seen[2][name].float()) / 2
+        if "running" in name or "num_batches" in name:
+            continue
+        assert torch.allclose(value.float(), mean, atol=1e-6), name
+    running = [name for name in found if name.endswith("running_mean")]
+    assert any(not torch.allclose(found[n], (seen[1][n] + seen[2][n]) / 2, atol=1e-4) for n in running)
+
+
+def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(
+    bench, tmp_path, killed_after, monkeypatch
+):
+    task = task_of(bench, swa=2)
+    fit(task, tmp_path / "straight")
+    with monkeypatch.context(), pytest.raises(Killed):
+        killed_after(2)
+        fit(task, tmp_path / "resumed")
+    monkeypatch.undo()
+    fit(task, tmp_path / "resumed")
+    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_norms_are_those_of_the_images_and_nothing_else_changes():
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.9)).eval()
+    images = torch.randint(0, 256, (8, 3, 4, 4), dtype=torch.uint8)
+    batches = [{"images": images[:4]}, {"images": images[4:]}]
+    measure_norms(network, batches)
+    values = normalised(images)
+    assert torch.allclose(network[0].running_mean, values.mean(dim=(0, 2, 3)), atol=1e-6)
+    assert network[0].momentum == 0.1 and not network[0].training
+
+
+def test_an_average_that_is_not_asked_for_leaves_trainings_fresh(bench):
+    inputs = bench.pipeline.train(ONE, 0).inputs()
+    recipe = bench.project.recipe("tiny").model_dump(mode="json", exclude={"about", "swa"})
+    assert inputs["recipe"] == hash_of(recipe)
