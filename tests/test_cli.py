@@ -14,7 +14,8 @@ from competition.errors import InputFault
 
 ROOT = Path(__file__).parents[1]
 ORDER = ["demo", "new", "doctor", "folds", "train", "predict", "ensemble", "tune", "submit",
-         "pseudo", "score", "leaderboard", "status", "ablation", "models", "export"]  # fmt: skip
+         "holdout",
+         "pseudo", "score", "vote", "leaderboard", "status", "ablation", "models", "export"]  # fmt: skip
 
 
 def run(*words):
