@@ -112,7 +112,7 @@ class Project:
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""
-        held = set(self.validation_images(fold))
+        held = {*self.validation_images(fold), *self.part("holdout")["image"]}
         return extra_beside(self.competition.root, self.catalog, held)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from competition.scoring import aggregate, score_image
 from competition.spec import Split
 from competition.steps import Bench
 from competition.steps.handing_in import read_plan
-from competition.steps.stores import out_of_fold, mean_predictions
+from competition.steps.stores import mean_predictions, out_of_fold
 from competition.tuning.decisions import decide
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from competition.entry import Entry
 from competition.steps.bench import Bench
-from competition.steps.stores import out_of_fold, stores, mean_predictions
+from competition.steps.stores import mean_predictions, out_of_fold, stores
 from competition.tuning.averaging import (
     NO_SHIFT,
     USUAL,

@@ -87,3 +87,23 @@ def test_an_image_cannot_be_extra_and_in_a_fold(data, tmp_path):
     path.write_text(path.read_text().replace("train/more/*/*.png", "train/*/*/*.png"))
     with pytest.raises(InputFault, match="is shared by"):
         bench_of(data, tmp_path)
+
+
+def test_an_extra_image_of_a_person_in_the_holdout_is_in_no_training(data, tmp_path):
+    path = data / "competition.toml"
+    path.write_text(path.read_text().replace("folds = 2", "folds = 2\nholdout = 0.25"))
+    bench = bench_of(data, tmp_path)
+    person = bench.project.part("holdout")["group"].iloc[0]
+    for kind in ("DCM", "outputs_json"):
+        source = next((data / "train" / "DCM" / person).iterdir())
+        if kind == "DCM":
+            target = data / "train" / "more" / person / "again.png"
+        else:
+            source = data / "train" / kind / person / f"{source.stem}.json"
+            target = data / "train" / kind / person / "again.json"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(source, target)
+    bench = bench_of(data, tmp_path)
+    assert "again.png" in set(bench.project.part("extra")["image"])
+    for fold in (0, 1):
+        assert "again.png" not in task(bench, fold).train.images
