@@ -26,7 +26,6 @@ def main() -> None:
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     tuning = suites.add_parser("tuning")
     tuning.add_argument("--images", type=int, default=68, help="images that the passes go over")
-    tuning.add_argument("--images", type=int, default=340)
     shakeup = suites.add_parser("shakeup")
     shakeup.add_argument("--seeds", type=int, default=10, help="demos, seeds 0, 1, 2, …")
     shakeup.add_argument("--work", type=Path, default=Path("runs/shakeup"), help="where they lie")
