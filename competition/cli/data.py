@@ -1,0 +1,99 @@
+"""Commands on the data: the demo, a new competition, its proof, its split."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from competition.cli.options import (
+    Again,
+    File,
+    app,
+    bench_of,
+    console,
+)
+from competition.errors import InputFault
+from competition.project import Project, demo_folder
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the generated people")] = 0,
+    short: Annotated[bool, typer.Option(
+        "--short", help="Few people and epochs: to see that every step runs, not how well"
+    )] = False,
+    again: Again = False,
+) -> None:
+    """Write the demo competition: generated X-rays of hands, with labels, sample and solution."""
+    from competition.data.demo import make_demo, make_short_demo
+
+    folder = demo_folder(Path.cwd(), short=short)
+    if (folder / "competition.toml").exists() and not again:
+        typer.echo(f"fresh: {folder}")
+        return
+    (make_short_demo if short else make_demo)(folder, seed=seed)
+    typer.echo(f"wrote {folder}")
+
+
+@app.command()
+def new(
+    preset: Annotated[str, typer.Option(help="hand-bone, salt or folders")],
+    data: Annotated[Path, typer.Option(help="Folder of the organisers' download")],
+    name: Annotated[str | None, typer.Option(help="Name of the competition [default: the folder's]",
+                                             show_default=False)] = None,
+    target: Annotated[Path, typer.Option(help="File to write")] = Path("competition.toml"),
+    change: Annotated[list[str] | None, typer.Option(
+        "--set", help="A value that the preset has otherwise, such as metric.name=dice; may be "
+        "repeated", show_default=False
+    )] = None,
+) -> None:
+    """Write a commented competition.toml for a download, prove that it reads it, say what it found."""
+    from competition.new import new_competition
+
+    own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
+    changes = dict(_assignment(text) for text in change or ())
+    typer.echo(new_competition(preset, data, target, name or own_name, changes=changes))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """`key=value`, the value as TOML, or as text where it is not."""
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise InputFault(f"--set {text!r}: expected key=value, such as metric.name=dice")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+@app.command()
+def doctor(
+    competition: File = None,
+    csv: Annotated[Path | None, typer.Option(
+        help="Check this submission instead, whoever wrote it", show_default=False
+    )] = None,
+) -> None:
+    """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
+    from competition.doctor import examine
+    from competition.submission import check_order, check_submission
+
+    project = Project.open(competition)
+    if csv is not None:
+        check_submission(project.competition, csv, project.sample, project.sizes)
+        typer.echo(f"{csv}: the sample's rows, every text legal")
+        report = check_order(project.competition, csv, project.part("test"))
+    else:
+        report = examine(project.competition, project.workspace, progress=console.is_terminal)
+    typer.echo(report.text())
+    if report.errors:
+        raise InputFault(f"{len(report.errors)} errors above; repair the data and run it again")
+
+
+@app.command()
+def folds(competition: File = None) -> None:
+    """Split the labelled images by group, once; folds/<competition>.csv belongs in git."""
+    from competition.steps import split
+
+    typer.echo(split(bench_of(competition)))
