@@ -1,7 +1,8 @@
 """Does the Private score lie in the interval that was predicted for it? Many demos, one table.
 
 Each seed is another generated competition: other people, other networks. Both of the demo's recipes are
-trained on two folds, at half the demo's size and two thirds of its epochs, on fewer than half of its people.
+trained on two folds, at half the demo's size and for half of its iterations, on fewer than half of its
+people.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from competition.tuning.measure import Measure
 PEOPLE, TEST_PEOPLE, PIXELS = 20, 30, 96
 """Of each demo: two images a person; 9 of the test people are Public, 21 Private."""
 
-EPOCHS, SIZE = 10, 64
+ITERATIONS, SIZE = 120, 64
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def demo_of(seed: int, work: Path) -> Project:
     data = root / "data"
     if not (data / "competition.toml").exists():
         make_demo(data, seed=seed, people=PEOPLE, test_people=TEST_PEOPLE, size=PIXELS)
-        text = competition_file(name, epochs=EPOCHS, size=SIZE)
+        text = competition_file(name, iterations=ITERATIONS, size=SIZE)
         (data / "competition.toml").write_text(text, encoding="utf-8")
     return Project.open(data / "competition.toml", root)
 
@@ -86,10 +87,11 @@ def predict(bench: Bench, entry: Entry) -> None:
 
 def table(outcomes: list[Outcome]) -> str:
     """Markdown: a row a seed for the tuned ensemble, then the counts of all submissions."""
-    lines = [
-        "| seed | out of fold | mean over folds better by | expected Private | Private | inside | Public − Private | 95 % of splits |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    names = (
+        "seed", "out of fold", "shift", "expected Private", "Private", "inside", "Public − Private",
+        "95 % of splits",
+    )
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     lines += [_row(outcome) for outcome in outcomes if outcome.standing.name == "main"]
     names = dict.fromkeys(outcome.standing.name for outcome in outcomes)
     counts = {name: [o.inside for o in outcomes if o.standing.name == name] for name in names}
