@@ -10,15 +10,20 @@ from competition.pictures import (
     FALSE,
     MISSED,
     RIGHT,
+    StepGain,
     bars,
     class_colours,
+    class_scores,
     comparison,
     contact_sheet,
     differences,
     fitted,
+    gains,
     glowing,
     overlay,
+    reliability,
     threshold_curves,
+    tradeoffs,
 )
 
 
@@ -172,3 +177,32 @@ def test_differences_are_drawn_with_the_published_ones_where_there_are_any(tmp_p
         for name in ("some", "none")
     ]  # fmt: skip
     assert orange[0] > 20 > orange[1]
+
+
+def share_of(path, colour):
+    """Share of a plot's pixels that have a colour."""
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return float((np.abs(pixels - colour).max(axis=2) < 12).mean())
+
+
+def test_steps_that_were_kept_are_filled_and_others_are_not(tmp_path):
+    blue = (0x2F, 0x6F, 0xBF)
+    found = {}
+    for kept in (True, False):
+        step = StepGain("one threshold", 0.02, 0.005, 0.035, apparent=0.03, kept=kept)
+        gains(tmp_path / f"{kept}.png", [step], title="out of fold")
+        found[kept] = share_of(tmp_path / f"{kept}.png", blue)
+    assert found[True] > 1.5 * found[False]
+
+
+def test_what_is_never_counted_leaves_a_gap_and_no_error(tmp_path):
+    nan = np.nan
+    class_scores(tmp_path / "classes.png", ["a", "b"], [0.5, nan], [0.6, nan],
+                 intervals=np.array([[0.5, 0.7], [nan, nan]]), title="40 images")  # fmt: skip
+    reliability(tmp_path / "reliability.png", np.array([0.1, nan]), np.array([0.2, nan]),
+                intervals=np.array([[0.1, 0.3], [nan, nan]]), counts=np.array([50, 0]), title="")  # fmt: skip
+    curves = np.random.default_rng(0).random((3, 2, 20))
+    curves[:, 1] = nan
+    tradeoffs(tmp_path / "tradeoffs.png", curves, names=["a", "b"], chosen=curves[..., 3], title="")
+    for name in ("classes", "reliability", "tradeoffs"):
+        assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 5
