@@ -132,7 +132,7 @@ def _draw(path: Path, table: Table) -> None:
         for line in compared
     ]  # fmt: skip
     differences(
-        path, [f"{line.what} − {line.against}" for line in compared],
+        path, [f"{line.what} against {line.against}" for line in compared],
         [(d.gain, d.low, d.high) for line in compared if (d := line.difference)], published=published,
         label=f"difference in {table.metric}, {table.competition}, {table.images} images",
     )
