@@ -125,10 +125,10 @@ def _usage(competition: Competition, solution: Path) -> dict[str, str]:
     column = read_csv_text(solution, [USAGE])[USAGE].tolist()
     found: dict[str, str] = {}
     faults = []
-    for row, word in zip(table.rows, column, strict=True):
+    for row, (key, word) in enumerate(zip(table.keys, column, strict=True)):
         if word not in ("Public", "Private"):
             faults.append(f"{table.name(row)}: {USAGE} is {word!r}; expected Public or Private")
-        elif found.setdefault(row.key.image, word) != word:
+        elif found.setdefault(key.image, word) != word:
             faults.append(f"{table.name(row)}: {word}, and Public or Private before")
     if faults:
         raise InputFault(listed(faults))

@@ -1,5 +1,6 @@
 """The submission: written from the sample, read back before it appears, and checked of any origin."""
 
+import csv
 import json
 import os
 import signal
@@ -245,6 +246,47 @@ def test_nothing_appears_when_the_rows_read_back_are_other_masks(tmp_path, monke
     with pytest.raises(MachineFault, match="image '0001', class 'finger-2': read back another"):
         written(tmp_path, spec, sample, masks)
     assert [path.name for path in tmp_path.iterdir()] == ["sample.csv"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda rows: rows[:-1], "another number of rows"),
+        (lambda rows: [*rows, rows[-1]], "another number of rows"),
+        (lambda rows: rows[::-1], "image '0001', class 'finger-2': read back another"),
+        (lambda rows: [["NA", *row[1:]] for row in rows], "image '0001'.*: read back another"),
+    ],
+)  # fmt: skip
+def test_rows_that_the_disk_lost_doubled_or_changed_are_found(tmp_path, monkeypatch, damage, message):
+    spec, sample = competition(tmp_path), product_sample(tmp_path)
+    from competition.submission import write
+
+    class Reader:
+        reader = staticmethod(lambda file, **options: changed(list(csv.reader(file, **options))))
+        writer = staticmethod(csv.writer)
+
+    def changed(rows):
+        return iter([rows[0], *damage(rows[1:])])
+
+    monkeypatch.setattr(write, "csv", Reader)
+    monkeypatch.setattr(write, "_ROWS_AT_ONCE", 4)
+    with pytest.raises(MachineFault, match=message):
+        written(tmp_path, spec, sample, random_masks())
+    assert [path.name for path in tmp_path.iterdir()] == ["sample.csv"]
+
+
+def test_blocks_of_rows_give_the_bytes_of_one_block(tmp_path, monkeypatch):
+    from competition.submission import write
+
+    spec = competition(tmp_path)
+    keys = [(image, name) for name in CLASSES for image in SIZES]
+    sample = sample_file(
+        tmp_path, "image_name,class,rle\n" + "".join(f"{i},{name},\n" for i, name in keys)
+    )
+    whole = written(tmp_path, spec, sample, random_masks(), "whole.csv").read_bytes()
+    for name in ("_ROWS_AT_ONCE", "_RUNS_AT_ONCE"):
+        monkeypatch.setattr(write, name, 1)
+        assert written(tmp_path, spec, sample, random_masks(), "few.csv").read_bytes() == whole
 
 
 def test_a_failing_mask_leaves_the_submission_before_it(tmp_path):

@@ -3,10 +3,13 @@
 import csv
 import io
 import unicodedata
+from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from competition.errors import InputFault, listed
@@ -15,6 +18,20 @@ SHOWN = 10
 """Faults of a kind that `errors.listed` shows in full."""
 
 _LONGEST_FIELD = 2**31 - 1  # a run-length text may be megabytes; csv stops at 128 KiB by default
+
+
+@dataclass(frozen=True, eq=False)
+class CsvRows:
+    """A csv file: its column names as written, its rows, and the line where each ends, int64 (n,)."""
+
+    names: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    lines: np.ndarray
+
+    @property
+    def columns(self) -> list[str]:
+        """The column names without the spaces around them."""
+        return [name.strip() for name in self.names]
 
 
 def read_csv_text(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -26,14 +43,20 @@ def read_csv_text(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     silence), an open quote, another separator than a comma, another encoding than UTF-8.
     The frame's index, named "line", is the line of the file where each row ends: 2, 3, ….
     """
-    rows = _rows(_text(path), path)
+    found = read_csv_rows(path, columns)
+    lines = pd.Index(found.lines, name="line", dtype="int64")
+    return pd.DataFrame(found.rows, index=lines, columns=found.columns, dtype=str)
+
+
+def read_csv_rows(path: Path, columns: Sequence[str] = ()) -> CsvRows:
+    """`read_csv_text` as tuples: what a file of a million rows is read as."""
+    lines, rows = _rows(_content(path), path)
     if not rows:
         raise InputFault(f"{path} is empty; expected a header line and rows below it")
-    header = [name.strip() for name in rows[0][1]]
-    _check_header(header, columns, path)
-    _check_widths(rows, header, path)
-    lines = pd.Index([line for line, _ in rows[1:]], name="line", dtype="int64")
-    return pd.DataFrame([row for _, row in rows[1:]], index=lines, columns=header, dtype=str)
+    found = CsvRows(rows[0], rows[1:], np.array(lines[1:], np.int64))
+    _check_header(found.columns, columns, path)
+    _check_widths(found, path)
+    return found
 
 
 def ends_whole(path: Path) -> bool:
@@ -65,7 +88,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
+    """The bytes of a file that is UTF-8 throughout."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -75,20 +99,27 @@ def _text(path: Path) -> str:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:1000]:
         raise InputFault(f"{path} is UTF-16 or not text; save it as UTF-8")
     try:
-        return content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputFault(f"{path} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+    return content
 
 
-def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
-    """(line number, fields) of every line that is not blank."""
+def _rows(content: bytes, path: Path) -> tuple[array, list[tuple[str, ...]]]:
+    """Line numbers and fields of every line that is not blank."""
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Decoded as it is read: a StringIO would hold four bytes for every character.
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""), strict=True)
+    lines, rows = array("q"), []
     try:
-        return [(reader.line_num, row) for row in reader if row]
+        for row in reader:
+            if row:
+                lines.append(reader.line_num)
+                rows.append(tuple(row))
     except csv.Error as error:
         raise InputFault(f"{path} line {reader.line_num}: {error}; is a quote open?") from error
+    return lines, rows
 
 
 def _check_header(header: list[str], columns: Sequence[str], path: Path) -> None:
@@ -105,10 +136,11 @@ def _check_header(header: list[str], columns: Sequence[str], path: Path) -> None
         raise InputFault(f"{path} has the column {twice[0]!r} twice; its columns are {header!r}")
 
 
-def _check_widths(rows: list[tuple[int, list[str]]], header: list[str], path: Path) -> None:
+def _check_widths(found: CsvRows, path: Path) -> None:
+    header = found.columns
     faults = [
         f"{path} line {line}: {len(row)} fields, expected {len(header)} ({', '.join(header)})"
-        for line, row in rows[1:]
+        for line, row in zip(found.lines, found.rows, strict=True)
         if len(row) != len(header)
     ]
     if faults:

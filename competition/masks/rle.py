@@ -21,7 +21,10 @@ from competition.masks.pairs import Pairs, read_pairs
 from competition.masks.runs import Runs
 from competition.masks.transpose import transpose
 
-__all__ = ["FORMATS", "RleFormat", "decode", "decode_rows", "encode", "encode_rows", "row_faults"]
+__all__ = [
+    "FORMATS", "RleFormat", "decode", "decode_rows", "decode_stacks", "encode", "encode_rows",
+    "row_faults",
+]  # fmt: skip
 
 # So many rows at a time, and fewer where their texts are long: the memory of a call stays flat.
 CHUNK_ROWS = 1 << 14
@@ -104,15 +107,32 @@ def decode_rows(
     All faulty texts are found before InputFault lists them, each under `label(row)`, for example
     "train.csv line 7, image 'a.png', class 'Radius'"; rows count from 0.
     """
-    masks: list[Runs] = []
+    masks: list[Runs | None] = [None] * len(texts)
+    for rows, stack in decode_stacks(texts, shapes, format, label=label):
+        for row, mask in zip(rows.tolist(), _unstacked(stack), strict=True):
+            masks[row] = mask
+    return masks
+
+
+def decode_stacks(
+    texts: Sequence[str],
+    shapes: Shape | Sequence[Shape],
+    format: RleFormat,
+    *,
+    label: Callable[[int], str] | None = None,
+) -> Iterator[tuple[np.ndarray, Runs]]:
+    """`decode_rows` without an object for each row: (rows (n,), their masks (n, H, W)), and so on.
+
+    A stack for each size among some thousand rows. No stack follows a faulty text, and InputFault
+    comes at the end.
+    """
     faults: list[str] = []
     for chunk in _chunks(texts, shapes, format):
         faults += _faults(chunk, format, label)
         if not faults:
-            masks += _masks(chunk, format)
+            yield from _stacks(chunk, format)
     if faults:
         raise InputFault(listed(faults))
-    return masks
 
 
 def row_faults(
@@ -173,27 +193,23 @@ def _faults(chunk: _Chunk, format: RleFormat, label: Callable[[int], str] | None
     return lines
 
 
-def _masks(chunk: _Chunk, format: RleFormat) -> list[Runs]:
-    """The masks of a chunk without faults, in row order: one pass for each size."""
+def _stacks(chunk: _Chunk, format: RleFormat) -> Iterator[tuple[np.ndarray, Runs]]:
+    """The masks of a chunk without faults, a stack for each size, with the numbers of its rows."""
     pairs = chunk.pairs
-    groups = _by_shape(chunk.shapes)
+    groups = [(shape, np.array(members)) for shape, members in _by_shape(chunk.shapes).items()]
     group_of_row = np.empty(len(chunk.texts), np.int64)
     place_of_row = np.empty(len(chunk.texts), np.int64)
-    for number, members in enumerate(groups.values()):
+    for number, (_, members) in enumerate(groups):
         group_of_row[members] = number
         place_of_row[members] = np.arange(len(members))
     order = np.argsort(group_of_row[pairs.rows], kind="stable")
     bounds = np.searchsorted(group_of_row[pairs.rows][order], np.arange(len(groups) + 1))
-    masks: list[Runs | None] = [None] * len(chunk.texts)
-    for (shape, members), (begin, end) in zip(groups.items(), pairwise(bounds), strict=True):
+    for (shape, members), (begin, end) in zip(groups, pairwise(bounds), strict=True):
         own = order[begin:end]
-        stack = _placed(
-            pairs.starts[own], pairs.stops[own], place_of_row[pairs.rows[own]],
-            (len(members), *shape), format,
-        )
-        for member, mask in zip(members, _unstacked(stack), strict=True):
-            masks[member] = mask
-    return masks
+        rows = place_of_row[pairs.rows[own]]
+        shape = (len(members), *shape)
+        stack = _placed(pairs.starts[own], pairs.stops[own], rows, shape, format)
+        yield chunk.first + members, stack
 
 
 def _placed(

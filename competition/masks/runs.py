@@ -123,18 +123,19 @@ class Runs:
 
     @classmethod
     def stack(cls, masks: Sequence["Runs"]) -> Self:
-        """K masks (H, W) -> (K, H, W), in the order given."""
-        shapes = sorted({mask.shape for mask in masks})
-        if len(shapes) != 1 or len(shapes[0]) != 2:
+        """Masks (H, W), or stacks (K, H, W), of one size -> one stack, in the order given."""
+        sizes = sorted({mask.shape[-2:] for mask in masks})
+        if len(sizes) != 1:
             raise InputFault(
-                f"masks of shapes {shapes!r} cannot be stacked; "
-                "one or more of a single shape (height, width) can"
+                f"masks of sizes {sizes!r} cannot be stacked; "
+                "one or more of a single size (height, width) can"
             )
-        base = np.arange(len(masks), dtype=np.int64) * math.prod(shapes[0])
+        counts = np.array([mask.classes for mask in masks])
+        base = (np.cumsum(counts) - counts) * math.prod(sizes[0])
         base = np.repeat(base, [len(mask) for mask in masks])
         starts = np.concatenate([mask.starts for mask in masks]) + base
         stops = np.concatenate([mask.stops for mask in masks]) + base
-        return cls.trusted(starts, stops, (len(masks), *shapes[0]))
+        return cls.trusted(starts, stops, (int(counts.sum()), *sizes[0]))
 
     def to_dense(self) -> np.ndarray:
         """Bool array of the shape."""

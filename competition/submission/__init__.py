@@ -6,7 +6,7 @@ from competition.submission.check import (
     read_objects,
     read_submission,
 )
-from competition.submission.rows import Key, Row, Table, read_table
+from competition.submission.rows import Key, Table, read_table
 from competition.submission.vote import Ballots, write_vote
 from competition.submission.write import (
     Summary,
@@ -19,7 +19,6 @@ from competition.submission.write import (
 __all__ = [
     "Ballots",
     "Key",
-    "Row",
     "Summary",
     "Table",
     "check_order",

@@ -13,9 +13,9 @@ from competition.doctor.order_checks import check_texts
 from competition.doctor.report import Report
 from competition.errors import InputFault, listed
 from competition.masks import Objects, Runs
-from competition.masks.rle import decode_rows, row_faults
+from competition.masks.rle import decode_rows, decode_stacks, row_faults
 from competition.spec import Competition
-from competition.submission.rows import Key, Row, Table, describe, read_table
+from competition.submission.rows import Key, Table, describe, read_table
 from competition.submission.write import Summary
 from competition.workspace import file_sha256
 
@@ -40,8 +40,8 @@ def check_submission(
         raise InputFault("\n".join(listed(faults) for faults in kinds if faults))
     empty = competition.submission.empty
     return Summary(
-        rows=len(table.rows), images=len(table.images),
-        empty=sum(row.text.strip(" ") == empty for row in table.rows), sha256=file_sha256(path),
+        rows=len(table), images=len(table.images),
+        empty=sum(text.strip(" ") == empty for text in table.texts), sha256=file_sha256(path),
     )
 
 
@@ -52,11 +52,11 @@ def check_order(competition: Competition, path: Path, images: pd.DataFrame) -> R
     """
     if competition.submission.size is not None:
         return Report()
-    rows = read_table(competition, path).rows
+    table = read_table(competition, path)
     return check_texts(competition, images, LabelRows(
-        path, tuple(row.line for row in rows),
-        tuple((row.key.image, competition.classes[row.key.label]) for row in rows),
-        tuple(row.text for row in rows),
+        path, tuple(table.lines.tolist()),
+        tuple((key.image, competition.classes[key.label]) for key in table.keys),
+        tuple(table.texts),
     ))
 
 
@@ -76,14 +76,11 @@ def read_objects(competition: Competition, path: Path, sizes: Sizes) -> dict[str
     faults = _repeated(competition, table) + _incomplete(competition, table)
     if faults:
         raise InputFault(listed(faults))
-    sized = [_size(competition, sizes, row.key.image) for row in table.rows]
-    masks = decode_rows(
-        [row.text for row in table.rows], sized, competition.submission.format,
-        label=lambda index: table.name(table.rows[index]),
-    )
+    sized = [_size(competition, sizes, key.image) for key in table.keys]
+    masks = decode_rows(table.texts, sized, competition.submission.format, label=table.name)
     by_image: dict[str, list[tuple[Key, Runs]]] = defaultdict(list)
-    for row, mask in zip(table.rows, masks, strict=True):
-        by_image[row.key.image].append((row.key, mask))
+    for key, mask in zip(table.keys, masks, strict=True):
+        by_image[key.image].append((key, mask))
     return {image: _objects(entries) for image, entries in by_image.items()}
 
 
@@ -111,7 +108,7 @@ def _column_faults(table: Table, asked: Table) -> list[str]:
 def _cut_faults(table: Table) -> list[str]:
     if ends_whole(table.path):
         return []
-    last = table.name(table.rows[-1])
+    last = table.name(len(table) - 1)
     return [f"{last}: the last line has no end, so the file may be cut; end it if it is not"]
 
 
@@ -119,7 +116,7 @@ def _key_faults(competition: Competition, table: Table, asked: Table) -> list[st
     classes = competition.classes
     per_object = competition.submission.rows == "object"
     found, expected = (
-        {Key(row.key.image, 0) if per_object else row.key: None for row in t.rows}
+        dict.fromkeys(Key(image, 0) for image in t.images) if per_object else dict.fromkeys(t.keys)
         for t in (table, asked)
     )
     missing = [key for key in expected if key not in found]
@@ -135,17 +132,17 @@ def _key_faults(competition: Competition, table: Table, asked: Table) -> list[st
 def _repeated(competition: Competition, table: Table) -> list[str]:
     """Keys with more rows than they may have: any for objects, but the empty token stands alone."""
     if competition.submission.rows != "object":
-        counts = Counter(row.key for row in table.rows)
+        counts = Counter(table.keys)
         doubled = [key for key, count in counts.items() if count > 1]
         return [
             f"{table.path}: {describe(key, competition.classes)} has {counts[key]} rows"
             for key in doubled
         ]
-    counts = Counter(row.key.image for row in table.rows)
+    counts = Counter(key.image for key in table.keys)
     return [
         f"{table.name(row)}: an empty row beside other rows of this image"
-        for row in table.rows
-        if counts[row.key.image] > 1 and row.text.strip(" ") == competition.submission.empty
+        for row, text in enumerate(table.texts)
+        if text.strip(" ") == competition.submission.empty and counts[table.keys[row].image] > 1
     ]
 
 
@@ -153,7 +150,7 @@ def _incomplete(competition: Competition, table: Table) -> list[str]:
     """Image × class pairs without a row, where every image has a row for every class."""
     if competition.submission.rows != "image-class":
         return []
-    found = {row.key for row in table.rows}
+    found = set(table.keys)
     keys = (Key(image, k) for image in table.images for k in range(len(competition.classes)))
     return [
         f"{table.path}: no row for {describe(key, competition.classes)}"
@@ -163,12 +160,13 @@ def _incomplete(competition: Competition, table: Table) -> list[str]:
 
 
 def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
-    known = [row for row in table.rows if competition.submission.size or row.key.image in sizes]
+    asked = competition.submission.size
+    sized = [asked or sizes.get(key.image) for key in table.keys]
+    known = [row for row, size in enumerate(sized) if size is not None]
+    texts = table.texts
     return row_faults(
-        [row.text for row in known],
-        [_size(competition, sizes, row.key.image) for row in known],
-        competition.submission.format,
-        label=lambda index: table.name(known[index]),
+        [texts[row] for row in known], [sized[row] for row in known],
+        competition.submission.format, label=lambda index: table.name(known[index]),
     )
 
 
@@ -176,18 +174,17 @@ def _overlap_faults(competition: Competition, table: Table, sizes: Sizes) -> lis
     """Objects of one image and class that share pixels; graders of objects refuse them."""
     if competition.submission.rows != "object":
         return []
-    by_key: dict[Key, list[Row]] = defaultdict(list)
-    for row in table.rows:
-        by_key[row.key].append(row)
+    by_key: dict[Key, list[str]] = defaultdict(list)
+    for key, text in zip(table.keys, table.texts, strict=True):
+        by_key[key].append(text)
     return [
         f"{table.path}: objects of {describe(key, competition.classes)} share {shared} pixels"
-        for key, rows in by_key.items()
-        if (shared := _shared_pixels(competition, rows, sizes))
+        for key, texts in by_key.items()
+        if (shared := _shared_pixels(competition, texts, _size(competition, sizes, key.image)))
     ]
 
 
-def _shared_pixels(competition: Competition, rows: list[Row], sizes: Sizes) -> int:
-    size = _size(competition, sizes, rows[0].key.image)
-    masks = decode_rows([row.text for row in rows], size, competition.submission.format)
-    stack = Runs.stack(masks)
+def _shared_pixels(competition: Competition, texts: list[str], size: tuple[int, int]) -> int:
+    parts = decode_stacks(texts, size, competition.submission.format)
+    stack = Runs.stack([part for _, part in parts])
     return int(stack.area().sum() - stack.any_mask().area().sum())

@@ -1,31 +1,25 @@
 """The rows of a submission, a sample or a solution: columns found by name, keys taken apart."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from competition.data.tables import closest, read_csv_text
+import numpy as np
+
+from competition.data.tables import closest, read_csv_rows
 from competition.errors import InputFault, listed
 from competition.spec import Competition, Submission
 
 
-@dataclass(frozen=True, order=True)
-class Key:
-    """What a row is about: an image and the index of a class (0 where there is one class)."""
+class Key(NamedTuple):
+    """What a row is about: an image and the index of a class (0 where there is one class).
+
+    A tuple, since files have a million of them: it is made, hashed and compared in C.
+    """
 
     image: str
     label: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its line in the file, its key, the text of its mask, and all its fields."""
-
-    line: int
-    key: Key
-    text: str
-    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,25 +68,39 @@ class Layout:
         raise InputFault(f"unknown class {name!r}{closest(name, self.classes)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A file of keyed run-length texts, all rows in the file's order."""
+    """A file of keyed run-length texts, by columns, all rows in the file's order.
+
+    lines: int64 (n,), where each row ends in the file; fields: all that each row holds.
+    """
 
     path: Path
     layout: Layout
-    rows: tuple[Row, ...]
+    lines: np.ndarray
+    keys: Sequence[Key]
+    fields: Sequence[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def texts(self) -> list[str]:
+        """The run-length text of each row."""
+        return [fields[self.layout.rle] for fields in self.fields]
 
     @property
     def images(self) -> tuple[str, ...]:
         """The images in the order of their first rows."""
-        return tuple(dict.fromkeys(row.key.image for row in self.rows))
+        return tuple(dict.fromkeys(key.image for key in self.keys))
 
-    def name(self, row: Row) -> str:
-        """How a message names a row.
+    def name(self, row: int) -> str:
+        """How a message names a row; rows count from 0.
 
         `sub.csv line 7, image 'a.png', class 'Radius'`
         """
-        return f"{self.path} line {row.line}, {describe(row.key, self.layout.classes)}"
+        where = describe(self.keys[row], self.layout.classes)
+        return f"{self.path} line {self.lines[row]}, {where}"
 
 
 def describe(key: Key, classes: Sequence[str]) -> str:
@@ -113,26 +121,20 @@ def require_expressible(competition: Competition) -> None:
 def read_table(competition: Competition, path: Path) -> Table:
     """Read a csv with the submission's columns; InputFault lists every row that is not one."""
     require_expressible(competition)
-    frame = read_csv_text(path, _needed(competition.submission))
-    layout = _layout(competition, _header(path))
-    rows: list[Row] = []
+    found = read_csv_rows(path, _needed(competition.submission))
+    layout = _layout(competition, found.names)
+    keys: list[Key] = []
     faults: list[str] = []
-    for line, *fields in frame.itertuples(name=None):
+    for place, fields in enumerate(found.rows):
         try:
-            rows.append(Row(line, layout.key(fields), fields[layout.rle], tuple(fields)))
+            keys.append(layout.key(fields))
         except InputFault as fault:
-            faults.append(f"{path} line {line}: {fault}")
+            faults.append(f"{path} line {found.lines[place]}: {fault}")
     if faults:
         raise InputFault(listed(faults))
-    if not rows:
+    if not keys:
         raise InputFault(f"{path} has columns but no rows")
-    return Table(path, layout, tuple(rows))
-
-
-def _header(path: Path) -> list[str]:
-    """The column names as they stand in the file: a sample's leading space is handed back."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return next(fields for fields in csv.reader(file) if fields)
+    return Table(path, layout, found.lines, keys, found.rows)
 
 
 def _layout(competition: Competition, names: Sequence[str]) -> Layout:

@@ -1,16 +1,19 @@
 """Runs → csv in the sample's columns, rows and order; read back and compared before it appears."""
 
 import csv
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import numpy as np
 
 from competition.errors import InputFault, MachineFault, listed
 from competition.masks import Objects, Runs, encode
-from competition.masks.rle import decode_rows
+from competition.masks.fingerprint import fingerprints
+from competition.masks.rle import decode_stacks
 from competition.scoring import objects_of
 from competition.spec import Competition
 from competition.submission.rows import Key, Layout, Table, describe, read_table
@@ -20,6 +23,8 @@ Masks = Callable[[str], Runs | Objects]
 """From an image to its masks: Runs (K, H, W), or Objects where a row holds an object."""
 
 _ROWS_AT_ONCE = 4096
+_RUNS_AT_ONCE = 1 << 18
+"""Masks are encoded and compared so many together: a call for each of a million takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,32 @@ class Summary:
     sha256: str
 
 
-@dataclass(frozen=True)
-class _Written:
-    """What was meant by one row: its key, its mask's size and digest."""
+class _Answer(NamedTuple):
+    """The masks of one image: runs (n, H, W) and the class of each."""
 
+    image: str
+    runs: Runs
+    labels: Sequence[int]
+
+
+class _Row(NamedTuple):
+    """One row to write, and what is meant by it: key, size and fingerprint of its mask."""
+
+    fields: list[str]
     key: Key
+    text: str
     size: tuple[int, int]
-    digest: str
-    is_empty: bool
+    mark: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What was meant by some rows that follow each other; marks: fingerprints, uint64 (n,)."""
+
+    keys: Sequence[Key]
+    sizes: Sequence[tuple[int, int]]
+    marks: np.ndarray
+    empty: int
 
 
 def write_submission(
@@ -47,21 +70,22 @@ def write_submission(
 ) -> Summary:
     """Write `target` and its receipt; the same masks give the same bytes.
 
-    masks is asked once for each image of the sample, in its order, and nothing but texts is kept.
-    The file is read back, decoded and compared with the masks before it is renamed into place.
+    masks is asked once for each image of the sample, in its order, and nothing but texts and
+    fingerprints is kept. The file is read back, decoded and compared with the fingerprints of the
+    masks before it is renamed into place.
     The receipt is written last and an old one is removed first: a csv without a receipt that
     names its sha256 is not finished.
     """
     table = read_table(competition, sample)
     _refuse_repeated_keys(table, competition.submission.rows)
     with whole_file(target, "w+") as file:
-        written = _write_rows(competition, table, masks, file)
+        blocks = _write_rows(competition, table, masks, file)
         file.flush()
-        _compare(competition, table.layout, file, written)
+        _compare(competition, table.layout, file, blocks)
         receipt_path(target).unlink(missing_ok=True)
     summary = Summary(
-        rows=len(written), images=len(table.images),
-        empty=sum(row.is_empty for row in written), sha256=file_sha256(target),
+        rows=sum(len(block.keys) for block in blocks), images=len(table.images),
+        empty=sum(block.empty for block in blocks), sha256=file_sha256(target),
     )
     write_json(receipt_path(target), {**receipt, **_facts(summary, target)})
     return summary
@@ -95,7 +119,7 @@ def _facts(summary: Summary, target: Path) -> dict[str, Any]:
 def _refuse_repeated_keys(table: Table, rows: str) -> None:
     if rows == "object":
         return
-    counts = Counter(row.key for row in table.rows)
+    counts = Counter(table.keys)
     faults = [
         f"{table.path}: {describe(key, table.layout.classes)} has {count} rows"
         for key, count in counts.items()
@@ -107,58 +131,102 @@ def _refuse_repeated_keys(table: Table, rows: str) -> None:
 
 def _write_rows(
     competition: Competition, table: Table, masks: Masks, file: IO[str]
-) -> list[_Written]:
+) -> list[_Block]:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table.layout.names)
     per_object = competition.submission.rows == "object"
-    rows = _object_rows if per_object else _mask_rows
-    written = []
-    for fields, row in rows(competition, table, masks):
-        writer.writerow(fields)
-        written.append(row)
-    return written
+    rows = (_object_rows if per_object else _mask_rows)(competition, table, masks)
+    empty = competition.submission.format.empty
+    blocks = []
+    while chunk := list(islice(rows, _ROWS_AT_ONCE)):
+        filled, keys, texts, sizes, marks = zip(*chunk, strict=True)
+        writer.writerows(filled)
+        blocks.append(_Block(keys, sizes, np.array(marks, np.uint64), texts.count(empty)))
+    return blocks
 
 
-def _mask_rows(
-    competition: Competition, table: Table, masks: Masks
-) -> Iterator[tuple[list[str], _Written]]:
+def _mask_rows(competition: Competition, table: Table, masks: Masks) -> Iterator[_Row]:
     """One row for each row of the sample; an image's texts are kept until its last row."""
-    form = competition.submission.format
-    left = Counter(row.key.image for row in table.rows)
-    waiting: dict[str, list[tuple[str, _Written]]] = {}
-    for row in table.rows:
-        image = row.key.image
-        if image not in waiting:
-            runs = _checked_runs(competition, image, masks(image))
-            meant = [_meant(Key(image, k), mask) for k, mask in enumerate(runs)]
-            waiting[image] = list(zip(encode(runs, form), meant, strict=True))
-        text, meant_row = waiting[image][row.key.label]
-        yield table.layout.filled(row.fields, row.key, text), meant_row
+    labels = range(len(competition.classes))
+    answers = (
+        _Answer(image, _checked_runs(competition, image, masks(image)), labels)
+        for image in table.images
+    )
+    encoded = _encoded(competition, answers)
+    left = Counter(key.image for key in table.keys)
+    waiting: dict[str, _Encoded] = {}
+    for fields, key in zip(table.fields, table.keys, strict=True):
+        image, label = key
+        while image not in waiting:
+            one = next(encoded)
+            waiting[one.image] = one
+        one = waiting[image]
+        text = one.texts[label]
+        yield _Row(table.layout.filled(fields, key, text), key, text, one.size, one.marks[label])
         left[image] -= 1
         if not left[image]:
             del waiting[image]
 
 
-def _object_rows(
-    competition: Competition, table: Table, masks: Masks
-) -> Iterator[tuple[list[str], _Written]]:
+def _object_rows(competition: Competition, table: Table, masks: Masks) -> Iterator[_Row]:
     """One row for each object; an image without objects keeps one row with the empty token."""
-    form = competition.submission.format
-    first_rows = {row.key.image: row for row in reversed(table.rows)}
-    for image in table.images:
-        fields, first_key = first_rows[image].fields, first_rows[image].key
-        objects = _checked_objects(competition, image, masks(image))
-        texts = encode(objects.runs, form)
-        for text, kind, mask in zip(texts, objects.classes.tolist(), objects.runs, strict=True):
-            key = Key(image, kind)
-            yield table.layout.filled(fields, key, text), _meant(key, mask)
-        if not len(objects):
-            empty = Runs.empty(objects.runs.shape[1:])
-            yield table.layout.filled(fields, first_key, form.empty), _meant(first_key, empty)
+    firsts = dict(zip(
+        (key.image for key in reversed(table.keys)), reversed(range(len(table))), strict=True
+    ))
+    answers = (
+        _object_answer(competition, table.keys[firsts[image]], masks(image))
+        for image in table.images
+    )
+    for image, texts, marks, size, labels in _encoded(competition, answers):
+        fields = table.fields[firsts[image]]
+        for text, mark, label in zip(texts, marks, labels, strict=True):
+            key = Key(image, label)
+            yield _Row(table.layout.filled(fields, key, text), key, text, size, mark)
 
 
-def _meant(key: Key, mask: Runs) -> _Written:
-    return _Written(key, (mask.height, mask.width), mask.sha256(), len(mask) == 0)
+def _object_answer(competition: Competition, first: Key, found: Runs | Objects) -> _Answer:
+    objects = _checked_objects(competition, first.image, found)
+    if len(objects):
+        return _Answer(first.image, objects.runs, objects.classes.tolist())
+    return _Answer(first.image, Runs.empty((1, *objects.runs.shape[1:])), [first.label])
+
+
+class _Encoded(NamedTuple):
+    """An answer as it goes into the file: its texts and the fingerprints of its masks."""
+
+    image: str
+    texts: list[str]
+    marks: list[int]
+    size: tuple[int, int]
+    labels: Sequence[int]
+
+
+def _encoded(competition: Competition, answers: Iterable[_Answer]) -> Iterator[_Encoded]:
+    """Texts and fingerprints of answers in their order, many together where they are small."""
+    group: list[_Answer] = []
+    rows = runs = 0
+    for answer in answers:
+        group.append(answer)
+        rows, runs = rows + answer.runs.classes, runs + len(answer.runs)
+        if rows >= _ROWS_AT_ONCE or runs >= _RUNS_AT_ONCE:
+            yield from _group_encoded(competition, group)
+            group, rows, runs = [], 0, 0
+    yield from _group_encoded(competition, group)
+
+
+def _group_encoded(competition: Competition, group: Sequence[_Answer]) -> Iterator[_Encoded]:
+    by_size: dict[tuple[int, int], list[_Answer]] = defaultdict(list)
+    for answer in group:
+        by_size[answer.runs.shape[-2:]].append(answer)
+    found: dict[str, _Encoded] = {}
+    for size, members in by_size.items():
+        stack = Runs.stack([member.runs for member in members])
+        texts = iter(encode(stack, competition.submission.format))
+        marks = iter(fingerprints(stack).tolist())
+        for image, runs, labels in members:
+            own = list(islice(texts, runs.classes)), list(islice(marks, runs.classes))
+            found[image] = _Encoded(image, *own, size, labels)
+    return (found[answer.image] for answer in group)
 
 
 def _checked_runs(competition: Competition, image: str, found: Runs | Objects) -> Runs:
@@ -187,30 +255,38 @@ def _require_size(competition: Competition, image: str, runs: Runs) -> None:
 
 
 def _compare(
-    competition: Competition, layout: Layout, file: IO[str], written: list[_Written]
+    competition: Competition, layout: Layout, file: IO[str], blocks: Sequence[_Block]
 ) -> None:
     """MachineFault unless the rows read back decode to the masks that were meant."""
     file.seek(0)
     rows = csv.reader(file, strict=True)  # its limit on a field was raised to read the sample
     if tuple(next(rows, ())) != layout.names:
         raise MachineFault("the columns read back are not those written; nothing was changed")
-    pairs = zip_longest(rows, written)
-    while chunk := list(islice(pairs, _ROWS_AT_ONCE)):
-        if any(fields is None or meant is None for fields, meant in chunk):
+    for block in blocks:
+        read = list(islice(rows, len(block.keys)))
+        if len(read) != len(block.keys):
             raise MachineFault("another number of rows was read back; nothing was changed")
-        _compare_rows(competition, layout, chunk)
+        _compare_rows(competition, layout, read, block)
+    if next(rows, None) is not None:
+        raise MachineFault("another number of rows was read back; nothing was changed")
 
 
 def _compare_rows(
-    competition: Competition, layout: Layout, chunk: list[tuple[list[str], _Written]]
+    competition: Competition, layout: Layout, read: Sequence[Sequence[str]], block: _Block
 ) -> None:
-    texts = [fields[layout.rle] for fields, _ in chunk]
-    sizes = [meant.size for _, meant in chunk]
-    decoded = decode_rows(texts, sizes, competition.submission.format)
+    texts = [fields[layout.rle] for fields in read]
+    form = competition.submission.format
+
+    def name(row: int) -> str:
+        return describe(block.keys[row], layout.classes)
+
+    marks = np.empty(len(read), np.uint64)
+    for rows, stack in decode_stacks(texts, block.sizes, form, label=name):
+        marks[rows] = fingerprints(stack)
     faults = [
-        f"{describe(meant.key, layout.classes)}: read back another mask than was written"
-        for (fields, meant), mask in zip(chunk, decoded, strict=True)
-        if layout.key(fields) != meant.key or mask.sha256() != meant.digest
+        f"{name(row)}: read back another mask than was written"
+        for row, (fields, differs) in enumerate(zip(read, marks != block.marks, strict=True))
+        if differs or layout.key(fields) != block.keys[row]
     ]
     if faults:
         raise MachineFault(listed(faults))

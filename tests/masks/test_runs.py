@@ -13,6 +13,7 @@ from mask_strategies import LONG, pixels, shapes, sides, stack_lists, stacks
 
 from competition.errors import InputFault
 from competition.masks import Objects, Runs, algebra, dense, intersection_area, vote
+from competition.masks.fingerprint import fingerprints
 
 HUGE = (29, 65536, 65536)  # offsets up to 1.2e11
 
@@ -356,6 +357,20 @@ def test_a_class_that_is_not_there_is_an_index_error():
         runs[2]
     with pytest.raises(IndexError):
         runs.select([0, -3])
+
+
+def test_a_fingerprint_belongs_to_the_mask_and_not_to_its_place():
+    dense = np.random.default_rng(0).random((200, 3, 3)) < 0.5
+    runs = Runs.from_dense(dense)
+    marks = fingerprints(runs)
+    assert len(set(marks.tolist())) == len({mask.tobytes() for mask in dense})
+    assert [int(fingerprints(mask)[0]) for mask in runs] == marks.tolist()
+
+
+def test_stacks_are_stacked_as_their_masks_are():
+    runs = Runs.from_dense(np.random.default_rng(0).random((5, 3, 4)) < 0.5)
+    empty = Runs.empty((0, 3, 4))
+    assert Runs.stack([runs.select([0, 1]), empty, runs[2], runs.select([3, 4])]) == runs
 
 
 def test_a_stack_of_no_class_is_a_mask_too():
