@@ -253,8 +253,10 @@ def test_nothing_appears_when_the_rows_read_back_are_other_masks(tmp_path, monke
     [
         (lambda rows: rows[:-1], "another number of rows"),
         (lambda rows: [*rows, rows[-1]], "another number of rows"),
-        (lambda rows: rows[::-1], "image '0001', class 'finger-2': read back another"),
-        (lambda rows: [["NA", *row[1:]] for row in rows], "image '0001'.*: read back another"),
+        (lambda rows: rows[::-1], "read back another file than was written:\nimage 'NA'"),
+        (lambda rows: [rows[1], rows[0], *rows[2:]], "class 'finger-2': read back another mask"),
+        (lambda rows: [[*row[:-1], ""] for row in rows], "class 'finger-2': read back another mask"),
+        (lambda rows: [["NA", *row[1:]] for row in rows], "image '0001', class 'finger-2': read back another"),
     ],
 )  # fmt: skip
 def test_rows_that_the_disk_lost_doubled_or_changed_are_found(tmp_path, monkeypatch, damage, message):

@@ -266,7 +266,10 @@ def _compare(
         read = list(islice(rows, len(block.keys)))
         if len(read) != len(block.keys):
             raise MachineFault("another number of rows was read back; nothing was changed")
-        _compare_rows(competition, layout, read, block)
+        try:
+            _compare_rows(competition, layout, read, block)
+        except InputFault as fault:  # a text or a class that nobody wrote
+            raise MachineFault(f"read back another file than was written:\n{fault}") from fault
     if next(rows, None) is not None:
         raise MachineFault("another number of rows was read back; nothing was changed")
 
