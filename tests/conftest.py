@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from competition.data.demo import make_demo
 from competition.project import Project
+
+# A crowded machine draws examples slowly; that is no fault of the code.
+settings.register_profile("podium", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("podium")
 
 TINY = """
 [recipes.tiny]
