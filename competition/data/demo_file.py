@@ -46,7 +46,7 @@ base = "unet-cpu"
 about = "U-Net of 16 channels"
 batch = 4
 optimizer = {{ learning_rate = 3e-3 }}
-schedule = {{ iterations = {iterations}, halved = 0.5 }}
+schedule = {{ iterations = {iterations}, halved = 0.75 }}
 validate_every = {iterations}
 size = [{size}, {size}]
 
@@ -57,7 +57,7 @@ network = {{ skips = ["e3", "e2", "e1", "e0"], stride = 2 }}
 loss_at = "logits"
 batch = 4
 optimizer = {{ learning_rate = 2e-3 }}
-schedule = {{ iterations = {iterations}, halved = 0.5 }}
+schedule = {{ iterations = {iterations}, halved = 0.75 }}
 validate_every = {iterations}
 size = [{size}, {size}]
 """
