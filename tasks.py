@@ -188,7 +188,7 @@ def status(
 
 @task(help={"short": "a few people and epochs: shows that every step runs, not how well"})
 def demo(c, short=False):
-    """The main job on the demo competition: folds to leaderboard, in under 4 minutes on 2 cores."""
+    """The main job on the demo competition: folds to leaderboard, in minutes on 2 cores."""
     name = "demo-short" if short else "demo"
     file = str(Path("runs") / name / "data" / "competition.toml")
     _step(["demo", *(["--short"] if short else [])])
