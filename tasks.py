@@ -209,7 +209,9 @@ def demo(c, short=False):
 def test(c, long=False):
     """Run the tests."""
     chosen = [] if long else ["-m", "not long"]
-    _run([sys.executable, "-m", "pytest", *chosen], folder=Path(__file__).parent)
+    processes = ["-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile"]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that each thread would wait in turn
+    _run([sys.executable, "-m", "pytest", *processes, *chosen], folder=Path(__file__).parent)
 
 
 @task(

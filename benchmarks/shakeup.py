@@ -1,8 +1,7 @@
 """Does the Private score lie in the interval that was predicted for it? Many demos, one table.
 
 Each seed is another generated competition: other people, other networks. Both of the demo's recipes are
-trained on two folds, at half the demo's size and for half of its iterations, on fewer than half of its
-people.
+trained on two folds for two thirds of the demo's iterations, on fewer than half of its people.
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from competition.tuning.measure import Measure
 PEOPLE, TEST_PEOPLE, PIXELS = 20, 30, 96
 """Of each demo: two images a person; 9 of the test people are Public, 21 Private."""
 
-ITERATIONS, SIZE = 120, 64
+EXAMPLES = 400
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def demo_of(seed: int, work: Path) -> Project:
     data = root / "data"
     if not (data / "competition.toml").exists():
         make_demo(data, seed=seed, people=PEOPLE, test_people=TEST_PEOPLE, size=PIXELS)
-        text = competition_file(name, iterations=ITERATIONS, size=SIZE)
+        text = competition_file(name, examples=EXAMPLES)
         (data / "competition.toml").write_text(text, encoding="utf-8")
     return Project.open(data / "competition.toml", root)
 

@@ -73,13 +73,13 @@ def make_demo(
     The same arguments give the same bytes. `people` and `test_people` have two images each, of
     `size` × `size` pixels; a person does not depend on how many there are.
     """
-    text = competition_file("demo", iterations=180, size=128)
+    text = competition_file("demo", examples=600)
     _write_demo(folder, Extent(people, test_people, size), text, seed=seed)
 
 
 def make_short_demo(folder: Path, *, seed: int = 0) -> None:
     """The same in little, named demo-short: to see that every step runs, not how well."""
-    text = competition_file("demo-short", iterations=4, size=64)
+    text = competition_file("demo-short", examples=16)
     _write_demo(folder, Extent(people=6, test_people=4, size=96), text, seed=seed)
 
 

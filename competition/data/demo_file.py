@@ -44,11 +44,11 @@ recipes = ["demo-unet", "demo-unet-resnet18"]
 [recipes.demo-unet]
 base = "unet-cpu"
 about = "U-Net of 16 channels"
-batch = 4
-optimizer = {{ learning_rate = 3e-3 }}
-schedule = {{ iterations = {iterations}, halved = 0.75 }}
+batch = 2
+optimizer = {{ learning_rate = 6e-3 }}
+schedule = {{ iterations = {iterations} }}
 validate_every = {iterations}
-size = [{size}, {size}]
+size = [64, 64]
 
 [recipes.demo-unet-resnet18]
 base = "unet-resnet18-cpu"
@@ -56,15 +56,15 @@ about = "ResNet18 encoder, light decoder, all skips"
 network = {{ skips = ["e3", "e2", "e1", "e0"], stride = 2 }}
 loss_at = "logits"
 batch = 4
-optimizer = {{ learning_rate = 2e-3 }}
-schedule = {{ iterations = {iterations}, halved = 0.75 }}
-validate_every = {iterations}
-size = [{size}, {size}]
+optimizer = {{ learning_rate = 4e-3 }}
+schedule = {{ iterations = {half} }}
+validate_every = {half}
+size = [64, 64]
 """
 
 
-def competition_file(name: str, *, iterations: int, size: int) -> str:
-    """Text of a demo's competition.toml; its recipes train for `iterations` at `size` × `size`."""
+def competition_file(name: str, *, examples: int) -> str:
+    """Text of a demo's competition.toml; its recipes train on so many examples, at 64 × 64."""
     classes = "".join(f'    "{label}",\n' for label in CLASSES)
     fixed = FIXED.format(name=name, classes=classes)
-    return fixed + CHOSEN.format(iterations=iterations, size=size)
+    return fixed + CHOSEN.format(iterations=examples // 2, half=examples // 4)

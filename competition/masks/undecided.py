@@ -35,9 +35,10 @@ class Field(Protocol):
     raster: Raster
     classes: int
 
-    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
-        """Flat indices (h * w) of the undecided cells of a class, int64, the last column left out;
-        and whether a row may begin or end inside. Cells left out must be on one side by `values`.
+    def undecided(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of n classes, int64: flat indices over (n, h, w) of the undecided cells, the last column
+        left out; and, bool (n,), whether a row may begin or end inside. Cells left out must be on
+        one side by `values`.
         """
 
     def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
@@ -47,24 +48,23 @@ class Field(Protocol):
 def undecided_cells(inside: np.ndarray) -> np.ndarray:
     """Flat indices of the cells whose corners disagree, int64, ascending.
 
-    inside: bool (h, w) C-contiguous, the nodes above the threshold. Cell (r, c) has the corners
-    r, r + 1 and c, c + 1; the last row of cells repeats its nodes (the clamped border). The last
-    column has one node only and is never crossed along a row, so it is left out.
+    inside: bool (n, h, w) C-contiguous, the nodes above the threshold in n planes. Cell (r, c) has
+    the corners r, r + 1 and c, c + 1; the last row of cells repeats its nodes (the clamped border).
+    The last column has one node only and is never crossed along a row, so it is left out.
 
-    >>> undecided_cells(np.array([[0, 0, 0], [0, 0, 1]], dtype=bool))
+    >>> undecided_cells(np.array([[[0, 0, 0], [0, 0, 1]]], dtype=bool))
     array([1, 4])
     """
-    width = inside.shape[1]
-    flat = inside.reshape(-1).view(np.uint8)
-    along = np.zeros(flat.size, np.uint8)
-    np.bitwise_xor(flat[1:], flat[:-1], out=along[:-1])
-    mixed = np.zeros(flat.size + -flat.size % _WORD, np.uint8)
-    mixed[: flat.size] = along
-    upper = mixed[: flat.size - width]
-    upper |= along[width:]
-    upper |= flat[width:] ^ flat[:-width]
-    mixed[width - 1 : flat.size : width] = 0
-    return _set_bytes(mixed)
+    size, nodes = inside.size, inside.view(np.uint8)
+    flat, along = nodes.reshape(-1), np.zeros(inside.shape, np.uint8)
+    np.bitwise_xor(flat[1:], flat[:-1], out=along.reshape(-1)[:-1])
+    flags = np.zeros(size + -size % _WORD, np.uint8)
+    flags[:size] = along.reshape(-1)
+    mixed = flags[:size].reshape(inside.shape)
+    mixed[:, :-1] |= along[:, 1:]
+    mixed[:, :-1] |= nodes[:, 1:] ^ nodes[:, :-1]
+    mixed[..., -1] = 0
+    return _set_bytes(flags)
 
 
 def rows_inside(inside: np.ndarray) -> slice:
@@ -188,26 +188,33 @@ def paired(positions: np.ndarray, area: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Crossings:
-    """The changes of side of a field, collected class by class in order."""
+    """The changes of side of a field, collected class by class in any order."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
         self._pending: list[np.ndarray] = []
         self._positions = [np.empty(0, np.int64)]
 
-    def add(self, index: int) -> None:
-        """Class `index`: its undecided cells are kept for later, a noisy class is done at once."""
+    def add(self, classes: np.ndarray) -> None:
+        """Some classes, int64: undecided cells are kept for later, a noisy class is done at once."""
         grid = self.field.raster.grid[0] * self.field.raster.grid[1]
-        first = index * (self.field.raster.area + 1)
-        cells, at_edge = self.field.undecided(index)
-        if cells.size > NOISY * grid:
-            self._positions.append(row_crossings(self.field, index) + first)
-            return
-        if at_edge:
-            self._positions.append(edge_crossings(self.field, index) + first)
-        self._pending.append(cells + index * grid)
+        cells, at_edge = self.field.undecided(classes)
+        place = cells // grid
+        noisy = np.bincount(place, minlength=len(classes)) > NOISY * grid
+        for index in classes[noisy].tolist():
+            self._add_positions(row_crossings(self.field, index), index)
+        for index in classes[at_edge & ~noisy].tolist():
+            self._add_positions(edge_crossings(self.field, index), index)
+        if noisy.any():
+            settled = ~noisy[place]
+            cells, place = cells[settled], place[settled]
+        self._pending.append(cells + ((classes - np.arange(len(classes))) * grid)[place])
         if sum(map(len, self._pending)) > CELLS_AT_ONCE:
             self._compute()
+
+    def _add_positions(self, offsets: np.ndarray, index: int) -> None:
+        """offsets: flat over the (H * W) of class `index`."""
+        self._positions.append(offsets + index * (self.field.raster.area + 1))
 
     def _compute(self) -> None:
         cells = np.concatenate([np.empty(0, np.int64), *self._pending])

@@ -1,6 +1,5 @@
 """Several members' stored logits as one: the weighted mean on the finest member's grid, as runs."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,13 +29,11 @@ class Reader(Protocol):
 
 
 class LastRead:
-    """A reader that keeps the image that each thread read last: several mixtures of it cost one
-    reading.
-    """
+    """A reader that keeps the image that was read last: several mixtures of it cost one reading."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._last = threading.local()
+        self._last: tuple[str, StoredLogits] | None = None
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -46,10 +43,9 @@ class LastRead:
         return self._reader.geometry(image)
 
     def read(self, image: str) -> StoredLogits:
-        kept: tuple[str, StoredLogits] | None = getattr(self._last, "kept", None)
-        if kept is None or kept[0] != image:
-            kept = self._last.kept = image, self._reader.read(image)
-        return kept[1]
+        if self._last is None or self._last[0] != image:
+            self._last = image, self._reader.read(image)
+        return self._last[1]
 
 
 @dataclass(frozen=True)

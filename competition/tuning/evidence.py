@@ -144,14 +144,10 @@ def gather_evidence(
     return Evidence(source, mixer, {**known, **gathered}, blends)
 
 
-def plain_rows(source: Source, rows: dict[tuple[Key, int], Row]) -> Callable[[int, str], None]:
-    """Measures an image, members mixed in equal parts, into `rows`: for a pass that reads it anyway."""
+def plain_row(source: Source) -> Callable[[str], Row]:
+    """Measures an image, members mixed in equal parts: for a pass that reads it anyway."""
     together = Mixture.equal(source.readers).blended(source.readers, exclusive=source.exclusive)
-
-    def measure(place: int, image: str) -> None:
-        rows[PLAIN_KEY, place] = row_of(together, image, source.truth[image], source.measure)
-
-    return measure
+    return lambda image: row_of(together, image, source.truth[image], source.measure)
 
 
 def views_without(evidence: Evidence, plan: Plan, parts: Sequence[int]) -> dict[int, View]:

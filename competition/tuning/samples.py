@@ -9,6 +9,7 @@ everywhere. Memory does not grow with the size of images.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from competition.masks.geometry import resize_nearest
 from competition.tuning.ensemble import Field, Reader, resampled
 from competition.tuning.head import AROUND
 from competition.tuning.passes import over_images
+
+Result = TypeVar("Result")
 
 BAND = 48
 """A member is undecided within so many codes of one half: ±3 logits."""
@@ -83,37 +86,43 @@ class Samples:
 
 
 def draw(
+    members: Mapping[str, Reader], truth: Mapping[str, Runs], *, pixels: int | None = None
+) -> Samples:
+    """One pass over the images; `pixels`: at most so many open ones of an image and class."""
+    return draw_beside(lambda image: None, members, truth, pixels=pixels)[0]
+
+
+def draw_beside(
+    other: Callable[[str], Result],
     members: Mapping[str, Reader],
     truth: Mapping[str, Runs],
     *,
     pixels: int | None = None,
-    beside: Callable[[int, str], None] = lambda place, image: None,
     advance: Callable[[], None] = lambda: None,
-) -> Samples:
-    """One pass over the images; `pixels`: at most so many open ones of an image and class.
-
-    beside(place, image) is called right after an image was read, for what else is gathered from it.
-    """
+) -> tuple[Samples, list[Result]]:
+    """`draw`, and other(image) of every image, called when the image has just been read."""
     readers = list(members.values())
     images = readers[0].images
     missing = [image for image in images if image not in truth]
     if missing:
         raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
 
-    def work(place: int, image: str) -> _Row:
+    def work(place: int, image: str) -> tuple[_Row, Result]:
         codes, labels, alike = _aligned([r.read(image) for r in readers], truth[image])
-        beside(place, image)
         most = pixels or affordable(len(images), codes.shape[1], len(readers))
-        return _drawn(codes, labels, most, alike, generator=np.random.default_rng(place))
+        row = _drawn(codes, labels, most, alike, generator=np.random.default_rng(place))
+        return row, other(image)
 
-    rows = over_images(work, images, advance=advance)
+    both = over_images(work, images, advance=advance)
+    rows, others = [row for row, _ in both], [found for _, found in both]
     counts = np.stack([row.counts for row in rows])
-    return Samples(
+    samples = Samples(
         images, tuple(members), tuple(_joined([row.parts[k] for row in rows])
                                       for k in range(counts.shape[1])),
         labelled=counts[:, :, 0], predicted=np.moveaxis(counts[:, :, 1::2], 2, 0),
         common=np.moveaxis(counts[:, :, 2::2], 2, 0), one_grid=all(row.one_grid for row in rows),
     )
+    return samples, others
 
 
 def affordable(images: int, classes: int, members: int) -> int:

@@ -25,14 +25,14 @@ from competition.tuning.decisions import (
     score_of,
 )
 from competition.tuning.ensemble import LastRead, Reader
-from competition.tuning.evidence import Key, Source, gather_evidence, mixture_of, plain_rows
+from competition.tuning.evidence import PLAIN_KEY, Source, gather_evidence, mixture_of, plain_row
 from competition.tuning.groups import GroupSums
 from competition.tuning.measure import Measure
 from competition.tuning.mixing import Mixer, compared, measured_on_grid
 from competition.tuning.mixture import Mixture
-from competition.tuning.samples import draw
+from competition.tuning.samples import draw_beside
 from competition.tuning.shapes import SHAPES
-from competition.tuning.statistics import Row, Statistics
+from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import Rules, outcome, plain
 from competition.tuning.weighing import Ensemble
 
@@ -55,6 +55,7 @@ class Tuned(NamedTuple):
     after: GroupSums
 
 
+@threadpool_limits.wrap(limits=1)  # thousands of small products: BLAS threads wait for each other
 def tune(
     members: Mapping[str, Reader],
     truth: Mapping[str, Runs],
@@ -73,13 +74,12 @@ def tune(
     ensemble.require_members(members)
     readers = {name: LastRead(reader) for name, reader in members.items()}
     source = Source(readers, truth, Measure.of(competition), competition.exclusive)
-    known: dict[tuple[Key, int], Row] = {}
-    samples = draw(readers, truth, beside=plain_rows(source, known), advance=advance)
+    samples, plain_ones = draw_beside(plain_row(source), readers, truth, advance=advance)
+    known = {(PLAIN_KEY, place): row for place, row in enumerate(plain_ones)}
     sides = sides_of(samples.images, folds)
     mixer = Mixer(samples, sides.parts, measured_on_grid(source.measure))
-    with threadpool_limits(1):  # thousands of small products: BLAS threads only wait for each other
-        plans, judged = choose_plans(mixer, sides)
-        alone = compared(mixer, sides)
+    plans, judged = choose_plans(mixer, sides)
+    alone = compared(mixer, sides)
     evidence = gather_evidence(source, mixer, plans, known=known, advance=advance)
     plans, verdicts = confirm(evidence, plans, sides)
     choice = choose_all(evidence, plans, sides, advance=advance)
