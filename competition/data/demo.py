@@ -73,7 +73,7 @@ def make_demo(
     The same arguments give the same bytes. `people` and `test_people` have two images each, of
     `size` × `size` pixels; a person does not depend on how many there are.
     """
-    text = competition_file("demo", examples=600)
+    text = competition_file("demo", examples=560)
     _write_demo(folder, Extent(people, test_people, size), text, seed=seed)
 
 

@@ -82,9 +82,9 @@ def runs_at_thresholds(
     nodes, raster = np.ascontiguousarray(logits), Raster.over(logits.shape[1:], size, region)
     at_once = max(1, NODES_AT_ONCE // max(1, nodes[:1].size))
     occupied = _OccupiedRows(nodes, levels.min(axis=0))
-    groups = [levels] if at_once > 1 else levels[:, None]
+    groups = [levels] if at_once > 1 else np.split(levels, len(levels))
     crossings = [Crossings(GridField(nodes, group, raster, occupied)) for group in groups]
-    in_turn = np.arange(groups[0].size).reshape(-1, classes).T.reshape(-1)
+    in_turn = np.arange(groups[0].size).reshape(len(groups[0]), classes).T.reshape(-1)
     for first in range(0, in_turn.size, at_once):
         block = in_turn[first : first + at_once]
         for index in block[block < classes].tolist():

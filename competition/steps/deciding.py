@@ -7,8 +7,6 @@ from competition.steps.stores import out_of_fold
 from competition.tuning.decisions import Decisions, read_decisions, write_decisions
 from competition.tuning.groups import GroupTable, read_sums, write_sums
 from competition.tuning.measure import Measure
-from competition.tuning.tune import PASSES
-from competition.tuning.tune import tune as decide_rules
 from competition.tuning.weighing import (
     Ensemble,
     read_ensemble,
@@ -47,6 +45,9 @@ def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
     classes = bench.project.competition.classes
 
     def run() -> None:
+        from competition.tuning.tune import PASSES  # and scipy.optimize: half a second
+        from competition.tuning.tune import tune as decide_rules
+
         report = read_ensemble(folder / "ensemble.json", classes=classes)
         members = out_of_fold(bench, entry)
         images = len(next(iter(members.values())).images)

@@ -1,6 +1,7 @@
 """What is drawn beside decisions.json, so that a person sees what was decided and how sure it is."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from competition.tuning.decisions import Decisions, decide
 from competition.tuning.ensemble import Blend
 from competition.tuning.pixels import bin_of, count_pixels, reliability_of, tradeoff_curves
 from competition.tuning.statistics import Statistics
-from competition.tuning.tune import Tuned
 from competition.tuning.weighing import Ensemble
+
+if TYPE_CHECKING:
+    from competition.tuning.tune import Tuned
 
 WORST, LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
@@ -40,7 +43,7 @@ def draw_members(path: Path, ensemble: Ensemble) -> None:
     )
 
 
-def draw_tuned(bench: Bench, folder: Path, together: Blend, tuned: Tuned) -> None:
+def draw_tuned(bench: Bench, folder: Path, together: Blend, tuned: "Tuned") -> None:
     """The figures of a choice; together: the out-of-fold blend that the rules are applied to."""
     decisions, statistics = tuned.decisions, tuned.statistics
     classes = bench.project.competition.classes

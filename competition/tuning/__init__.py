@@ -8,7 +8,6 @@ from competition.tuning.decisions import (
     write_decisions,
 )
 from competition.tuning.ensemble import Blend, blend
-from competition.tuning.tune import tune
 from competition.tuning.weighing import Ensemble, read_ensemble, weigh_members, write_ensemble
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "decide",
     "read_decisions",
     "read_ensemble",
-    "tune",
     "weigh_members",
     "write_decisions",
     "write_ensemble",

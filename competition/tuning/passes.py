@@ -76,6 +76,8 @@ def _children(work: Work[Result], images: Sequence[str], count: int) -> Iterator
                 warnings.simplefilter("ignore", DeprecationWarning)  # a progress bar has a thread
                 pid = os.fork()
             if pid == 0:
+                for other in ends:
+                    other.close()  # or nobody would notice that the parent is gone
                 _child(entry, work, images, range(first, len(images), count))
             entry.close()
             pids.append(pid)

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 BAND = 48
 """A member is undecided within so many codes of one half: ±3 logits."""
 
-BYTES, PIXELS = 128 << 20, 20_000
+BYTES, PIXELS = 128 << 20, 15_000
 """What a sample may take at most: memory of all, and drawn open pixels of one class."""
 
 _FEWEST, _MOST = 24, 2000
@@ -129,7 +129,7 @@ def affordable(images: int, classes: int, members: int) -> int:
     """Open pixels of an image and class that `BYTES` and `PIXELS` allow.
 
     >>> affordable(340, 32, 5)
-    58
+    44
     """
     by_memory = BYTES // (images * classes * members * (classes + len(AROUND)))
     return int(np.clip(min(by_memory, PIXELS // images), _FEWEST, _MOST))

@@ -72,7 +72,7 @@ def test_the_short_demo_is_the_same_competition_in_little(folder: Path, tmp_path
     assert (short.name, full.name) == ("demo-short", "demo")
     differing = {"name", "recipes", "folder"}
     assert short.model_dump(exclude=differing) == full.model_dump(exclude=differing)
-    assert recipe_named(short.ensemble.recipes[0], short.recipes).schedule.iterations == 4
+    assert recipe_named(short.ensemble.recipes[0], short.recipes).schedule.iterations == 8
     assert len(build_catalog(short)) == 20
 
 

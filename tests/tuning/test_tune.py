@@ -20,7 +20,7 @@ from competition.tuning import (
     write_decisions,
     write_ensemble,
 )
-from competition.tuning import tune as tune_weighed
+from competition.tuning.tune import tune as tune_weighed
 from competition.tuning.decisions import ClassRule
 from competition.tuning.measure import Measure
 from competition.tuning.statistics import GRID, gather
