@@ -33,7 +33,7 @@ def test_the_table_counts_what_was_inside():
 def test_every_seed_is_another_competition_that_opens(monkeypatch, tmp_path):
     small(monkeypatch)
     first, second = (demo_of(seed, tmp_path) for seed in (0, 1))
-    assert first.recipe("demo-unet").size == (shakeup.SIZE, shakeup.SIZE)
+    assert first.recipe("demo-unet").schedule.iterations == shakeup.EXAMPLES // 2
     assert (first.sample.read_text(), first.sizes) == (second.sample.read_text(), second.sizes)
     image = first.part("train")["image"][0]
     assert (first.pixels(image) != second.pixels(image)).any()
