@@ -41,7 +41,7 @@ def test_every_seed_is_another_competition_that_opens(monkeypatch, tmp_path):
 
 @pytest.mark.long
 def test_a_seed_runs_from_its_data_to_its_scores(monkeypatch, tmp_path):
-    small(monkeypatch, ITERATIONS=2)
+    small(monkeypatch, EXAMPLES=8)
     found = outcomes_of(0, tmp_path)
     assert {one.standing.name for one in found} == {
         "main", "main-plain", "demo-unet-plain", "demo-unet-resnet18-plain",

@@ -1,0 +1,111 @@
+"""The same work for every image, in several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from competition.errors import InputFault, MachineFault
+from competition.tuning import passes
+from competition.tuning.passes import over_images
+
+IMAGES = [f"image {number}" for number in range(11)]
+
+
+@pytest.fixture(params=[1, 3], ids=["one process", "three processes"])
+def processes(request, monkeypatch):
+    monkeypatch.setattr(passes.os, "cpu_count", lambda: request.param)
+    return request.param
+
+
+def test_results_come_in_the_order_of_the_images(processes):
+    advanced = []
+    found = over_images(
+        lambda place, image: (place, image, np.full(40_000, place)), IMAGES,
+        advance=lambda: advanced.append(1),
+    )
+    assert [(place, image) for place, image, _ in found] == list(enumerate(IMAGES))
+    assert all((array == place).all() for place, _, array in found)
+    assert len(advanced) == len(IMAGES)
+
+
+def test_several_processes_work(processes):
+    found = set(over_images(lambda place, image: os.getpid(), IMAGES))
+    assert len(found) == (processes if sys.platform == "linux" else 1)
+    assert (os.getpid() in found) == (len(found) == 1)
+
+
+def test_no_image_is_no_work(processes):
+    assert over_images(lambda place, image: 1 / 0, []) == []
+
+
+def test_an_error_comes_through_as_it_is(processes):
+    def work(place, image):
+        if place == 5:
+            raise InputFault(f"{image} is broken")
+
+    with pytest.raises(InputFault, match="image 5 is broken"):
+        over_images(work, IMAGES)
+    assert not children_of(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no process is forked here")
+def test_a_killed_child_is_a_fault_of_the_machine(monkeypatch):
+    monkeypatch.setattr(passes.os, "cpu_count", lambda: 2)
+
+    def work(place, image):
+        if place == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(MachineFault, match="image 5"):
+        over_images(work, IMAGES)
+    assert not children_of(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no process is forked here")
+def test_children_do_not_outlive_a_killed_parent():
+    script = textwrap.dedent("""
+        import time
+        from competition.tuning import passes
+        passes.os.cpu_count = lambda: 3
+        print("begun", flush=True)
+        passes.over_images(lambda place, image: time.sleep(0.2), [str(n) for n in range(1000)])
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "begun\n"
+    children = eventually(lambda: children_of(parent.pid), lambda found: len(found) == 3)
+    parent.kill()
+    parent.wait()
+    left = eventually(lambda: [pid for pid in children if is_alive(pid)], lambda left: not left)
+    assert left == []
+
+
+def eventually(look, good):
+    """The first good answer, or the last one after ten seconds."""
+    end = time.monotonic() + 10
+    while not good(found := look()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def children_of(pid):
+    if sys.platform != "linux":
+        return []
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
