@@ -1,9 +1,10 @@
 """Seconds and memory of each decision on stores of 5 models × 32 classes at 512², the usual way beside.
 
-CPU time of all threads together. The usual way holds dense probabilities of every model, decodes the blend and
+Seconds on the clock, and of all processors. The usual way holds dense probabilities of every model, decodes the blend and
 loops over thresholds and weights; it is timed on one image, and multiplied by the images.
 """
 
+import os
 import resource
 import tempfile
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,8 +40,9 @@ _WEIGHTS_TRIED = MOST_PICKS * MODELS
 
 _HEAD = (
     f"Written by `python -m benchmarks tuning` on {{day}}: {MODELS} models × {_FULL} images × "
-    f"{CLASSES} classes at {GRID}², {FOLDS} folds. CPU time of all threads together on a machine "
-    "that others were using; passes run on two threads. Passes were measured on {images} images and "
+    f"{CLASSES} classes at {GRID}², {FOLDS} folds. Seconds on the clock of a machine with {{cores}} "
+    "cores, and seconds of all processors together; passes run in as many processes as there are "
+    "cores, fits in one. Passes were measured on {images} images and "
     "reckoned for all; fits were on as many pixels as for all. *Usual* is "
     "dense: the mean of probabilities decoded and compared at every threshold or weight, timed on "
     "one image and multiplied by the images (nothing is cross-fitted there). Images are blobs with "
@@ -48,12 +51,25 @@ _HEAD = (
 )
 
 
+class Seconds(NamedTuple):
+    """On the clock, and of all processors."""
+
+    clock: float
+    processors: float
+
+    def times(self, factor: float) -> "Seconds":
+        return Seconds(self.clock * factor, self.processors * factor)
+
+    def plus(self, other: "Seconds") -> "Seconds":
+        return Seconds(self.clock + other.clock, self.processors + other.processors)
+
+
 @dataclass(frozen=True)
 class Line:
-    """seconds: ours; usual: the usual way's, extrapolated; None: nobody does it."""
+    """time: ours; usual: seconds of the usual way, extrapolated; None: nobody does it."""
 
     name: str
-    seconds: float
+    time: "Seconds"
     asked: float
     usual: float | None
 
@@ -67,7 +83,9 @@ def run(images: int) -> None:
                  for place, name in enumerate(readers["model-0"].images)}
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         lines = _lines(readers, truth)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = sum(resource.getrusage(who).ru_maxrss * count for who, count in (
+            (resource.RUSAGE_SELF, 1), (resource.RUSAGE_CHILDREN, os.cpu_count())
+        ))
         text = _text(lines, images, (before / 1024, peak / 1024))
     print(text)
     TARGET.write_text(text, encoding="utf-8")
@@ -80,26 +98,25 @@ def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[L
     more = _FULL / len(truth)
     sampling, samples = _timed(lambda: draw(readers, truth))
     mixer = Mixer(samples, parts, measure)
-    weights = sum(
-        _timed(lambda plan=plan: _every_fit(mixer, plan))[0]
-        for plan in (Plan(None, "greedy weights"), Plan(None, "weights per class"))
-    )
+    greedy, _ = _timed(lambda: _every_fit(mixer, Plan(None, "greedy weights")))
+    per_class, _ = _timed(lambda: _every_fit(mixer, Plan(None, "weights per class")))
     head, _ = _timed(lambda: _every_fit(mixer, Plan("1x1")))
     thresholds, _ = _timed(lambda: _thresholds(readers, truth, mixer, sides))
     dense = _FULL * _usual_seconds(readers, truth, next(iter(truth)))
     tried = dense * _WEIGHTS_TRIED / len(THRESHOLDS)
     return [
-        Line("one pass for thresholds; rules of every pair of folds", more * thresholds, 30, dense),
-        Line("one pass to draw pixels, for weights and heads alike", more * sampling, np.nan, None),
-        Line("greedy weights and weights per class, every pair of folds", weights, 60, tried),
+        Line("one pass for thresholds; rules of every pair of folds", thresholds.times(more), 30, dense),
+        Line("one pass to draw pixels, for weights and heads alike", sampling.times(more), np.nan, None),
+        Line("greedy weights and weights per class, every pair of folds", greedy.plus(per_class), 60,
+             tried),
         Line("1x1 heads of all models, every pair of folds", head, 120, None),
     ]
 
 
-def _timed(call: Callable[[], object]) -> tuple[float, object]:
-    start = time.process_time()
+def _timed(call: Callable[[], object]) -> tuple[Seconds, object]:
+    start, before = time.perf_counter(), sum(os.times()[:4])
     result = call()
-    return time.process_time() - start, result
+    return Seconds(time.perf_counter() - start, sum(os.times()[:4]) - before), result
 
 
 def _every_fit(mixer: Mixer, plan: Plan) -> None:
@@ -136,23 +153,27 @@ def _usual_seconds(
             2 * common / (mask.flatten(1).sum(1) + labels.flatten(1).sum(1))
 
     once()
-    return _timed(once)[0]
+    return _timed(once)[0].clock
 
 
 def _text(lines: list[Line], images: int, memory: tuple[float, float]) -> str:
     rows = [
         "# Performance of tuning\n",
-        _HEAD.format(day=date.today(), images=images),
-        "| what | seconds | asked for | usual, extrapolated | ratio |",
-        "|---|---|---|---|---|",
+        _HEAD.format(day=date.today(), images=images, cores=os.cpu_count()),
+        "| what | seconds | of all processors | asked for | usual, extrapolated | ratio |",
+        "|---|---|---|---|---|---|",
     ]
     for line in lines:
         asked = "" if np.isnan(line.asked) else f"< {line.asked:.0f}"
         usual = "" if line.usual is None else f"{line.usual:,.0f}"
-        ratio = "" if line.usual is None else f"**{line.usual / line.seconds:.3g}**"
-        rows.append(f"| {line.name} | {line.seconds:.1f} | {asked} | {usual} | {ratio} |")
+        ratio = "" if line.usual is None else f"**{line.usual / line.time.clock:.3g}**"
+        rows.append(
+            f"| {line.name} | {line.time.clock:.1f} | {line.time.processors:.1f} | {asked} | {usual} "
+            f"| {ratio} |"
+        )
     rows.append(
-        f"\nHighest memory of the process {memory[1]:,.0f} MB (asked for: under 2,000), of which "
-        f"{memory[0]:,.0f} MB were held at most before, by libraries and the drawing of the images.\n"
+        f"\nMemory at most {memory[1]:,.0f} MB (asked for: under 2,000): the highest of the process "
+        "and of its children, pages that they share counted in each; "
+        f"{memory[0]:,.0f} MB were held before, by libraries and the drawing of the images.\n"
     )
     return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""Thresholds as levels of stored nodes: probabilities, logits and uint8 codes."""
+"""Thresholds as levels of stored nodes: probabilities, logits and codes (uint8; their sums uint16)."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,8 @@ from competition.errors import InputFault
 BEYOND = 1e300
 """Stands for the infinite logit of the thresholds 0 and 1: differences from it stay finite."""
 
+CODES = (np.uint8, np.uint16)
+
 Numbers = float | Sequence[float] | np.ndarray
 
 
@@ -16,8 +18,10 @@ def class_count(logits: np.ndarray) -> int:
     """K of logits (K, h, w); InputFault for another shape or type."""
     if logits.ndim != 3 or min(logits.shape[1:]) < 1:
         raise InputFault(f"logits of shape {logits.shape!r}; (classes, height, width) is asked for")
-    if logits.dtype != np.uint8 and logits.dtype.kind != "f":
-        raise InputFault(f"logits of {logits.dtype}; float, or uint8 codes with scale and offset")
+    if logits.dtype not in CODES and logits.dtype.kind != "f":
+        raise InputFault(
+            f"logits of {logits.dtype}; float, or uint8 or uint16 codes with scale and offset"
+        )
     return logits.shape[0]
 
 
@@ -50,18 +54,18 @@ def per_class(thresholds: Numbers, classes: int) -> np.ndarray:
 def code_scale(
     logits: np.ndarray, scale: Numbers | None, offset: Numbers | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and offset of logits (K, h, w) as float64 (K,): of uint8 codes those given, else 1, 0.
+    """Scale and offset of logits (K, h, w) as float64 (K,): of codes those given, else 1, 0.
 
     InputFault if they are missing, given for float logits, not finite, or the scale not above 0.
     """
-    if logits.dtype != np.uint8:
+    if logits.dtype not in CODES:
         if scale is not None or offset is not None:
             raise InputFault(
-                f"scale and offset belong to uint8 codes, and these are {logits.dtype}"
+                f"scale and offset belong to codes, uint8 or uint16, and these are {logits.dtype}"
             )
         return np.ones(len(logits)), np.zeros(len(logits))
     if scale is None or offset is None:
-        raise InputFault("uint8 codes need the scale and offset they were stored with")
+        raise InputFault(f"{logits.dtype} codes need the scale and offset they were stored with")
     both = [np.asarray(value, np.float64) for value in (scale, offset)]
     if any(value.shape not in ((), (1,), (len(logits),)) for value in both):
         raise InputFault(
@@ -90,14 +94,15 @@ def above(nodes: np.ndarray, level: float, out: np.ndarray | None = None) -> np.
     >>> above(np.array([3, 4], np.uint8), 3.7)
     array([False,  True])
     """
-    if nodes.dtype == np.uint8:
+    own_type = nodes.dtype.type
+    if own_type in CODES:
         if level < 0:
-            return np.greater_equal(nodes, np.uint8(0), out=out)
-        return np.greater(nodes, np.uint8(min(np.floor(level), 255)), out=out)
+            return np.greater_equal(nodes, own_type(0), out=out)
+        return np.greater(nodes, own_type(min(np.floor(level), np.iinfo(own_type).max)), out=out)
     with np.errstate(over="ignore"):
-        own = nodes.dtype.type(level)
+        own = own_type(level)
     if own > level:
-        own = np.nextafter(own, nodes.dtype.type(-np.inf))
+        own = np.nextafter(own, own_type(-np.inf))
     return np.greater(nodes, own, out=out)
 
 

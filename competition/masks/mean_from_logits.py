@@ -34,7 +34,7 @@ Kind = Literal["logits", "probabilities"]
 class LogitGrid:
     """One model's prediction of one image, as `runs_from_logits` takes it.
 
-    logits: float (K, h, w), or uint8 codes with scale and offset; region: (top, left, height,
+    logits: float (K, h, w), or uint8 or uint16 codes with scale and offset; region: (top, left, height,
     width) in logit pixels, the part that shows the image, None for all of it.
     """
 

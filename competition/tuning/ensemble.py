@@ -13,6 +13,9 @@ from competition.masks.from_logits import label_runs_from_logits, runs_at_thresh
 from competition.masks.raster import Axis, Raster, sampled
 from competition.tuning.head import Head
 
+MOST_CODES = 257
+"""So many bytes add up to no more than 16 bits hold."""
+
 Share = float | tuple[float, ...]
 """A member's part of the blend: one for all classes, or one for each."""
 
@@ -50,7 +53,7 @@ class LastRead:
 
 @dataclass(frozen=True)
 class Field:
-    """One image's blended logits: `values` uint8 codes or float32 logits (K, h, w) on one grid.
+    """One image's blended logits: `values` codes or float32 logits (K, h, w) on one grid.
 
     scale, offset: of the codes, None for logits; region: (top, left, height, width) of the image
     in that grid; size: native (height, width).
@@ -61,6 +64,10 @@ class Field:
     offset: float | None
     region: tuple[float, float, float, float]
     size: tuple[int, int]
+
+    def logits(self) -> np.ndarray:
+        """float (K, h, w)."""
+        return self.values if self.scale is None else self.values * self.scale + self.offset
 
 
 @dataclass(frozen=True)
@@ -82,19 +89,41 @@ class Blend:
     def field(self, image: str) -> Field:
         """The blended logits of an image; memory does not grow with the number of members.
 
-        One member without a head stays as it is stored. Of several, those on another grid are
-        resampled bilinearly to the grid that shows the image with the most pixels.
+        Codes of one grid that nothing weighs or changes are only added up. Of others, those on
+        another grid are resampled bilinearly to the grid that shows the image with the most pixels.
         """
-        if len(self.members) == 1 and self.heads[0] is None:
-            stored = self.members[0].read(image)
-            place = stored.geometry
-            return Field(stored.codes, stored.scale, stored.offset, place.region, place.size)
+        if self._alike and (total := self._added_codes(image)) is not None:
+            return total
         total: Field | None = None
         for member, weight, head in zip(self.members, self.weights, self.heads, strict=True):
             stored = member.read(image)
             total = _nothing(stored) if total is None else total
             total = _added(total, stored, weight, image, head=head)
         return total
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all members count equally, as they are stored."""
+        equal = len(set(self.weights)) == 1 and all(head is None for head in self.heads)
+        return equal and len(self.members) <= MOST_CODES
+
+    def _added_codes(self, image: str) -> Field | None:
+        """The mean of all members as the sum of their codes; None if they are of different grids."""
+        total: Field | None = None
+        for member in self.members:
+            stored = member.read(image)
+            own = Field(stored.codes, stored.scale, stored.offset, stored.geometry.region,
+                        stored.geometry.size)
+            if total is None:
+                total = own
+            elif not _same_grid(own, total) or (own.scale, own.offset) != (total.scale, total.offset):
+                return None
+            elif total.values.dtype == np.uint8:
+                total = replace(total, values=np.add(total.values, own.values, dtype=np.uint16))
+            else:
+                total.values[:] += own.values
+        count = len(self.members)
+        return total if count == 1 else replace(total, scale=total.scale / count)
 
     def native_size(self, image: str) -> tuple[int, int]:
         return self.members[0].geometry(image).size
@@ -236,6 +265,12 @@ def _add_codes(
         np.multiply(codes, steps[kind], out=plane, dtype=np.float32)
         plane += zeros[kind]
         total[kind] += plane
+
+
+def _same_grid(one: Field, other: Field) -> bool:
+    """Whether both are of the same classes, on the same grid, of an image of the same size."""
+    grids = (field.values.shape + field.region + field.size for field in (one, other))
+    return len(set(grids)) == 1
 
 
 def _pixels(field: Field) -> float:

@@ -5,7 +5,7 @@ the image, so that a competition of 2048² images and 30 classes is looked throu
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -100,10 +100,10 @@ def _counts(field: Field, truth: Runs) -> np.ndarray:
         _nodes(field.values.shape[1 + axis], field.region[axis], field.region[2 + axis],
                field.size[axis]) for axis in (0, 1)
     )  # fmt: skip
-    values = field.values[:, rows[0]][:, :, columns[0]]
-    logits = values if field.scale is None else values * field.scale + field.offset
+    shown = replace(field, values=field.values[:, rows[0]][:, :, columns[0]])
+    logits = shown.logits()
     places = np.rint((np.clip(logits, -CLIP, CLIP) + CLIP) * ((BINS - 1) / (2 * CLIP)))
-    table = np.zeros((len(values), 2, BINS), np.int64)
+    table = np.zeros((len(logits), 2, BINS), np.int64)
     for kind, plane in enumerate(places.astype(np.int64)):
         inside = truth[kind].to_dense()[np.ix_(rows[1], columns[1])].astype(np.int64)
         table[kind] = np.bincount((plane + BINS * inside).ravel(), minlength=2 * BINS).reshape(2, BINS)

@@ -206,12 +206,22 @@ def _drawn(
     parts, counts = [], []
     for kind, labels in enumerate(truth):
         own, inside = flat[:, kind], labels.reshape(-1)
-        counts.append(_counts(own, inside))
-        places, weight = _places(own, inside, pixels, generator)
+        rows = _busy_rows(codes[:, kind], labels)
+        busy = slice(rows.start * labels.shape[1], rows.stop * labels.shape[1])
+        counts.append(_counts(own[:, busy], inside[busy]))
+        places, weight = _places(own, inside, busy, pixels, generator)
         beside = own[:, _around(places, labels.shape)]
         features = np.concatenate([flat[:, :, places], beside], axis=1)
         parts.append((features, inside[places], weight))
     return _Row(parts, np.array(counts), one_grid)
+
+
+def _busy_rows(codes: np.ndarray, truth: np.ndarray) -> slice:
+    """From the first to the last row in which a class is labelled or not surely absent."""
+    busy = codes.max(axis=(0, 2)) > 127 - BAND
+    busy |= truth.any(axis=1)
+    found = np.flatnonzero(busy)
+    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)
 
 
 def _counts(codes: np.ndarray, truth: np.ndarray) -> list[int]:
@@ -228,12 +238,18 @@ def mean_decision(codes: np.ndarray) -> np.ndarray:
 
 
 def _places(
-    codes: np.ndarray, truth: np.ndarray, pixels: int, generator: np.random.Generator
+    codes: np.ndarray,
+    truth: np.ndarray,
+    busy: slice,
+    pixels: int,
+    generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn pixels, ascending, and how many each stands for, float32."""
-    lowest, highest = codes.min(axis=0), codes.max(axis=0)
-    settled = np.where(truth, lowest >= 128 + BAND, highest <= 127 - BAND)
-    open_ = np.flatnonzero(~settled)
+    """Drawn pixels, ascending, and how many each stands for, float32; none outside busy is open."""
+    lowest, highest = codes[:, busy].min(axis=0), codes[:, busy].max(axis=0)
+    settled = np.ones(truth.size, bool)
+    settled[busy] = np.where(truth[busy], lowest >= 128 + BAND, highest <= 127 - BAND)
+    open_ = busy.start + np.flatnonzero(~settled[busy])
+    settled_count = truth.size - len(open_)
     few = max(1, pixels // 8)
     rest = generator.integers(0, settled.size, 4 * few)
     rest = np.unique(rest[settled[rest]][:few])
@@ -242,7 +258,7 @@ def _places(
         open_ = generator.choice(open_, pixels, replace=False, shuffle=False)
     places = np.concatenate([open_, rest])
     weight = np.full(len(places), share, np.float32)
-    weight[len(open_) :] = np.count_nonzero(settled) / max(1, len(rest))
+    weight[len(open_) :] = settled_count / max(1, len(rest))
     return places, weight
 
 

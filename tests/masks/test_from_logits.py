@@ -57,7 +57,8 @@ def check_codes(data: st.DataObject) -> None:
     generator = np.random.default_rng(seed)
     shape = (classes, *data.draw(st.tuples(st.integers(1, 8), st.integers(1, 8))))
     span = data.draw(st.sampled_from([2, 256]))
-    codes = (126 + generator.integers(0, span, shape)).astype(np.uint8)
+    kind = data.draw(st.sampled_from([np.uint8, np.uint16]))
+    codes = (126 + generator.integers(0, span, shape)).astype(kind)
     scale = generator.uniform(0.01, 0.1, classes)
     offset = -scale * generator.integers(120, 136, classes)
     size, probability = data.draw(any_size), data.draw(probabilities)
@@ -201,7 +202,7 @@ def test_large_finite_logits_are_not_taken_for_infinite_ones():
         (np.zeros((1, 4, 4), np.uint8), {"scale": 0.0, "offset": 0.0}, "above 0"),
         (np.zeros((1, 4, 4), np.uint8), {"scale": np.nan, "offset": 0.0}, "finite"),
         (np.zeros((2, 4, 4), np.uint8), {"scale": [1, 1, 1], "offset": 0.0}, "2 classes"),
-        (np.zeros((1, 4, 4), np.float32), {"scale": 1.0, "offset": 0.0}, "uint8 codes"),
+        (np.zeros((1, 4, 4), np.float32), {"scale": 1.0, "offset": 0.0}, "belong to codes"),
         (np.zeros((1, 4, 4), np.float32), {"threshold": 1.5}, "1.5"),
         (np.zeros((1, 4, 4), np.float32), {"threshold": np.nan}, "nan"),
         (np.zeros((2, 4, 4), np.float32), {"threshold": [0.5, 0.5, 0.5]}, "2 classes"),

@@ -32,7 +32,20 @@ def test_members_of_one_grid_are_averaged_by_their_weights(tmp_path):
     together = blend({"1": first, "2": second}, {"1": 3.0, "2": 1.0})
     for image in first.images:
         mean = 0.75 * first.read(image).logits() + 0.25 * second.read(image).logits()
-        assert np.allclose(together.field(image).values, mean, atol=1e-5)
+        assert np.allclose(together.field(image).logits(), mean, atol=1e-5)
+
+
+def test_members_that_count_equally_are_added_as_codes(tmp_path):
+    stores = [store_of(tmp_path / str(number), images(number)) for number in range(3)]
+    together = blend(dict(zip("abc", stores, strict=True)))
+    for image in stores[0].images:
+        stored = [store.read(image) for store in stores]
+        field = together.field(image)
+        assert field.values.dtype == np.uint16
+        assert (field.values == sum(one.codes.astype(int) for one in stored)).all()
+        mean = np.mean([one.logits() for one in stored], axis=0)
+        assert np.allclose(field.logits(), mean, atol=1e-5)
+        assert together.runs_at(image, HALF) == [runs_from_logits(mean, field.size, 0.5)]
 
 
 def test_a_member_of_weight_zero_is_not_read(tmp_path):

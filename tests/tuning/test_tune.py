@@ -20,12 +20,12 @@ from competition.tuning import (
     write_decisions,
     write_ensemble,
 )
-from competition.tuning.tune import tune as tune_weighed
 from competition.tuning.decisions import ClassRule
 from competition.tuning.measure import Measure
 from competition.tuning.statistics import GRID, gather
 from competition.tuning.thresholds import Rules, outcome
 from competition.tuning.tune import PASSES
+from competition.tuning.tune import tune as tune_weighed
 
 CLASSES = ("a", "b")
 SIZE = (24, 24)
