@@ -75,16 +75,24 @@ def export(
     folder: Annotated[Path | None, typer.Option(
         help="Where to write [default: beside the checkpoint]", show_default=False
     )] = None,
+    decisions: Annotated[Path | None, typer.Option(
+        help="decisions.json of `tune`: fold in the head that it keeps for this network"
+    )] = None,
     competition: File = None,
 ) -> None:
     """Write a trained network as ONNX and torch.export, checked against torch on this machine."""
     from competition.export import export as write
     from competition.training.checkpoint import load
+    from competition.tuning.fusing import decided_head
 
-    project = Project.open(competition)
-    network, training = load(checkpoint, classes=project.competition.classes)
+    classes = Project.open(competition).competition.classes
+    network, training = load(checkpoint, classes=classes)
     size, channels = training.recipe.size, training.recipe.network.channels
-    made = write(network, folder or checkpoint.parent, size=size, channels=channels)
+    member = checkpoint.resolve().parent.parent.name
+    fitted = decided_head(decisions, member, classes=classes) if decisions else None
+    made = write(
+        network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted
+    )
     typer.echo(
         f"wrote {made.onnx} and {made.program}; largest difference from torch "
         f"{made.difference:.1e} of the largest logit; {made.speed:.2f} times torch's speed"

@@ -78,10 +78,12 @@ def expect_private(
     unsure = generator.normal(0, shift.error, DRAWS)
     error = wide * (private - ours) + unsure
     value = measure.sign * float(measure.overall(sums.parts.sum(axis=0))) + shift.value
-    low, high = value + np.nanquantile(error, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    around = np.nanquantile(error, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    most = 1.0 if measure.sign > 0 else math.inf  # a score; a distance has no end
+    value, low, high = np.clip([value, *(value + around)], 0.0, most).tolist()
     spread = np.nanquantile(np.abs(wide * (public - private)), LEVEL)
     return Expected(
-        value=value, low=float(low), high=float(high), shift=shift.value,
+        value=value, low=low, high=high, shift=shift.value,
         shift_error=shift.error, spread=float(spread), groups=count,
         public_groups=size.public, private_groups=size.private,
     )

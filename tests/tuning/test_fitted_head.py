@@ -1,5 +1,7 @@
 """A head is one linear layer, whether it is applied to a member, mixed in, or fused into a network."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from stores import smooth_logits, store_of
 
 from competition.errors import InputFault
 from competition.models.head import Neighbourhood, Pointwise
+from competition.tuning import fusing
 from competition.tuning.ensemble import blend
-from competition.tuning.fusing import pointwise
+from competition.tuning.fusing import decided_head, pointwise
 from competition.tuning.head import AROUND, Head, identity_row
+from competition.tuning.mixture import Mixture
 
 CLASSES = 2
 
@@ -68,6 +72,16 @@ def test_a_head_that_sees_neighbours_is_no_1x1_layer():
 def test_a_head_of_other_classes_is_refused():
     with pytest.raises(InputFault, match="3 classes on logits of 2; tune again"):
         head_of("1x1", classes=3).applied(smooth_logits(0))
+
+
+def test_the_head_that_was_decided_for_a_member_becomes_its_layer(tmp_path, monkeypatch):
+    head = head_of("1x1")
+    mixture = Mixture(weights={"one": 0.5, "two": 0.5}, heads={"one": head})
+    monkeypatch.setattr(fusing, "read_decisions", lambda path, classes: SimpleNamespace(mixture=mixture))
+    layer = decided_head(tmp_path / "decisions.json", "one", classes=("a", "b"))
+    assert np.allclose(layer.bias.detach().numpy(), head.bias)
+    with pytest.raises(InputFault, match="no head for 'two'.*members with one: one"):
+        decided_head(tmp_path / "decisions.json", "two", classes=("a", "b"))
 
 
 @pytest.mark.parametrize("change", [{"bias": (0.0,)}, {"around": ((1.0,),)}, {"mix": ((1.0,),)}])

@@ -66,6 +66,13 @@ def test_the_shift_moves_the_interval_and_its_error_widens_it():
     assert unsure.high - unsure.low > 1.5 * (moved.high - moved.low)
 
 
+def test_no_score_is_expected_that_no_submission_can_have():
+    sums = people(np.random.default_rng(0), 4, level=0.98, spread=0.1)
+    clipped = GroupSums(sums.names, sums.images, np.clip(sums.parts, None, sums.parts[..., 1:]))
+    found = expect_private(clipped, DICE, BoardSize(2, 3), Shift(0.05, 0.0))
+    assert found.low < 1 and found.value <= found.high == 1
+
+
 def test_a_distance_is_predicted_with_its_own_sign():
     """HD95: sums hold it turned round, the expectation is in millimetres."""
     measure = Measure(Metric(name="hausdorff-95"))
