@@ -1,8 +1,10 @@
-"""Several members' stored logits as one: the weighted mean on the finest member's grid, as runs."""
+"""Several members' stored logits as one: their weighted mean on the finest grid, or that of their
+probabilities, as runs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +20,13 @@ MOST_CODES = 257
 
 Share = float | tuple[float, ...]
 """A member's part of the blend: one for all classes, or one for each."""
+
+
+Mean = Literal["logits", "probabilities"]
+"""What is averaged at the nodes; a mean of probabilities becomes a logit again before it is resized."""
+
+_SUREST = 1e-6
+"""Probabilities this near to 0 or 1 are not told from it."""
 
 
 class Reader(Protocol):
@@ -74,13 +83,14 @@ class Field:
 class Blend:
     """Members' predictions of the same images, with weights that sum to one. See `blend`.
 
-    heads: one a member, None where its logits are taken as they are.
+    heads: one a member, None where its logits are taken as they are; mean: what is averaged.
     """
 
     members: tuple[Reader, ...]
     weights: tuple[Share, ...]
     exclusive: bool
     heads: tuple[Head | None, ...]
+    mean: Mean = "logits"
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -98,14 +108,15 @@ class Blend:
         for member, weight, head in zip(self.members, self.weights, self.heads, strict=True):
             stored = member.read(image)
             total = _nothing(stored) if total is None else total
-            total = _added(total, stored, weight, image, head=head)
-        return total
+            total = _added(total, stored, weight, image, head=head, mean=self.mean)
+        return total if self.mean == "logits" else replace(total, values=_logits(total.values))
 
     @property
     def _alike(self) -> bool:
         """Whether all members count equally, as they are stored."""
         equal = len(set(self.weights)) == 1 and all(head is None for head in self.heads)
-        return equal and len(self.members) <= MOST_CODES
+        one = len(self.members) == 1
+        return equal and (one or self.mean == "logits") and len(self.members) <= MOST_CODES
 
     def _added_codes(self, image: str) -> Field | None:
         """The mean of all members as the sum of their codes; None if they are of different grids."""
@@ -156,11 +167,12 @@ def blend(
     *,
     heads: Mapping[str, Head] | None = None,
     exclusive: bool = False,
+    mean: Mean = "logits",
 ) -> Blend:
     """Members by name → their blend. InputFault for unequal images.
 
     weights: equal unless given, one a member or one for each of its classes; heads: of the members
-    that have one.
+    that have one; mean: what is averaged.
     """
     if not members:
         raise InputFault("an ensemble of no members; predict at least one")
@@ -174,6 +186,7 @@ def blend(
         tuple(_plain(shares[place]) for place in used),
         exclusive,
         tuple((heads or {}).get(names[place]) for place in used),
+        mean,
     )
 
 
@@ -217,11 +230,17 @@ def _nothing(like: StoredLogits) -> Field:
 
 
 def _added(
-    total: Field, stored: StoredLogits, weight: Share, image: str, *, head: Head | None = None
+    total: Field,
+    stored: StoredLogits,
+    weight: Share,
+    image: str,
+    *,
+    head: Head | None,
+    mean: Mean,
 ) -> Field:
-    """`total` plus a member's weighted logits; on one grid it is added to in place.
+    """`total` plus a member's weighted logits or probabilities; on one grid it is added to in place.
 
-    Class by class, so that what is computed stays in the processor's cache.
+    Logits class by class, so that what is computed stays in the processor's cache.
     """
     place, grid = stored.geometry, stored.codes.shape
     if place.size != total.size or len(stored.codes) != len(total.values):
@@ -230,15 +249,15 @@ def _added(
             f"{len(stored.codes)} classes at {place.size}; predict again"
         )
     shares = np.broadcast_to(np.asarray(weight, np.float32), len(stored.codes))
-    if head is not None and head.kind != "scale and bias":
-        values = head.applied(stored.logits())
-        values *= shares[:, None, None]
-    elif grid != total.values.shape or place.region != total.region:
-        values = stored.logits() if head is None else head.applied(stored.logits())
-        values *= shares[:, None, None]
-    else:
+    one_grid = grid == total.values.shape and place.region == total.region
+    simple = mean == "logits" and (head is None or head.kind == "scale and bias")
+    if one_grid and simple:
         _add_codes(total.values, stored, shares, head)
         return total
+    values = stored.logits() if head is None else head.applied(stored.logits())
+    if mean == "probabilities":
+        values = _probabilities(values)
+    values *= shares[:, None, None]
     return _sum(total, Field(values, None, None, place.region, place.size))
 
 
@@ -265,6 +284,17 @@ def _add_codes(
         np.multiply(codes, steps[kind], out=plane, dtype=np.float32)
         plane += zeros[kind]
         total[kind] += plane
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Sigmoid, which does not overflow as a tangent."""
+    return (np.tanh(logits / 2) + 1) / 2
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    """float32 like probabilities, which it clips away from 0 and 1."""
+    clipped = np.clip(probabilities, _SUREST, 1 - _SUREST)
+    return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
 
 
 def _same_grid(one: Field, other: Field) -> bool:

@@ -100,7 +100,7 @@ def blend_of(mixer: Mixer, key: Key, source: Source) -> Blend:
 def mixture_of(mixer: Mixer, key: Key) -> Mixture:
     """The mixture that a key names, as it is written down."""
     mixed = mixer.fit(*key)
-    return Mixture.of(mixer.samples.members, mixed.shares, mixed.heads)
+    return Mixture.of(mixer.samples.members, mixed.shares, mixed.heads, mean=key[0].mean)
 
 
 def wanted_keys(plans: Plans, parts: np.ndarray) -> list[set[Key]]:

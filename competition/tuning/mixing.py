@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import expit
 
 from competition.masks.levels import logit
 from competition.scoring import Metric
 from competition.tuning.acceptance import judge
 from competition.tuning.chain import Judged, Sides
+from competition.tuning.ensemble import Mean
 from competition.tuning.head import Head, Kind
 from competition.tuning.head_fit import features_of, fit_heads, problem_of
 from competition.tuning.measure import Measure
@@ -28,12 +30,13 @@ Parts = frozenset[int]
 class Plan:
     """Which kind of head, and which kind of weights; None: the identity, equal weights.
 
-    cut: whether classes are cut at thresholds fitted on the grid; no step does, it is what heads are
+    mean: what is averaged, logits or the probabilities that they stand for; cut: whether classes are cut at thresholds fitted on the grid; no step does, it is what heads are
     compared with.
     """
 
     head: Kind | None = None
     weights: Weighing | None = None
+    mean: Mean = "logits"
     cut: bool = False
 
 
@@ -45,7 +48,9 @@ def plans_on(plan: Plan, samples: Samples) -> dict[str, Plan]:
     heads: tuple[Kind, ...] = ("scale and bias", "1x1", "3x3")
     offered = heads if samples.one_grid else heads[:2]
     steps = {f"head {kind}": replace(plan, head=kind) for kind in offered}
-    return steps | {name: replace(plan, weights=name) for name in weighings(samples)}
+    steps |= {name: replace(plan, weights=name) for name in weighings(samples)}
+    means = {"mean of probabilities": replace(plan, mean="probabilities")}
+    return steps | (means if len(samples.members) > 1 else {})
 
 
 def weighings(samples: Samples) -> tuple[Weighing, ...]:
@@ -85,7 +90,8 @@ class Mixer:
     _fits: dict[tuple[Plan, Parts], Mixed] = field(default_factory=dict)
 
     def fit(self, plan: Plan, without: Parts) -> Mixed:
-        """The plan fitted on all parts but some."""
+        """The plan fitted on all parts but some; what is averaged makes no difference to it."""
+        plan = replace(plan, mean="logits")
         key = plan, without
         if key not in self._fits:
             heads = None if plan.head is None else self._fitted_heads(plan.head, without)
@@ -100,8 +106,10 @@ class Mixer:
         columns = []
         for place, sample in enumerate(self.samples.classes):
             part = sample.where(chosen)
-            logits = member_logits(part, place, mixed.heads)
-            decided = mixed.shares[place].astype(np.float32) @ logits > mixed.cuts[place]
+            logits, cut = member_logits(part, place, mixed.heads), mixed.cuts[place]
+            if plan.mean == "probabilities":
+                logits, cut = expit(logits), expit(cut)
+            decided = mixed.shares[place].astype(np.float32) @ logits > cut
             columns.append(counts_after(self.samples, place, part, decided)[:, chosen])
         labelled, predicted, common = np.stack(columns, axis=-1)
         return self.measure.from_counts(common, labelled, predicted)

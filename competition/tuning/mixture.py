@@ -6,16 +6,19 @@ import numpy as np
 from pydantic import Field
 
 from competition.errors import InputFault
-from competition.tuning.ensemble import Blend, Reader, blend
+from competition.tuning.ensemble import Blend, Mean, Reader, blend
 from competition.tuning.head import Head
 from competition.tuning.record import Record
 
 
 class Mixture(Record):
-    """heads: of the members that have one; weights: a member's share, or its share in each class."""
+    """heads: of the members that have one; weights: a member's share, or its share in each class;
+    mean: what is averaged.
+    """
 
     weights: dict[str, float | tuple[float, ...]]
     heads: dict[str, Head] = Field(default_factory=dict)
+    mean: Mean = "logits"
 
     @classmethod
     def equal(cls, members: Iterable[str]) -> "Mixture":
@@ -25,7 +28,12 @@ class Mixture(Record):
 
     @classmethod
     def of(
-        cls, members: Iterable[str], shares: np.ndarray, heads: Iterable[Head] | None
+        cls,
+        members: Iterable[str],
+        shares: np.ndarray,
+        heads: Iterable[Head] | None,
+        *,
+        mean: Mean = "logits",
     ) -> "Mixture":
         """shares: float64 (K, M); heads: one a member, None where logits stay as they are."""
         names = list(members)
@@ -33,9 +41,8 @@ class Mixture(Record):
             name: float(column[0]) if np.all(column == column[0]) else tuple(column.tolist())
             for name, column in zip(names, shares.T, strict=True)
         }
-        return cls(
-            weights=weights, heads={} if heads is None else dict(zip(names, heads, strict=True))
-        )
+        decided = {} if heads is None else dict(zip(names, heads, strict=True))
+        return cls(weights=weights, heads=decided, mean=mean)
 
     def share(self, member: str) -> float:
         """A member's mean share over the classes."""
@@ -49,4 +56,4 @@ class Mixture(Record):
                 f"{list(readers)}; tune again"
             )
         ordered = {name: readers[name] for name in self.weights}
-        return blend(ordered, self.weights, heads=self.heads, exclusive=exclusive)
+        return blend(ordered, self.weights, heads=self.heads, exclusive=exclusive, mean=self.mean)

@@ -48,6 +48,24 @@ def test_members_that_count_equally_are_added_as_codes(tmp_path):
         assert together.runs_at(image, HALF) == [runs_from_logits(mean, field.size, 0.5)]
 
 
+def test_probabilities_are_averaged_where_that_is_asked_for(tmp_path):
+    first, second = store_of(tmp_path / "1", images(0)), store_of(tmp_path / "2", images(7))
+    weights = {"1": (3.0, 1.0), "2": (1.0, 1.0)}
+    together = blend({"1": first, "2": second}, weights, mean="probabilities")
+    for image in first.images:
+        one, two = (1 / (1 + np.exp(-store.read(image).logits())) for store in (first, second))
+        expected = np.stack([0.75 * one[0] + 0.25 * two[0], 0.5 * one[1] + 0.5 * two[1]])
+        logits = np.log(expected / (1 - expected))
+        assert np.allclose(together.field(image).logits(), logits, atol=1e-3)
+        assert together.runs_at(image, HALF) != blend({"1": first, "2": second}, weights).runs_at(image, HALF)
+
+
+def test_the_probabilities_of_one_member_are_its_own(tmp_path):
+    store = store_of(tmp_path / "m", images())
+    together = blend({"m": store}, mean="probabilities")
+    assert together.runs_at("x", HALF) == blend({"m": store}).runs_at("x", HALF)
+
+
 def test_a_member_of_weight_zero_is_not_read(tmp_path):
     first, second = store_of(tmp_path / "1", images(0)), store_of(tmp_path / "2", images(7))
     together = blend({"1": first, "2": second}, {"1": 1.0, "2": 0.0})

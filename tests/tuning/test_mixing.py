@@ -161,11 +161,24 @@ def test_a_member_that_guesses_loses_weight_and_that_is_adopted(weights):
     assert verdict.adopted and verdict.low > 0 and gain > 0
 
 
+def test_probabilities_are_averaged_where_one_member_is_far_too_sure():
+    """Two of three are right at logits of 2; where the third is wrong, it is at a logit of 7."""
+    generator = np.random.default_rng(3)
+    truth = generator.random((1, 60, 60)) < 0.5
+    codes = np.zeros((3, 9, 60, 60), np.uint8)
+    codes[:2, 0] = np.where(truth[0], 160, 95)
+    codes[2, 0] = np.where(truth[0] ^ (generator.random(truth[0].shape) < 0.3), 240, 15)
+    mixer = Mixer(samples_of(codes, truth), sides(60).parts, DICE)
+    gain, verdict = verdict_on(mixer, Plan(mean="probabilities"))
+    assert verdict.adopted and verdict.low > 0 and gain > 0
+
+
 def test_one_member_has_no_weights_and_unequal_grids_no_neighbours():
     assert [*mixing.plans_on(PLAIN, hidden().samples)][-1] == "head 3x3"
     samples = two_members().samples
     apart = Samples(**{**vars(samples), "one_grid": False})
     assert "head 3x3" not in mixing.plans_on(PLAIN, apart)
+    assert "mean of probabilities" in mixing.plans_on(PLAIN, apart)
     assert "greedy weights" in mixing.plans_on(PLAIN, apart)
 
 
