@@ -90,7 +90,7 @@ def runs_at_thresholds(
         for index in block[block < classes].tolist():
             checked_finite(nodes[index], f"class {index}")
         for one in crossings:
-            one.add(block)
+            one.add_block(block) if at_once > 1 else one.add(first)
     return [
         runs
         for one, group in zip(crossings, groups, strict=True)
@@ -140,15 +140,20 @@ class GridField:
         self._occupied = occupied
         self._first_node = np.tile(np.arange(len(nodes)) * nodes[:1].size, len(levels))
 
-    def undecided(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Field`. Of one large plane only the rows that hold something are looked at."""
-        kinds = (classes % len(self.nodes)).tolist()
-        rows = self._occupied.of(kinds[0]) if len(kinds) == 1 else slice(0, self.raster.grid[0])
-        inside = np.empty((len(kinds), rows.stop - rows.start, self.raster.grid[1]), bool)
-        for kind, level, out in zip(kinds, self.levels[classes], inside, strict=True):
-            above(self.nodes[kind, rows], level, out)
-        at_edge = (inside[:, :, 0] | inside[:, :, -1]).any(axis=1)
-        return undecided_cells(inside) + rows.start * self.raster.grid[1], at_edge
+    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
+        """See `Field`. Only the rows that hold something are looked at."""
+        kind = index % len(self.nodes)
+        rows = self._occupied.of(kind)
+        inside = above(self.nodes[kind, rows], self.levels[index])
+        cells = undecided_cells(inside) + rows.start * inside.shape[1]
+        return cells, bool(inside[:, 0].any() or inside[:, -1].any())
+
+    def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `BlockField`."""
+        inside = np.empty((len(classes), *self.raster.grid), bool)
+        for index, out in zip(classes.tolist(), inside, strict=True):
+            above(self.nodes[index % len(self.nodes)], self.levels[index], out)
+        return undecided_cells(inside), (inside[:, :, 0] | inside[:, :, -1]).any(axis=1)
 
     def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
         """See `Field`."""

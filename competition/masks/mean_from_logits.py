@@ -75,7 +75,7 @@ def mean_runs_from_logits(
     for index in range(classes):
         for number, member in enumerate(members):
             checked_finite(member.nodes[index], f"model {number}, class {index}")
-        crossings.add(np.array([index]))
+        crossings.add(index)
     return crossings.runs()
 
 
@@ -129,15 +129,8 @@ class MeanField:
         self.raster = Raster(rows, columns)
         self.places = list(zip(row_places, column_places, strict=True))
 
-    def undecided(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
         """See `Field`."""
-        grid = self.raster.grid[0] * self.raster.grid[1]
-        found = [self._undecided(index) for index in classes.tolist()]
-        cells = [one + place * grid for place, (one, _) in enumerate(found)]
-        return np.concatenate(cells), np.array([at_edge for _, at_edge in found])
-
-    def _undecided(self, index: int) -> tuple[np.ndarray, bool]:
-        """The undecided cells of a class, flat over (h, w), and whether it may touch a side."""
         every: np.ndarray | None = None
         for member, (row, column) in zip(self.members, self.places, strict=True):
             own_every, own_some = _cell_sides(above(member.nodes[index], member.level[index]))

@@ -35,10 +35,9 @@ class Field(Protocol):
     raster: Raster
     classes: int
 
-    def undecided(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of n classes, int64: flat indices over (n, h, w) of the undecided cells, the last column
-        left out; and, bool (n,), whether a row may begin or end inside. Cells left out must be on
-        one side by `values`.
+    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
+        """Flat indices (h * w) of the undecided cells of a class, int64, the last column left out;
+        and whether a row may begin or end inside. Cells left out must be on one side by `values`.
         """
 
     def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
@@ -48,11 +47,12 @@ class Field(Protocol):
 def undecided_cells(inside: np.ndarray) -> np.ndarray:
     """Flat indices of the cells whose corners disagree, int64, ascending.
 
-    inside: bool (n, h, w) C-contiguous, the nodes above the threshold in n planes. Cell (r, c) has
-    the corners r, r + 1 and c, c + 1; the last row of cells repeats its nodes (the clamped border).
-    The last column has one node only and is never crossed along a row, so it is left out.
+    inside: bool (…, h, w) C-contiguous, the nodes above the threshold of one plane or several. Cell
+    (r, c) has the corners r, r + 1 and c, c + 1; the last row of cells repeats its nodes (the
+    clamped border). The last column has one node only and is never crossed along a row, so it is
+    left out.
 
-    >>> undecided_cells(np.array([[[0, 0, 0], [0, 0, 1]]], dtype=bool))
+    >>> undecided_cells(np.array([[0, 0, 0], [0, 0, 1]], dtype=bool))
     array([1, 4])
     """
     size, nodes = inside.size, inside.view(np.uint8)
@@ -61,8 +61,8 @@ def undecided_cells(inside: np.ndarray) -> np.ndarray:
     flags = np.zeros(size + -size % _WORD, np.uint8)
     flags[:size] = along.reshape(-1)
     mixed = flags[:size].reshape(inside.shape)
-    mixed[:, :-1] |= along[:, 1:]
-    mixed[:, :-1] |= nodes[:, 1:] ^ nodes[:, :-1]
+    mixed[..., :-1, :] |= along[..., 1:, :]
+    mixed[..., :-1, :] |= nodes[..., 1:, :] ^ nodes[..., :-1, :]
     mixed[..., -1] = 0
     return _set_bytes(flags)
 
@@ -187,34 +187,53 @@ def paired(positions: np.ndarray, area: int) -> tuple[np.ndarray, np.ndarray]:
     return starts - index, stops - index
 
 
+class BlockField(Field, Protocol):
+    """A field of small planes, which are looked at together."""
+
+    def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`undecided` of n classes, int64: cells flat over (n, h, w), and bool (n,)."""
+
+
 class Crossings:
     """The changes of side of a field, collected class by class in any order."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
+        self._grid = field.raster.grid[0] * field.raster.grid[1]
         self._pending: list[np.ndarray] = []
         self._positions = [np.empty(0, np.int64)]
 
-    def add(self, classes: np.ndarray) -> None:
-        """Some classes, int64: undecided cells are kept for later, a noisy class is done at once."""
-        grid = self.field.raster.grid[0] * self.field.raster.grid[1]
-        cells, at_edge = self.field.undecided(classes)
-        place = cells // grid
-        noisy = np.bincount(place, minlength=len(classes)) > NOISY * grid
+    def add(self, index: int) -> None:
+        """One class: its undecided cells are kept for later, a noisy class is done at once."""
+        cells, at_edge = self.field.undecided(index)
+        if cells.size > NOISY * self._grid:
+            self._add_positions(row_crossings(self.field, index), index)
+            return
+        if at_edge:
+            self._add_positions(edge_crossings(self.field, index), index)
+        self._add_cells(cells + index * self._grid)
+
+    def add_block(self, classes: np.ndarray) -> None:
+        """`add` of some classes, int64, of a `BlockField`."""
+        cells, at_edge = self.field.undecided_in(classes)
+        counts = np.diff(np.searchsorted(cells, np.arange(len(classes) + 1) * self._grid))
+        noisy = counts > NOISY * self._grid
         for index in classes[noisy].tolist():
             self._add_positions(row_crossings(self.field, index), index)
         for index in classes[at_edge & ~noisy].tolist():
             self._add_positions(edge_crossings(self.field, index), index)
-        if noisy.any():
-            settled = ~noisy[place]
-            cells, place = cells[settled], place[settled]
-        self._pending.append(cells + ((classes - np.arange(len(classes))) * grid)[place])
-        if sum(map(len, self._pending)) > CELLS_AT_ONCE:
-            self._compute()
+        moved = (classes - np.arange(len(classes))) * self._grid
+        cells += np.repeat(moved, counts)
+        self._add_cells(cells[np.repeat(~noisy, counts)] if noisy.any() else cells)
 
     def _add_positions(self, offsets: np.ndarray, index: int) -> None:
         """offsets: flat over the (H * W) of class `index`."""
         self._positions.append(offsets + index * (self.field.raster.area + 1))
+
+    def _add_cells(self, cells: np.ndarray) -> None:
+        self._pending.append(cells)
+        if sum(map(len, self._pending)) > CELLS_AT_ONCE:
+            self._compute()
 
     def _compute(self) -> None:
         cells = np.concatenate([np.empty(0, np.int64), *self._pending])
