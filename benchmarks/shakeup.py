@@ -10,7 +10,7 @@ from pathlib import Path
 from competition import steps
 from competition.data.demo import make_demo
 from competition.data.demo_file import competition_file
-from competition.entry import Entry, entry_of
+from competition.entry import entry_of
 from competition.leaderboard import Standing, read_leaderboard
 from competition.project import Project
 from competition.solution import score_file
@@ -48,7 +48,9 @@ def outcomes_of(seed: int, work: Path) -> list[Outcome]:
     bench = Bench.of(project)
     spec = project.competition
     main = entry_of(spec)
-    predict(bench, main)
+    steps.split(bench)
+    steps.train_all(bench, main, workers=0)
+    steps.predict_all(bench, main)
     steps.weigh(bench, main)
     steps.tune(bench, main)
     written = [steps.submit(bench, main), steps.submit(bench, main, plain=True)]
@@ -72,16 +74,6 @@ def demo_of(seed: int, work: Path) -> Project:
         text = competition_file(name, examples=EXAMPLES)
         (data / "competition.toml").write_text(text, encoding="utf-8")
     return Project.open(data / "competition.toml", root)
-
-
-def predict(bench: Bench, entry: Entry) -> None:
-    """Train and predict every network of the entry."""
-    steps.split(bench)
-    for member in entry.members:
-        for fold in entry.folds:
-            steps.train(bench, member, fold, workers=0)
-            steps.predict(bench, member, fold)
-        steps.average_folds(bench, member, entry.folds)
 
 
 def table(outcomes: list[Outcome]) -> str:

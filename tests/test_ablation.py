@@ -43,10 +43,8 @@ def compared(tiny_data, tmp_path_factory):
     experiment = experiment_of(bench.project.competition, QUICK)
     steps.split(bench)
     for entry in experiment.together():
-        for member in entry.members:
-            steps.train(bench, member, 0)
-            steps.predict(bench, member, 0)
-            steps.average_folds(bench, member, entry.folds)
+        steps.train_all(bench, entry)
+        steps.predict_all(bench, entry)
     for row in experiment.entries:
         for entry in row:
             steps.weigh(bench, entry)

@@ -33,11 +33,8 @@ def finished(tiny_data, tmp_path_factory):
     bench = with_holdout(tiny_data, tmp_path_factory.mktemp("work"))
     entry = entry_of(bench.project.competition)
     steps.split(bench)
-    for member in entry.members:
-        for fold in entry.folds:
-            steps.train(bench, member, fold)
-            steps.predict(bench, member, fold)
-        steps.average_folds(bench, member, entry.folds)
+    steps.train_all(bench, entry)
+    steps.predict_all(bench, entry)
     steps.weigh(bench, entry)
     return bench
 

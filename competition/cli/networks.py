@@ -39,9 +39,7 @@ def train(
     entry = entry_from(
         bench, recipes, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
     )
-    for member in entry.members:
-        for number in entry.folds:
-            steps.train(bench, member, number, workers=workers, again=again)
+    steps.train_all(bench, entry, workers=workers, again=again)
 
 
 @app.command()
@@ -57,7 +55,4 @@ def predict(
     entry = entry_from(
         bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
     )
-    for member in entry.members:
-        for number in entry.folds:
-            steps.predict(bench, member, number, again=again)
-        steps.average_folds(bench, member, entry.folds)
+    steps.predict_all(bench, entry, again=again)

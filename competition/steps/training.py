@@ -8,7 +8,7 @@ from competition import pseudo
 from competition.data.folds import describe_folds, make_folds, write_folds
 from competition.data.holdout import make_holdout, write_holdout
 from competition.data.placement import PlacedImages, placed_images
-from competition.entry import Member
+from competition.entry import Entry, Member
 from competition.errors import InputFault
 from competition.freshness import hash_of
 from competition.inference.joined import combine_folds
@@ -66,6 +66,23 @@ def train(
 
     bench.perform(bench.pipeline.train(member, fold), run, again=again)
     return folder / "checkpoint.pt"
+
+
+def train_all(
+    bench: Bench, entry: Entry, *, workers: int | None = None, again: bool = False
+) -> None:
+    """Train every network of the entry, one after another."""
+    for member in entry.members:
+        for fold in entry.folds:
+            train(bench, member, fold, workers=workers, again=again)
+
+
+def predict_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:
+    """Predict with every network of the entry; each member's test predictions are averaged."""
+    for member in entry.members:
+        for fold in entry.folds:
+            predict(bench, member, fold, again=again)
+        average_folds(bench, member, entry.folds)
 
 
 def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> Any:
