@@ -69,7 +69,7 @@ class Line:
     """time: ours; usual: seconds of the usual way, extrapolated; None: nobody does it."""
 
     name: str
-    time: "Seconds"
+    time: Seconds
     asked: float
     usual: float | None
 

@@ -90,7 +90,10 @@ def runs_at_thresholds(
         for index in block[block < classes].tolist():
             checked_finite(nodes[index], f"class {index}")
         for one in crossings:
-            one.add_block(block) if at_once > 1 else one.add(first)
+            if at_once > 1:
+                one.add_block(block)
+            else:
+                one.add(first)
     return [
         runs
         for one, group in zip(crossings, groups, strict=True)

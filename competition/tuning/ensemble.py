@@ -12,6 +12,7 @@ from competition.errors import InputFault, listed
 from competition.inference.store import Geometry, StoredLogits
 from competition.masks import Runs
 from competition.masks.from_logits import label_runs_from_logits, runs_at_thresholds
+from competition.masks.levels import logit
 from competition.masks.raster import Axis, Raster, sampled
 from competition.tuning.head import Head
 
@@ -293,8 +294,7 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
     """float32 like probabilities, which it clips away from 0 and 1."""
-    clipped = np.clip(probabilities, _SUREST, 1 - _SUREST)
-    return (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
+    return logit(np.clip(probabilities.astype(np.float64), _SUREST, 1 - _SUREST)).astype(np.float32)
 
 
 def _same_grid(one: Field, other: Field) -> bool:
