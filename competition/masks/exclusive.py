@@ -30,8 +30,8 @@ def label_runs_from_logits(
 ) -> Runs:
     """Runs (K, H, W) of the class with the largest resized logit at each pixel.
 
-    logits: float (K, h, w), or uint8 or uint16 codes with logit = code * scale + offset; size: (H, W);
-    background: whether class 0 of the logits is background: then it is left out and the result has
+    logits: float (K, h, w), or uint8 or uint16 codes with logit = code * scale + offset;
+    size: (H, W); background: whether class 0 of the logits is background: then it is left out and the result has
     K - 1 classes, class k of the logits being class k - 1 of the result; region: as for
     `runs_from_logits`. Ties go to the lowest class. InputFault for non-finite logits.
 

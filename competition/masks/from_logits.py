@@ -49,8 +49,8 @@ def runs_from_logits(
 ) -> Runs:
     """Runs (K, H, W) of the classes whose resized logit is above logit(threshold).
 
-    logits: float (K, h, w), or uint8 or uint16 codes with logit = code * scale + offset (then the threshold
-    is turned into a code and compared there); size: (H, W) of the result;
+    logits: float (K, h, w), or uint8 or uint16 codes with logit = code * scale + offset (then the
+    threshold is turned into a code and compared there); size: (H, W) of the result;
     threshold: probability in [0, 1], one for all or one per class; scale, offset: one or per class;
     region: (top, left, height, width) in logit pixels, the part of the grid that shows the image,
     where the network's input was padded (sampling goes on into the padding, clamped at the grid).

@@ -30,8 +30,8 @@ Parts = frozenset[int]
 class Plan:
     """Which kind of head, and which kind of weights; None: the identity, equal weights.
 
-    mean: what is averaged, logits or the probabilities that they stand for; cut: whether classes are cut at thresholds fitted on the grid; no step does, it is what heads are
-    compared with.
+    mean: what is averaged, logits or the probabilities that they stand for; cut: whether classes are
+    cut at thresholds fitted on the grid; no step does, it is what heads are compared with.
     """
 
     head: Kind | None = None
