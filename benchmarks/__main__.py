@@ -10,8 +10,11 @@ shakeup       whether Private lies in its predicted interval, over demos of many
 
 import argparse
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
+
+from tasks import MEMORY_KEPT
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -25,7 +28,7 @@ def main() -> None:
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     tuning = suites.add_parser("tuning")
-    tuning.add_argument("--images", type=int, default=68, help="images that the passes go over")
+    tuning.add_argument("--images", type=int, default=340, help="images to decide from")
     shakeup = suites.add_parser("shakeup")
     shakeup.add_argument("--seeds", type=int, default=10, help="demos, seeds 0, 1, 2, …")
     shakeup.add_argument("--work", type=Path, default=Path("runs/shakeup"), help="where they lie")
@@ -41,9 +44,18 @@ def main() -> None:
         "--images", type=int, default=1000, help="of each fold at most, evenly spread"
     )
     arguments = vars(parser.parse_args())
+    if arguments["suite"] == "tuning":
+        _require_memory_settings()
     for name in THREADS:
         os.environ[name] = "1"
     import_module(f"benchmarks.{arguments.pop('suite')}").run(**arguments)
+
+
+def _require_memory_settings() -> None:
+    """Start again as the tasks start a step: the C library looks at these settings only then."""
+    if MEMORY_KEPT.items() - os.environ.items():
+        again = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | MEMORY_KEPT)
 
 
 if __name__ == "__main__":

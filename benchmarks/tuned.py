@@ -40,12 +40,20 @@ class Repeated:
         return self.store.read(self._home(image))
 
 
-def drawn(folder: Path) -> tuple[list[Store], list[Runs]]:
-    """The stores of five models, and the labels of their images."""
-    classes = tuple(f"tooth-{place}" for place in range(CLASSES))
+_NAMES = tuple(f"tooth-{place}" for place in range(CLASSES))
+
+
+def drawn(folder: Path) -> list[Runs]:
+    """Writes the stores of five models below the folder; the labels of their images."""
     fields = [_shapes(np.random.default_rng(place)) for place in range(DRAWN)]
-    truth = [Runs.from_dense(field > 0) for field in fields]
-    return [_store(folder / f"model-{m}", m, fields, classes) for m in range(MODELS)], truth
+    for model in range(MODELS):
+        _write(folder / f"model-{model}", model, fields)
+    return [Runs.from_dense(field > 0) for field in fields]
+
+
+def opened(folder: Path) -> list[Store]:
+    """The stores that `drawn` wrote there."""
+    return [Store.open(folder / f"model-{model}", classes=_NAMES) for model in range(MODELS)]
 
 
 def _shapes(generator: np.random.Generator) -> np.ndarray:
@@ -57,13 +65,11 @@ def _shapes(generator: np.random.Generator) -> np.ndarray:
     return field
 
 
-def _store(
-    folder: Path, model: int, fields: list[np.ndarray], classes: tuple[str, ...]
-) -> Store:
+def _write(folder: Path, model: int, fields: list[np.ndarray]) -> None:
     """A model sees shapes moved, with borders wrong by smooth noise, and some faint ghosts."""
     provenance = Provenance(
         member=folder.name, recipe="drawn", recipe_sha256="0", folds=(0,), part="oof",
-        classes=classes,
+        classes=_NAMES,
     )
     with StoreWriter(folder, provenance) as writer:
         for place, field in enumerate(fields):
@@ -71,7 +77,6 @@ def _store(
             whole = (0.0, 0.0, float(GRID), float(GRID))
             codes = np.stack([quantise(_seen(plane, generator)) for plane in field])
             writer.add_codes(f"drawn-{place}", codes, Geometry((GRID, GRID), whole))
-    return Store.open(folder, classes=classes)
 
 
 def _seen(plane: np.ndarray, generator: np.random.Generator) -> np.ndarray:

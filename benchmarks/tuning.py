@@ -5,10 +5,10 @@ loops over thresholds and weights; it is timed on one image, and multiplied by t
 """
 
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.tuned import CLASSES, DRAWN, GRID, MODELS, Repeated, drawn
+from benchmarks.together import EVERY, HighestMemory
+from benchmarks.tuned import CLASSES, DRAWN, GRID, MODELS, Repeated, drawn, opened
 from competition.masks import Runs
 from competition.scoring import Metric
 from competition.tuning.chain import Sides, adopted_steps, choose
@@ -31,19 +32,17 @@ from competition.tuning.weight_fit import MOST_PICKS
 
 TARGET = Path(__file__).parent.parent / "docs" / "performance-tuning.md"
 
-FOLDS, _FULL = 5, 340
-"""Folds, and the images that the passes are reckoned for."""
+FOLDS = 5
 
 _WEIGHTS_TRIED = MOST_PICKS * MODELS
 """Mixtures that a forward selection scores."""
 
 
 _HEAD = (
-    f"Written by `python -m benchmarks tuning` on {{day}}: {MODELS} models × {_FULL} images × "
+    f"Written by `python -m benchmarks tuning` on {{day}}: {MODELS} models × {{images}} images × "
     f"{CLASSES} classes at {GRID}², {FOLDS} folds. Seconds on the clock of a machine with {{cores}} "
     "cores, and seconds of all processors together; passes run in as many processes as there are "
-    "cores, fits in one. Passes were measured on {images} images and "
-    "reckoned for all; fits were on as many pixels as for all. *Usual* is "
+    "cores, fits in one, all with the memory settings of the tasks. Asked for are the times of 340 images. *Usual* is "
     "dense: the mean of probabilities decoded and compared at every threshold or weight, timed on "
     "one image and multiplied by the images (nothing is cross-fitted there). Images are blobs with "
     f"borders that are wrong by smooth noise, drawn from seeds; {DRAWN} are drawn, and read from "
@@ -57,36 +56,35 @@ class Seconds(NamedTuple):
     clock: float
     processors: float
 
-    def times(self, factor: float) -> "Seconds":
-        return Seconds(self.clock * factor, self.processors * factor)
-
     def plus(self, other: "Seconds") -> "Seconds":
         return Seconds(self.clock + other.clock, self.processors + other.processors)
 
 
 @dataclass(frozen=True)
 class Line:
-    """time: ours; usual: seconds of the usual way, extrapolated; None: nobody does it."""
+    """time: ours; asked: at most, seconds; usual: seconds of the usual way, extrapolated; None: nobody
+    does it, or nothing was asked for.
+    """
 
     name: str
     time: Seconds
-    asked: float
+    asked: float | None
     usual: float | None
 
 
 def run(images: int) -> None:
-    """Measure and write docs/performance-tuning.md, passes over the images as if there were `_FULL`."""
+    """Measure and write docs/performance-tuning.md."""
     with tempfile.TemporaryDirectory() as folder:
-        stores, truths = drawn(Path(folder))
+        with ProcessPoolExecutor(1) as apart:  # its memory is not counted below
+            truths = apart.submit(drawn, Path(folder)).result()
+        stores = opened(Path(folder))
         readers = {f"model-{m}": Repeated(store, images) for m, store in enumerate(stores)}
         truth = {name: truths[place % len(truths)]
                  for place, name in enumerate(readers["model-0"].images)}
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        lines = _lines(readers, truth)
-        peak = sum(resource.getrusage(who).ru_maxrss * count for who, count in (
-            (resource.RUSAGE_SELF, 1), (resource.RUSAGE_CHILDREN, os.cpu_count())
-        ))
-        text = _text(lines, images, (before / 1024, peak / 1024))
+        with HighestMemory() as memory:
+            before = memory.megabytes
+            lines = _lines(readers, truth)
+        text = _text(lines, images, (before, memory.megabytes))
     print(text)
     TARGET.write_text(text, encoding="utf-8")
 
@@ -95,21 +93,21 @@ def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[L
     measure = Measure(Metric(name="dice"))
     parts = np.arange(len(truth)) % FOLDS
     sides = Sides(np.arange(len(truth)).astype(str), parts, parts)
-    more = _FULL / len(truth)
     sampling, samples = _timed(lambda: draw(readers, truth))
     mixer = Mixer(samples, parts, measure)
     greedy, _ = _timed(lambda: _every_fit(mixer, Plan(None, "greedy weights")))
     per_class, _ = _timed(lambda: _every_fit(mixer, Plan(None, "weights per class")))
     head, _ = _timed(lambda: _every_fit(mixer, Plan("1x1")))
     thresholds, _ = _timed(lambda: _thresholds(readers, truth, mixer, sides))
-    dense = _FULL * _usual_seconds(readers, truth, next(iter(truth)))
+    dense = len(truth) * _usual_seconds(readers, truth, next(iter(truth)))
     tried = dense * _WEIGHTS_TRIED / len(THRESHOLDS)
     return [
-        Line("one pass for thresholds; rules of every pair of folds", thresholds.times(more), 30, dense),
-        Line("one pass to draw pixels, for weights and heads alike", sampling.times(more), np.nan, None),
-        Line("greedy weights and weights per class, every pair of folds", greedy.plus(per_class), 60,
-             tried),
-        Line("1x1 heads of all models, every pair of folds", head, 120, None),
+        Line("thresholds: one pass, and rules of every pair of folds", thresholds, 30, dense),
+        Line("pixels drawn in one pass, for weights and heads alike", sampling, None, None),
+        Line("weights, greedy and of each class, every pair of folds, with the drawing",
+             sampling.plus(greedy).plus(per_class), 60, tried),
+        Line("1×1 heads of all models, every pair of folds, with the drawing", sampling.plus(head),
+             120, None),
     ]
 
 
@@ -164,7 +162,7 @@ def _text(lines: list[Line], images: int, memory: tuple[float, float]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for line in lines:
-        asked = "" if np.isnan(line.asked) else f"< {line.asked:.0f}"
+        asked = "" if line.asked is None else f"< {line.asked:.0f}"
         usual = "" if line.usual is None else f"{line.usual:,.0f}"
         ratio = "" if line.usual is None else f"**{line.usual / line.time.clock:.3g}**"
         rows.append(
@@ -172,8 +170,8 @@ def _text(lines: list[Line], images: int, memory: tuple[float, float]) -> str:
             f"| {ratio} |"
         )
     rows.append(
-        f"\nMemory at most {memory[1]:,.0f} MB (asked for: under 2,000): the highest of the process "
-        "and of its children, pages that they share counted in each; "
-        f"{memory[0]:,.0f} MB were held before, by libraries and the drawing of the images.\n"
+        f"\nMemory at most {memory[1]:,.0f} MB (asked for: under 2,000), of all processes together, "
+        f"looked at every {EVERY:.0f} s; {memory[0]:,.0f} MB of it were held before anything was "
+        "read, by libraries and labels.\n"
     )
     return "\n".join(rows)

@@ -7,6 +7,7 @@ Only the cells whose corners disagree about the threshold are computed; see `und
 """
 
 import itertools
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from competition.masks.levels import (
 from competition.masks.mean_from_logits import LogitGrid, mean_runs_from_logits
 from competition.masks.raster import Raster, Region
 from competition.masks.runs import Runs
-from competition.masks.undecided import Crossings, rows_inside, undecided_cells
+from competition.masks.undecided import Crossings, divided_cells, rows_inside, undecided_cells
 
 NODES_AT_ONCE = 1 << 16
 """Nodes looked at together: small planes one by one cost more in calls than in work (measured: 19
@@ -81,9 +82,12 @@ def runs_at_thresholds(
     levels = node_levels(per_class(thresholds, classes), *code_scale(logits, scale, offset))
     nodes, raster = np.ascontiguousarray(logits), Raster.over(logits.shape[1:], size, region)
     at_once = max(1, NODES_AT_ONCE // max(1, nodes[:1].size))
-    occupied = _OccupiedRows(nodes, levels.min(axis=0))
+    divided = _OneLevel(nodes, levels) if len(levels) == 1 else _ManyLevels(nodes, levels)
     groups = [levels] if at_once > 1 else np.split(levels, len(levels))
-    crossings = [Crossings(GridField(nodes, group, raster, occupied)) for group in groups]
+    crossings = [
+        Crossings(GridField(nodes, group, raster, divided, first))
+        for first, group in enumerate(groups)
+    ]
     in_turn = np.arange(groups[0].size).reshape(len(groups[0]), classes).T.reshape(-1)
     for first in range(0, in_turn.size, at_once):
         block = in_turn[first : first + at_once]
@@ -115,41 +119,80 @@ def _split(runs: Runs, parts: int) -> list[Runs]:
     ]
 
 
-class _OccupiedRows:
-    """The rows that hold something at the lowest of several levels: no other row does at any."""
+class _Divided(Protocol):
+    """The cells of a class that a level divides."""
 
-    def __init__(self, nodes: np.ndarray, level: np.ndarray) -> None:
-        self._nodes, self._level = nodes, level
+    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
+        """As `Field.undecided`; classes are asked for in turn, each at all levels."""
+
+
+class _OneLevel:
+    """`_Divided` of levels (1, K). Only the rows that hold something are looked at."""
+
+    def __init__(self, nodes: np.ndarray, levels: np.ndarray) -> None:
+        self._nodes, self._levels = nodes, levels[0]
         self._inside = np.empty(nodes.shape[1:], bool)
-        self._known: tuple[int | None, slice] = (None, slice(0, 0))
 
-    def of(self, index: int) -> slice:
-        """See `rows_inside`; looked at once for all levels, which ask class after class."""
-        if self._known[0] != index:
-            above(self._nodes[index], self._level[index], self._inside)
-            self._known = (index, rows_inside(self._inside))
-        return self._known[1]
+    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
+        """See `_Divided`."""
+        above(self._nodes[kind], self._levels[kind], self._inside)
+        rows = rows_inside(self._inside)
+        inside = self._inside[rows]
+        cells = undecided_cells(inside) + rows.start * inside.shape[1]
+        return cells, bool(inside[:, 0].any() or inside[:, -1].any())
+
+
+class _ManyLevels:
+    """`_Divided` of levels (T, K): all cells that any of a class's levels divides are found at once,
+    by how many of the levels each node is above.
+    """
+
+    def __init__(self, nodes: np.ndarray, levels: np.ndarray) -> None:
+        self._nodes, self._rising = nodes, np.sort(levels, axis=0)
+        self._places = levels.argsort(axis=0, kind="stable").argsort(axis=0)
+        self._inside = np.empty(nodes.shape[1:], bool)
+        self._known: int | None = None
+
+    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
+        """See `_Divided`."""
+        if self._known != kind:
+            self._look(kind)
+        place = self._places[level, kind]
+        chosen = (self._lowest <= place) & (place < self._highest)
+        return self._cells[chosen], bool(place < self._at_edge)
+
+    def _look(self, kind: int) -> None:
+        levels = self._rising[:, kind]
+        above(self._nodes[kind], levels[0], self._inside)
+        rows = rows_inside(self._inside)
+        inside, nodes = self._inside[rows], self._nodes[kind, rows]
+        ranks = inside.astype(np.min_scalar_type(len(levels)))
+        for level in levels[1:]:
+            ranks += above(nodes, level, inside)
+        cells, self._lowest, self._highest = divided_cells(ranks)
+        self._cells = cells + rows.start * ranks.shape[1]
+        self._at_edge = ranks[:, [0, -1]].max(initial=0)
+        self._known = kind
 
 
 class GridField:
     """The nodes of one grid at T levels of K classes: a `Field` of T · K, level by level."""
 
     def __init__(
-        self, nodes: np.ndarray, levels: np.ndarray, raster: Raster, occupied: _OccupiedRows
+        self, nodes: np.ndarray, levels: np.ndarray, raster: Raster, divided: _Divided, first: int
     ) -> None:
-        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes."""
+        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes,
+        of those of `divided` the ones from `first` on.
+        """
         self.nodes, self.levels, self.raster = nodes, levels.reshape(-1), raster
         self.classes = levels.size
-        self._occupied = occupied
+        self._divided, self._first = divided, first
         self._first_node = np.tile(np.arange(len(nodes)) * nodes[:1].size, len(levels))
 
     def undecided(self, index: int) -> tuple[np.ndarray, bool]:
-        """See `Field`. Only the rows that hold something are looked at."""
-        kind = index % len(self.nodes)
-        rows = self._occupied.of(kind)
-        inside = above(self.nodes[kind, rows], self.levels[index])
-        cells = undecided_cells(inside) + rows.start * inside.shape[1]
-        return cells, bool(inside[:, 0].any() or inside[:, -1].any())
+        """See `Field`."""
+        level, kind = divmod(index, len(self.nodes))
+        return self._divided.at(self._first + level, kind)
 
     def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `BlockField`."""

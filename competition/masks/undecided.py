@@ -67,6 +67,33 @@ def undecided_cells(inside: np.ndarray) -> np.ndarray:
     return _set_bytes(flags)
 
 
+def divided_cells(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The cells whose corners differ in rank, as `undecided_cells` counts them, and the lowest and
+    the highest rank of each one's corners.
+
+    ranks: unsigned (h, w) C-contiguous, how many of some levels a node is above. The level that p
+    others are not above divides a cell where lowest <= p < highest.
+
+    >>> divided_cells(np.array([[0, 0, 0], [0, 0, 2]], dtype=np.uint8))
+    (array([1, 4]), array([0, 0], dtype=uint8), array([2, 2], dtype=uint8))
+    """
+    lowest, highest = (_over_corners(of_two, ranks) for of_two in (np.minimum, np.maximum))
+    flags = np.zeros(ranks.size + -ranks.size % _WORD, np.uint8)
+    mixed = flags[: ranks.size].reshape(ranks.shape)
+    mixed[:, :-1] = lowest[:, :-1] != highest[:, :-1]
+    cells = _set_bytes(flags)
+    return cells, lowest.reshape(-1)[cells], highest.reshape(-1)[cells]
+
+
+def _over_corners(of_two: np.ufunc, ranks: np.ndarray) -> np.ndarray:
+    """of_two, np.minimum or np.maximum, over each cell's corners; the last column means nothing."""
+    along, both = ranks.copy(), np.empty_like(ranks)
+    of_two(ranks.reshape(-1)[1:], ranks.reshape(-1)[:-1], out=along.reshape(-1)[:-1])
+    of_two(along[1:], along[:-1], out=both[:-1])
+    both[-1:] = along[-1:]
+    return both
+
+
 def rows_inside(inside: np.ndarray) -> slice:
     """The rows of bool (h, w) from one before the first True to one after the last, in the array.
 

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import InputFault
-from competition.masks import undecided
+from competition.masks import from_logits, undecided
 from competition.masks.from_logits import runs_at_thresholds, runs_from_logits
 from competition.masks.runs import Runs
 
 SHARES = st.sampled_from([-1.0, undecided.NOISY, 2.0])
 """Share of undecided cells that counts as noise: never sparse, as shipped, never dense."""
+
+AT_ONCE = st.sampled_from([1, from_logits.NODES_AT_ONCE])
+"""Nodes looked at together: a plane at a time, as large ones are, or all of the small ones here."""
 
 
 def canonical(runs: Runs) -> Runs:
@@ -26,16 +29,20 @@ def check_against_dense(data: st.DataObject) -> None:
     logits = data.draw(fields())
     size = data.draw(any_size)
     region = data.draw(regions(logits.shape[1:]))
-    probability = data.draw(st.lists(probabilities, min_size=len(logits), max_size=len(logits)))
+    rows = st.lists(probabilities, min_size=len(logits), max_size=len(logits))
+    thresholds = data.draw(st.lists(rows, min_size=1, max_size=4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(undecided, "NOISY", data.draw(SHARES))
-        found = canonical(runs_from_logits(logits, size, probability, region=region))
-    with np.errstate(divide="ignore"):
-        level = np.log(probability) - np.log1p(-np.array(probability))
-    finite = np.where(np.isfinite(level), level, 0.0)
+        patch.setattr(from_logits, "NODES_AT_ONCE", data.draw(AT_ONCE))
+        found = runs_at_thresholds(logits, size, thresholds, region=region)
     values = resized(logits, size, region)
-    allowed = allowance(logits, finite)
-    assert differing(found.to_dense(), values, level[:, None, None], allowed) == 0
+    for probability, runs in zip(thresholds, found, strict=True):
+        with np.errstate(divide="ignore"):
+            level = np.log(probability) - np.log1p(-np.array(probability))
+        finite = np.where(np.isfinite(level), level, 0.0)
+        allowed = allowance(logits, finite)
+        dense = canonical(runs).to_dense()
+        assert differing(dense, values, level[:, None, None], allowed) == 0
 
 
 @given(st.data())
@@ -61,12 +68,17 @@ def check_codes(data: st.DataObject) -> None:
     codes = (126 + generator.integers(0, span, shape)).astype(kind)
     scale = generator.uniform(0.01, 0.1, classes)
     offset = -scale * generator.integers(120, 136, classes)
-    size, probability = data.draw(any_size), data.draw(probabilities)
-    found = canonical(runs_from_logits(codes, size, probability, scale=scale, offset=offset))
-    with np.errstate(divide="ignore"):
-        level = (np.log(probability) - np.log1p(-probability) - offset) / scale
+    size = data.draw(any_size)
+    thresholds = data.draw(st.lists(probabilities, min_size=1, max_size=4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(from_logits, "NODES_AT_ONCE", data.draw(AT_ONCE))
+        found = runs_at_thresholds(codes, size, thresholds, scale=scale, offset=offset)
     values = resized(codes, size)
-    assert differing(found.to_dense(), values, level[:, None, None], allowance(codes)) == 0
+    for probability, runs in zip(thresholds, found, strict=True):
+        with np.errstate(divide="ignore"):
+            level = (np.log(probability) - np.log1p(-probability) - offset) / scale
+        dense = canonical(runs).to_dense()
+        assert differing(dense, values, level[:, None, None], allowance(codes)) == 0
 
 
 @given(st.data())
@@ -131,7 +143,9 @@ def test_offsets_of_a_result_beyond_two_to_the_31_are_right():
     assert np.array_equal(runs.stops, rows + side)
 
 
-def test_each_threshold_of_several_gives_what_it_gives_alone():
+@pytest.mark.parametrize("at_once", [1, from_logits.NODES_AT_ONCE])
+def test_each_threshold_of_several_gives_what_it_gives_alone(at_once, monkeypatch):
+    monkeypatch.setattr(from_logits, "NODES_AT_ONCE", at_once)
     logits = field("blob", (3, 9, 9), 2) * 2
     thresholds = np.array([[0.2, 0.5, 0.8], [0.5, 0.5, 0.5], [0.9, 0.1, 0.3]])
     together = runs_at_thresholds(logits, (36, 40), thresholds)
