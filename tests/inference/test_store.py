@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import InputFault
-from competition.inference.codes import CLIP, SCALE, quantise
+from competition.inference.codes import CLIP, SCALE, pack, quantise, unpack
 from competition.inference.disagreement import FoldMean, disputed_share
 from competition.inference.joined import JoinedStores, combine_folds
 from competition.inference.store import Geometry, Provenance, Store, StoreWriter
@@ -34,6 +34,12 @@ def written(folder, images, size=(4, 6), **changes):
         for seed, image in enumerate(images):
             writer.add(image, logits(seed, size), Geometry((40, 60), (0, 0, *size)))
     return Store.open(folder, classes=CLASSES)
+
+
+@pytest.mark.parametrize("height", [0, 1, 15, 16, 17, 50])
+def test_planes_of_any_height_come_back_from_their_frame(height):
+    planes = np.random.default_rng(height).integers(0, 256, (3, height, 7), np.uint8)
+    assert np.array_equal(unpack(pack(planes), planes.shape), planes)
 
 
 def test_what_is_read_is_what_was_written_up_to_half_a_code(tmp_path):
