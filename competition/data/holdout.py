@@ -32,15 +32,26 @@ def make_holdout(
     InputFault where what is left has fewer groups than folds.
     """
     images = of_split(catalog, "train").sort_values("image", ignore_index=True)
-    names, totals, weights, owner = group_features(images, labels)
-    parts = round(1 / share)
-    if len(names) - -(-len(names) // parts) < split.folds:
+    chosen = share_of_groups(images, labels, share, seed=split.seed)
+    groups, left = images["group"].nunique(), images.loc[~chosen, "group"].nunique()
+    if left < split.folds:
         raise InputFault(
-            f"a holdout of {share} leaves too few of {len(names)} groups for {split.folds} folds; "
+            f"a holdout of {share} leaves too few of {groups} groups for {split.folds} folds; "
             "lower holdout or folds in [split]"
         )
-    chosen = deal(totals, parts, weights=weights, seed=split.seed)[owner] == 0
-    return images.loc[np.flatnonzero(chosen), list(COLUMNS)].reset_index(drop=True)
+    return images.loc[chosen, list(COLUMNS)].reset_index(drop=True)
+
+
+def share_of_groups(
+    images: pd.DataFrame, labels: Mapping[str, Runs], share: float, *, seed: int
+) -> np.ndarray:
+    """Bool (N,): the images, columns image and group, of about `share` of their groups.
+
+    Groups are dealt to round(1 / share) equal parts, each with its share of every class; the first
+    is the answer.
+    """
+    _, totals, weights, owner = group_features(images, labels)
+    return deal(totals, round(1 / share), weights=weights, seed=seed)[owner] == 0
 
 
 def write_holdout(frame: pd.DataFrame, path: Path) -> None:

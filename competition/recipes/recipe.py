@@ -99,6 +99,15 @@ class Augmentation(Settings):
     flip: float = Field(0.5, ge=0, le=1, description="probability, where the competition allows it")
 
 
+class Best(Settings):
+    """The mean of the rounds that score best on people of their own, who are not trained on."""
+
+    rounds: int = Field(3, ge=1, description="how many are averaged")
+    aside: float = Field(
+        0.1, gt=0, le=0.5, description="share of the training people that rounds are chosen by"
+    )
+
+
 class Recipe(Settings):
     """Everything that decides what a training run does, apart from fold, seed and data."""
 
@@ -134,12 +143,22 @@ class Recipe(Settings):
         None, ge=2, description="instead of ema: the plain mean of the weights after so many last "
         "rounds (epochs, or what lies between validations); norms are measured anew",
     )
+    best: Best | None = Field(
+        None, description="instead of the last moving average: the mean of those after the rounds "
+        "that score best on people set aside for that, neither trained on nor validated on",
+    )
     validate_every: int | None = Field(
         None,
         ge=1,
         description="epochs between validations [1]; with schedule.iterations: iterations [a "
         "twentieth], and so often a line of history and a point to go on from",
     )
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.swa is not None and self.best is not None:
+            raise ValueError("swa and best both say which rounds are averaged; set one of them")
+        return self
 
     @model_validator(mode="after")
     def _crop_is_inside(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Any
 
 from competition import pseudo
 from competition.data.folds import describe_folds, make_folds, write_folds
-from competition.data.holdout import make_holdout, write_holdout
+from competition.data.holdout import make_holdout, share_of_groups, write_holdout
 from competition.data.placement import PlacedImages, placed_images
 from competition.entry import Entry, Member
 from competition.errors import InputFault
@@ -105,7 +105,9 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
     added = further_images(bench, fold)
     if added:
         placed |= placed_by_image(bench, recipe, "extra")
-    images = (*own, *added, *extra)
+    images, aside = (*own, *added, *extra), ()
+    if recipe.best is not None:
+        images, aside = set_aside(bench, own, images, recipe, seed=member.seed)
     origin = Origin(
         competition=project.competition.name, recipe=recipe, classes=project.competition.classes,
         fold=fold, seed=member.seed, pseudo=member.pseudo, images=len(images),
@@ -119,7 +121,32 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
         exclusive=project.competition.exclusive,
         permutation=project.permutation,
         start=start,
+        aside=Labelled(aside, placed, project.labels) if aside else None,
     )
+
+
+def set_aside(
+    bench: Bench, own: tuple[str, ...], images: tuple[str, ...], recipe: Recipe, *, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The images to train on, and those of the people by whom the best rounds are chosen.
+
+    own: the training images of the other folds, from which those people are drawn; images: these and
+    all others that the network may see.
+    """
+    project, share = bench.project, recipe.best.aside
+    rows = project.part("train")
+    rows = rows[rows["image"].isin(own)].sort_values("image", ignore_index=True)
+    chosen = share_of_groups(rows, project.labels, share, seed=seed)
+    if chosen.all() or not chosen.any():
+        raise InputFault(
+            f"best.aside = {share} of recipe {recipe.name!r} sets {int(chosen.sum())} of {len(rows)} "
+            "training images aside; some must be set aside and some left to train on"
+        )
+    people = set(rows["group"][chosen])
+    groups = dict(zip(project.everything["image"], project.everything["group"], strict=True))
+    left = tuple(image for image in images if groups[image] not in people)
+    bench.say(f"{int(chosen.sum())} training images set aside, to choose the best rounds by")
+    return left, tuple(rows["image"][chosen])
 
 
 def _ancestry(bench: Bench, member: Member, fold: int) -> tuple[tuple[Any, ...], Any]:

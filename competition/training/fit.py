@@ -1,14 +1,15 @@
 """Training one network on one fold: `fit` → checkpoint.pt, history.csv; resumes where it was killed.
 
-The checkpoint is the moving average of the weights at the last step, or the mean of the last rounds. It is never chosen by its
-validation score, which would be optimistic by the choice.
+The checkpoint is the moving average of the weights at the last step, or the mean of the last rounds, or
+of those that score best on people set aside. It is never chosen by its validation score, which would be
+optimistic by the choice.
 """
 
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -29,6 +30,7 @@ from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
 from competition.training.averaging import average_of, measure_norms
+from competition.training.best_rounds import BestRounds
 from competition.training.checkpoint import Training, save
 from competition.training.losses import Surroundings, needs_distances
 from competition.training.module import Judge, SegmentationModule, Verdict
@@ -51,6 +53,8 @@ class Task:
     """Of the classes under mirroring; None where mirroring is forbidden."""
     start: Mapping[str, Tensor] | None = None
     """Weights to go on from; None: published or random ones."""
+    aside: Labelled | None = None
+    """What the best rounds are chosen by, where the recipe asks for them."""
 
 
 class Fitted(NamedTuple):
@@ -85,10 +89,14 @@ def fit(
     progress = Progress(folder, task.training, plan, metric, say)
     resumed = progress.unfinished()
     module = _module(task, steps=plan.iterations)
-    module.judge_with(judge_at_native_size(task.validation, metric))
-    trainer = _trainer(recipe, plan, progress)
-    trainer.fit(module, loader, _plain(task.validation, recipe.batch), ckpt_path=resumed)
-    if recipe.swa is not None:
+    judged = [task.validation] if task.aside is None else [task.validation, task.aside]
+    module.judge_with(*(judge_at_native_size(side, metric) for side in judged))
+    best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
+    trainer = _trainer(recipe, plan, [best] if best else [], progress)
+    trainer.fit(module, loader, [_plain(side, recipe.batch) for side in judged], ckpt_path=resumed)
+    if best is not None:
+        module.network.load_state_dict(best.mean())
+    if recipe.swa is not None or best is not None:
         measure_norms(module.network, _plain(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
     save(checkpoint, module.network, task.training)
@@ -159,7 +167,10 @@ _PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """As Lightning names them; the last one scales the loss."""
 
 
-def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
+def _trainer(
+    recipe: Recipe, plan: Plan, first: Sequence[Callback], progress: Progress
+) -> Trainer:
+    """first: callbacks that see the network as it was validated."""
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(
         max_epochs=plan.rounds,
@@ -168,7 +179,7 @@ def _trainer(recipe: Recipe, plan: Plan, progress: Progress) -> Trainer:
         accumulate_grad_batches=recipe.accumulate,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,
-        callbacks=[average_of(recipe, plan.rounds), progress, *bar],
+        callbacks=[*first, average_of(recipe, plan.rounds), progress, *bar],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

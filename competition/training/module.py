@@ -93,15 +93,17 @@ class SegmentationModule(LightningModule):
             return targets, distances
         return averaged(targets, size), None if distances is None else averaged(distances, size)
 
-    def validation_step(self, batch: Mapping[str, Any], index: int) -> None:
-        """Hands each image's logits to the judge that `Validation` set."""
+    def validation_step(
+        self, batch: Mapping[str, Any], index: int, dataloader_idx: int = 0
+    ) -> None:
+        """Hands each image's logits to the judge of its loader."""
         logits = self(batch["images"]).float().cpu().numpy()
-        self.judged.extend(
-            self.judge(image, one) for image, one in zip(batch["image"], logits, strict=True)
-        )
+        judge, verdicts = self.judges[dataloader_idx], self.verdicts[dataloader_idx]
+        verdicts.extend(judge(image, one) for image, one in zip(batch["image"], logits, strict=True))
 
-    def judge_with(self, judge: Judge) -> None:
-        self.judge, self.judged = judge, []
+    def judge_with(self, *judges: Judge) -> None:
+        """One for each validation loader; `verdicts` holds what each has found."""
+        self.judges, self.verdicts = judges, [[] for _ in judges]
 
     def configure_optimizers(self) -> dict[str, Any]:
         chosen = self.recipe.optimizer

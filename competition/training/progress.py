@@ -97,13 +97,17 @@ class Progress(Callback):
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "train_loss": float(trainer.callback_metrics["train_loss_epoch"]),
         }
-        if module.judged:
-            scores = np.stack([verdict.scores for verdict in module.judged])
+        held_out, *aside = module.verdicts
+        if aside and aside[0]:
+            row["score_aside"] = metric_over(aside[0], self.metric)
+            aside[0].clear()
+        if held_out:
+            scores = np.stack([verdict.scores for verdict in held_out])
             row["score"] = aggregate(scores, self.metric)
             for place, name in enumerate(self.training.classes):
                 row[f"score[{name}]"] = aggregate(scores[:, place : place + 1], self.metric)
-            row["dead_classes"] = ", ".join(self.listen(module.judged, last=self._is_last(step)))
-            module.judged.clear()
+            row["dead_classes"] = ", ".join(self.listen(held_out, last=self._is_last(step)))
+            held_out.clear()
         return row
 
     def listen(self, verdicts: Sequence[Verdict], *, last: bool) -> tuple[str, ...]:
@@ -133,6 +137,11 @@ class Progress(Callback):
         )
         score = f"  score {row['score']:.4f}" if "score" in row else ""
         return f"{place}  loss {row['train_loss']:.4f}{score}"
+
+
+def metric_over(verdicts: Sequence[Verdict], metric: Metric) -> float:
+    """The metric over the images that were judged."""
+    return aggregate(np.stack([verdict.scores for verdict in verdicts]), metric)
 
 
 def warning(dead: Sequence[str], validations: int) -> str:

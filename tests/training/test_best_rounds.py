@@ -1,0 +1,94 @@
+"""The mean of the best rounds: chosen by people of their own, resumed, and refused."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from training_runs import Killed, task_of, weights
+
+from competition.errors import InputFault
+from competition.masks import Runs
+from competition.recipes import derive
+from competition.steps.training import set_aside
+from competition.training import best_rounds
+from competition.training.best_rounds import BestRounds
+from competition.training.fit import fit
+
+BEST = {"best": {"rounds": 2, "aside": 0.25}}
+
+
+def test_the_best_rounds_are_chosen_by_people_who_are_neither_trained_nor_validated_on(bench):
+    task = task_of(bench, **BEST)
+    catalog = bench.project.catalog.set_index("image")["group"]
+    sides = (task.train.images, task.validation.images, task.aside.images)
+    people = [set(catalog[list(side)]) for side in sides]
+    assert all(people)
+    assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
+    without = task_of(bench)
+    assert without.aside is None
+    assert {*task.train.images, *task.aside.images} == set(without.train.images)
+    assert task.training.images == len(task.train)
+
+
+def test_the_checkpoint_is_the_mean_of_the_best_rounds(bench, tmp_path, monkeypatch):
+    """Scores are given, not measured: the first and the third of three rounds are best."""
+    given, seen = iter([0.9, 0.1, 0.5]), []
+
+    def watched(verdicts, metric):
+        return next(given)
+
+    monkeypatch.setattr(best_rounds, "metric_over", watched)
+    end = BestRounds.on_validation_epoch_end
+
+    def kept(self, trainer, pl_module):
+        end(self, trainer, pl_module)
+        state = pl_module.network.state_dict()
+        seen.append({name: value.clone() for name, value in state.items()})
+
+    monkeypatch.setattr(BestRounds, "on_validation_epoch_end", kept)
+    fit(task_of(bench, **BEST), tmp_path)
+    assert len(seen) == 3
+    learnt = [name for name in seen[0] if "running" not in name and "num_batches" not in name]
+    for name in learnt:
+        mean = (seen[0][name] + seen[2][name]) / 2
+        assert torch.allclose(weights(tmp_path)[name], mean, atol=1e-6), name
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["score_aside"].between(0, 1).all()
+
+
+def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(bench, tmp_path):
+    task = task_of(bench, **BEST)
+    fit(task, tmp_path / "true")
+    empty = {image: Runs.empty(task.validation.runs[image].shape) for image in task.validation.images}
+    garbled = replace(task, validation=replace(task.validation, runs=empty))
+    fit(garbled, tmp_path / "garbled")
+    true, other = weights(tmp_path / "true"), weights(tmp_path / "garbled")
+    assert all(torch.equal(true[name], other[name]) for name in true)
+
+
+def test_a_killed_run_of_best_rounds_ends_with_the_weights_of_the_straight_one(
+    bench, tmp_path, killed_after, monkeypatch
+):
+    task = task_of(bench, **BEST)
+    fit(task, tmp_path / "straight")
+    with monkeypatch.context(), pytest.raises(Killed):
+        killed_after(2)
+        fit(task, tmp_path / "resumed")
+    monkeypatch.undo()
+    fit(task, tmp_path / "resumed")
+    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_one_person_cannot_be_both_trained_on_and_set_aside(bench):
+    rows = bench.project.part("train")
+    own = tuple(rows["image"][rows["group"] == rows["group"].iloc[0]])
+    recipe = derive(bench.project.recipe("tiny"), BEST)
+    with pytest.raises(InputFault, match=rf"sets {len(own)} of {len(own)} training images aside"):
+        set_aside(bench, own, own, recipe, seed=0)
+
+
+def test_two_averages_are_refused(bench):
+    with pytest.raises(ValueError, match="swa and best both say which rounds are averaged"):
+        derive(bench.project.recipe("tiny"), {**BEST, "swa": 2})
