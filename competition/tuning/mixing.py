@@ -18,7 +18,7 @@ from competition.tuning.ensemble import Mean
 from competition.tuning.head import Head, Kind
 from competition.tuning.head_fit import features_of, fit_heads, problem_of
 from competition.tuning.measure import Measure
-from competition.tuning.samples import ClassSample, Samples, mean_decision
+from competition.tuning.samples import ClassSample, Samples
 from competition.tuning.statistics import GRID as THRESHOLDS
 from competition.tuning.thresholds import best
 from competition.tuning.weight_fit import Weighing, greedy, on_simplex
@@ -137,8 +137,7 @@ class Mixer:
             shares = greedy(lambda s: self._score(parts, logits, s, chosen), members)
             return np.tile(shares, (classes, 1))
         problems = [
-            problem_of(part, found, mean_decision(part.codes[:, place]),
-                       self.samples.counts(-1, place))
+            problem_of(part, found, part.decided, self.samples.counts(-1, place))
             for place, (part, found) in enumerate(zip(parts, logits, strict=True))
         ]
         if plan.weights == "simplex weights":
@@ -195,7 +194,7 @@ def counts_after(
     decided: bool (P,) the new decision at the drawn pixels of `part`.
     """
     labelled, predicted, common = samples.counts(-1, place)
-    change = part.weight * (decided.astype(np.int8) - mean_decision(part.codes[:, place]))
+    change = part.weight * (decided.astype(np.int8) - part.decided)
     images = len(samples.images)
     predicted = predicted + np.bincount(part.image, change, images)
     common = common + np.bincount(part.image, change * part.truth, images)

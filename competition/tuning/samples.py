@@ -40,19 +40,29 @@ class ClassSample:
 
     image: int64 (P,) places of their images; codes: uint8 (M, F, P), the F = K + 8 features are all
     classes' codes there and the class's own at the eight neighbours; truth: bool (P,); weight:
-    float32 (P,) pixels that each stands for.
+    float32 (P,) pixels that each stands for; decided: bool (P,) what the equal mean of the members
+    says of the class there.
     """
 
     image: np.ndarray
     codes: np.ndarray
     truth: np.ndarray
     weight: np.ndarray
+    decided: np.ndarray
+
+    @classmethod
+    def of(
+        cls, kind: int, image: np.ndarray, codes: np.ndarray, truth: np.ndarray, weight: np.ndarray
+    ) -> "ClassSample":
+        """Pixels drawn for class `kind`."""
+        return cls(image, codes, truth, weight, mean_decision(codes[:, kind]))
 
     def where(self, chosen: np.ndarray) -> "ClassSample":
         """Those of chosen images, bool (N,); the places stay those of all images."""
-        kept = chosen[self.image]
+        kept = np.flatnonzero(chosen[self.image])
         return ClassSample(
-            self.image[kept], self.codes[..., kept], self.truth[kept], self.weight[kept]
+            self.image[kept], self.codes.take(kept, axis=-1), self.truth[kept], self.weight[kept],
+            self.decided[kept],
         )
 
     def logits(self, member: int, features: slice = slice(None)) -> np.ndarray:
@@ -117,7 +127,7 @@ def draw_beside(
     rows, others = [row for row, _ in both], [found for _, found in both]
     counts = np.stack([row.counts for row in rows])
     samples = Samples(
-        images, tuple(members), tuple(_joined([row.parts[k] for row in rows])
+        images, tuple(members), tuple(_joined(k, [row.parts[k] for row in rows])
                                       for k in range(counts.shape[1])),
         labelled=counts[:, :, 0], predicted=np.moveaxis(counts[:, :, 1::2], 2, 0),
         common=np.moveaxis(counts[:, :, 2::2], 2, 0), one_grid=all(row.one_grid for row in rows),
@@ -144,13 +154,14 @@ class _Row:
     one_grid: bool
 
 
-def _joined(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> ClassSample:
-    """Codes (M, F, p), truth (p,) and weight (p,) of each image → one sample."""
+def _joined(
+    kind: int, parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> ClassSample:
+    """Codes (M, F, p), truth (p,) and weight (p,) of each image → one sample of class `kind`."""
     codes, truth, weight = (list(column) for column in zip(*parts, strict=True))
     image = np.repeat(np.arange(len(parts)), [len(part) for part in truth])
-    return ClassSample(
-        image, np.concatenate(codes, axis=-1), np.concatenate(truth), np.concatenate(weight)
-    )
+    joined = np.concatenate(codes, axis=-1), np.concatenate(truth), np.concatenate(weight)
+    return ClassSample.of(kind, image, *joined)
 
 
 def _aligned(

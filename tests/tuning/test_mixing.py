@@ -24,7 +24,7 @@ def samples_of(codes, truth, *, pixels_each=1000):
     image = np.repeat(np.arange(images), pixels)
     ones = np.ones(images * pixels, np.float32)
     parts = tuple(
-        ClassSample(image, codes.reshape(members, features, -1), truth[kind].ravel(), ones)
+        ClassSample.of(kind, image, codes.reshape(members, features, -1), truth[kind].ravel(), ones)
         for kind in range(classes)
     )
     counts = np.full((members + 1, images, classes), pixels_each)
