@@ -64,16 +64,39 @@ class Line:
 
 def run(*, checkpoint: Sequence[tuple[str, str]], images: int) -> None:
     """Compare on every checkpoint and write docs/quantisation.md."""
-    lines = []
+    results = []
     for competition, path in checkpoint:
-        for line in compared(Path(competition), Path(path), most=images):
-            lines.append(line)
+        results.append(compared(Path(competition), Path(path), most=images))
+        for line in lines_of(results[-1]):
             print(_summary(line), flush=True)
-    write(lines)
+    if len(results) > 1:
+        results.insert(0, together(results))
+    write([line for result in results for line in lines_of(result)])
 
 
-def compared(competition: Path, checkpoint: Path, *, most: int) -> list[Line]:
-    """The lines of one checkpoint that lies where training put it: root/runs/name/member/fold-k.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """name: of the competition and network; groups: of the images (N,); scores: by coding, and of
+    "float", float64 (N, metrics, thresholds, K).
+    """
+
+    name: str
+    groups: np.ndarray
+    scores: dict[str, np.ndarray]
+
+
+def together(results: Sequence[Compared]) -> Compared:
+    """All images of all networks, each with its mean over classes."""
+    groups = [f"{place} {group}" for place, one in enumerate(results) for group in one.groups]
+    scores = {
+        name: np.concatenate([np.nanmean(one.scores[name], axis=-1) for one in results])[..., None]
+        for name in results[0].scores
+    }
+    return Compared("all networks", np.array(groups), scores)
+
+
+def compared(competition: Path, checkpoint: Path, *, most: int) -> Compared:
+    """Scores with one checkpoint that lies where training put it: root/runs/name/member/fold-k.
 
     most: so many of its held-out images at most, evenly spread.
     """
@@ -88,9 +111,10 @@ def compared(competition: Path, checkpoint: Path, *, most: int) -> list[Line]:
         for name, code in CODINGS.items():
             scores[name].append(scores_of(code(logits), truth[image], region, coded=True))
     stacked = {name: np.stack(rows) for name, rows in scores.items()}
-    name = f"{bench.project.competition.name}, {checkpoint.resolve().parents[1].name}"
+    fold, member = (folder.name for folder in checkpoint.resolve().parents[:2])
+    name = f"{bench.project.competition.name}, {member}, {fold}"
     groups = bench.project.catalog.set_index("image")["group"][images].to_numpy()
-    return list(_lines(name, groups, stacked))
+    return Compared(name, groups, stacked)
 
 
 def float_logits(
@@ -114,15 +138,16 @@ def scores_of(values: np.ndarray, truth: Runs, region: Region, *, coded: bool) -
     return np.array([[score_image(truth, runs, metric) for runs in found] for metric in METRICS])
 
 
-def _lines(name: str, groups: np.ndarray, scores: dict[str, np.ndarray]) -> Iterator[Line]:
-    """groups: of the images (N,); scores: by coding, float64 (N, metrics, thresholds, K)."""
+def lines_of(result: Compared) -> Iterator[Line]:
+    """A line for each coding, metric and threshold."""
+    groups, scores = result.groups, result.scores
     for coding in CODINGS:
         for m, metric in enumerate(METRICS):
             for t, threshold in enumerate(THRESHOLDS):
                 before, after = scores["float"][:, m, t], scores[coding][:, m, t]
                 change = np.nanmean(after, axis=1) - np.nanmean(before, axis=1)
                 yield Line(
-                    name, coding, metric.name, threshold, len(groups),
+                    result.name, coding, metric.name, threshold, len(groups),
                     float(np.nanmean(before)), paired(before, after, groups),
                     float(change[np.argmax(np.abs(change))]),
                 )

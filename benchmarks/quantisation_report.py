@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _HEAD = """# What quantising costs
 
-Written by `python -m benchmarks quantisation`. Logits of one trained network each, of the images that it
+Written by `python -m benchmarks quantisation`. Logits of trained networks, of the images that each
 has not seen, as float32 and as the store keeps them; masks at native size. Thresholds lie between two
 codes, as one half does: to codes every threshold does. *Change* is codes less floats,
 the mean over images and classes with its 95 % bootstrap interval over groups; *worst image* is the largest

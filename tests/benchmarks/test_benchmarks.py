@@ -128,6 +128,13 @@ def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypa
     coded = quantisation.scores_of(codes, masks_.truth, region, coded=True)
     assert floats.shape == (2, 3, 3) and 0 < floats[0].min() < 1
     assert np.abs(coded[0] - floats[0]).max() < 0.002
+    one = quantisation.Compared(
+        "hands", np.arange(1), {"float": floats[None], **dict.fromkeys(quantisation.CODINGS, coded[None])}
+    )
+    both = list(quantisation.lines_of(quantisation.together([one, one])))
+    assert [line.images for line in both] == [2] * 12
+    assert both[0].score == pytest.approx(floats[0, 0].mean())
+    assert both[0].gain.gain == pytest.approx((coded - floats)[0, 0].mean(), abs=1e-12)
     line = quantisation.Line("hands", "codes", "dice", 0.5, 4, 0.8, (1e-5, -1e-5, 3e-5, 0.5), 1e-4)
     monkeypatch.setattr(quantisation_report, "FOLDER", tmp_path)
     quantisation_report.write([replace(line, gain=Gain(*line.gain))])
