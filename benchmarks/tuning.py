@@ -21,8 +21,7 @@ from benchmarks.together import EVERY, HighestMemory
 from benchmarks.tuned import CLASSES, DRAWN, GRID, MODELS, Repeated, drawn, opened
 from competition.masks import Runs
 from competition.scoring import Metric
-from competition.tuning.chain import Sides, adopted_steps, choose
-from competition.tuning.chain import fitted as fitted_rules
+from competition.tuning.chain import Fits, Sides, adopted_steps, choose
 from competition.tuning.evidence import Plans, Source, gather_evidence
 from competition.tuning.measure import Measure
 from competition.tuning.mixing import PLAIN, Mixer, Plan, cross_fitted
@@ -132,8 +131,9 @@ def _thresholds(
     evidence = gather_evidence(source, mixer, plans)
     statistics = evidence.plain.statistics
     for chosen in (np.ones(len(sides.parts), bool), *(sides.parts != p for p in range(FOLDS))):
-        inner, own = statistics.where(chosen), sides.where(chosen)
-        fitted_rules(adopted_steps(choose(inner, own)), inner, own.parts)
+        own = sides.where(chosen)
+        fits = Fits(statistics.where(chosen), own.parts)
+        fits.fitted(adopted_steps(choose(fits, own.groups)))
 
 
 def _usual_seconds(

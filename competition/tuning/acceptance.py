@@ -20,6 +20,8 @@ from competition.tuning.measure import Measure
 
 DRAWS = 2000
 LEVEL = 0.95
+SMALLEST = 5e-5
+"""Gains below this do not show in the four digits of a leaderboard: no rule is worth them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Verdict:
 
     @property
     def adopted(self) -> bool:
-        return self.probability >= LEVEL and self.p_value <= 1 - LEVEL
+        real = self.probability >= LEVEL and self.p_value <= 1 - LEVEL
+        return real and self.gain >= SMALLEST
 
 
 def judge(

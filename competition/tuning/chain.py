@@ -81,77 +81,73 @@ def sides_of(images: Iterable[str], folds: pd.DataFrame) -> Sides:
     return Sides(groups, dealt[place], fold)
 
 
-def fit(steps: Iterable[str], statistics: Statistics) -> Rules:
-    """The rules of these steps, fitted one after the other."""
-    rules = plain(statistics)
-    for step in steps:
-        rules = STEPS[step](statistics, rules)
-    return rules
+class Fits:
+    """Rules of chains of steps, fitted on all images and, for each part, without it.
 
-
-def cross_fitted(
-    steps: tuple[str, ...],
-    statistics: Statistics,
-    parts: np.ndarray,
-    *,
-    without: Mapping[int, Statistics] | None = None,
-) -> np.ndarray:
-    """What each image adds to the score under rules fitted without its part, (N, K, C).
-
-    without: for each part the statistics of all images as predicted by a mixture that has not seen
-    it; None: nothing was fitted before.
+    Chains that begin alike share the fits of their beginning.
     """
-    result = np.empty_like(statistics.empty)
-    for part in np.unique(parts):
-        seen = statistics if without is None else without[int(part)]
-        rules = fit(steps, seen.where(parts != part))
-        result[parts == part] = outcome(seen.where(parts == part), rules)
-    return result
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        parts: np.ndarray,
+        *,
+        without: Mapping[int, Statistics] | None = None,
+    ) -> None:
+        """parts: of the images, (N,); without: for each part the statistics of all images as
+        predicted by a mixture that has not seen it; None: nothing was fitted before.
+        """
+        self.statistics, self.parts = statistics, parts
+        self._seen = {
+            part: statistics if without is None else without[part] for part in np.unique(parts).tolist()
+        }
+        self._others = {part: seen.where(parts != part) for part, seen in self._seen.items()}
+        self._known: dict[tuple[tuple[str, ...], int | None], Rules] = {}
+
+    def rules(self, steps: tuple[str, ...], without: int | None = None) -> Rules:
+        """Fitted one after the other, on all images or without those of a part."""
+        key = steps, without
+        if key not in self._known:
+            images = self.statistics if without is None else self._others[without]
+            self._known[key] = (
+                STEPS[steps[-1]](images, self.rules(steps[:-1], without)) if steps else plain(images)
+            )
+        return self._known[key]
+
+    def fitted(self, steps: tuple[str, ...]) -> Fitted:
+        """The rules of adopted steps."""
+        crossed = {part: self.rules(steps, part) for part in self._seen}
+        return Fitted(steps, self.rules(steps), crossed)
+
+    def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
+        """What each image adds to the score under rules fitted without its part, (N, K, C)."""
+        result = np.empty_like(self.statistics.empty)
+        for part, seen in self._seen.items():
+            own = self.parts == part
+            result[own] = outcome(seen.where(own), self.rules(steps, part))
+        return result
+
+    def apparent(self, steps: tuple[str, ...]) -> float:
+        """The score on the images that the rules are fitted on."""
+        return self.statistics.measure.score(outcome(self.statistics, self.rules(steps)))
 
 
-def choose(
-    statistics: Statistics, sides: Sides, *, without: Mapping[int, Statistics] | None = None
-) -> list[Judged]:
-    """Every step in its order, judged on top of those adopted before it."""
+def choose(fits: Fits, groups: np.ndarray) -> list[Judged]:
+    """Every step in its order, judged on top of those adopted before it; groups: (N,)."""
     adopted: tuple[str, ...] = ()
-    options = {} if without is None else {"without": without}
-    before = cross_fitted(adopted, statistics, sides.parts, **options)
-    count = len(np.unique(sides.parts))
+    before = fits.crossed(adopted)
+    measure, count = fits.statistics.measure, len(np.unique(fits.parts))
     judged = []
     for name in STEPS:
-        after = cross_fitted((*adopted, name), statistics, sides.parts, **options)
-        verdict = judge(before, after, sides.groups, statistics.measure, parts=count)
-        judged.append(Judged(name, _apparent_gain(adopted, name, statistics), verdict))
+        steps = (*adopted, name)
+        after = fits.crossed(steps)
+        verdict = judge(before, after, groups, measure, parts=count)
+        gain = measure.sign * (fits.apparent(steps) - fits.apparent(adopted))
+        judged.append(Judged(name, gain, verdict))
         if verdict.adopted:
-            adopted, before = (*adopted, name), after
+            adopted, before = steps, after
     return judged
 
 
 def adopted_steps(judged: Iterable[Judged]) -> tuple[str, ...]:
     return tuple(step.name for step in judged if step.verdict.adopted)
-
-
-def fitted(
-    steps: tuple[str, ...],
-    statistics: Statistics,
-    parts: np.ndarray,
-    *,
-    without: Mapping[int, Statistics] | None = None,
-) -> Fitted:
-    """The rules of adopted steps; `without` as for `cross_fitted`."""
-    crossed = {}
-    for part in np.unique(parts).tolist():
-        seen = statistics if without is None else without[part]
-        crossed[part] = fit(steps, seen.where(parts != part))
-    return Fitted(steps, fit(steps, statistics), crossed)
-
-
-def apparent(steps: Iterable[str], statistics: Statistics) -> float:
-    """The score on the images that the rules are fitted on."""
-    return statistics.measure.score(outcome(statistics, fit(steps, statistics)))
-
-
-def _apparent_gain(adopted: tuple[str, ...], name: str, statistics: Statistics) -> float:
-    """How much better the score gets, also where less is better."""
-    change = apparent((*adopted, name), statistics) - apparent(adopted, statistics)
-    return statistics.measure.sign * change

@@ -10,7 +10,7 @@ import numpy as np
 
 from competition.tuning import shaping
 from competition.tuning.acceptance import Verdict, judge
-from competition.tuning.chain import Fitted, Judged, Sides, adopted_steps, choose, fitted
+from competition.tuning.chain import Fits, Fitted, Judged, Sides, adopted_steps, choose
 from competition.tuning.evidence import Evidence, Plans, View, views_without
 from competition.tuning.mixing import PLAIN, Mixer
 from competition.tuning.mixing import choose as choose_plan
@@ -145,7 +145,7 @@ def _ruled(
     inner = sides.where(chosen)
     statistics = whole.statistics.where(chosen)
     seen = {part: view.statistics.where(chosen) for part, view in without.items()}
-    judged = choose(statistics, inner, without=seen)
-    rules = fitted(adopted_steps(judged), statistics, inner.parts, without=seen)
-    return _Ruled(chosen, inner, whole, without, judged, rules)
+    fits = Fits(statistics, inner.parts, without=seen)
+    judged = choose(fits, inner.groups)
+    return _Ruled(chosen, inner, whole, without, judged, fits.fitted(adopted_steps(judged)))
 

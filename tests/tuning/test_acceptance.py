@@ -67,6 +67,15 @@ def test_a_small_gain_that_every_person_has_is_adopted():
     assert verdict.gain == pytest.approx((after - before).mean())
 
 
+def test_a_real_gain_that_no_leaderboard_shows_is_not_adopted():
+    before = np.random.default_rng(0).normal(0.8, 0.05, (80, 3))
+    verdicts = [
+        judge(parts_of(before), parts_of(before + gain), people(40), DICE) for gain in (1e-5, 1e-4)
+    ]
+    assert [verdict.probability for verdict in verdicts] == [1.0, 1.0]
+    assert [verdict.adopted for verdict in verdicts] == [False, True]
+
+
 def test_a_loss_is_never_adopted():
     generator = np.random.default_rng(0)
     before = generator.beta(8, 2, (80, 3))

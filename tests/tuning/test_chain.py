@@ -8,17 +8,8 @@ import pytest
 from stores import DICE, statistics_of
 
 from competition.errors import InputFault
-from competition.tuning import chain
 from competition.tuning.acceptance import judge
-from competition.tuning.chain import (
-    Sides,
-    adopted_steps,
-    apparent,
-    choose,
-    cross_fitted,
-    fit,
-    sides_of,
-)
+from competition.tuning.chain import Fits, Sides, adopted_steps, choose, sides_of
 from competition.tuning.statistics import GRID
 from competition.tuning.thresholds import outcome
 
@@ -40,9 +31,9 @@ def equal_candidates(seed):
 
 def verdict_on_equal_candidates(seed):
     statistics, both = equal_candidates(seed), sides(120)
-    before = cross_fitted((), statistics, both.parts)
-    after = chain.cross_fitted(("class thresholds",), statistics, both.parts)
-    gain = apparent(("class thresholds",), statistics) - apparent((), statistics)
+    fits = Fits(statistics, both.parts)
+    before, after = fits.crossed(()), fits.crossed(("class thresholds",))
+    gain = fits.apparent(("class thresholds",)) - fits.apparent(())
     return gain, judge(before, after, both.groups, DICE, parts=5)
 
 
@@ -57,10 +48,10 @@ def test_the_best_of_200_equal_candidates_gains_apparently_and_not_in_truth():
 def test_a_planted_leak_is_noticed(monkeypatch):
     """With rules that saw their own part the test above fails: it can tell."""
 
-    def leaky(steps, statistics, parts):
-        return outcome(statistics, fit(steps, statistics))
+    def leaky(fits, steps):
+        return outcome(fits.statistics, fits.rules(steps))
 
-    monkeypatch.setattr(chain, "cross_fitted", leaky)
+    monkeypatch.setattr(Fits, "crossed", leaky)
     _, verdict = verdict_on_equal_candidates(0)
     assert verdict.low > 0 and verdict.adopted
 
@@ -74,13 +65,14 @@ def better_at(place, seed=0, gain=0.05):
 
 def test_a_real_gain_is_adopted():
     statistics, both = better_at(6), sides(60)
-    judged = choose(statistics, both)
+    judged = choose(Fits(statistics, both.parts), both.groups)
     assert adopted_steps(judged) == ("one threshold",)
     assert judged[0].apparent_gain == pytest.approx(0.05)
 
 
 def test_every_step_is_reported_adopted_or_not():
-    names = [step.name for step in choose(better_at(6), sides(60))]
+    both = sides(60)
+    names = [step.name for step in choose(Fits(better_at(6), both.parts), both.groups)]
     assert names == ["one threshold", "class thresholds", "minimum area", "double threshold"]
 
 
@@ -91,7 +83,7 @@ def test_the_labels_of_a_part_never_touch_the_rules_that_score_it():
     parts = statistics.parts.copy()
     parts[held, :, 6, 0] -= 0.5
     changed = replace(statistics, parts=parts)
-    before, after = (cross_fitted(("one threshold",), s, both.parts) for s in (statistics, changed))
+    before, after = (Fits(s, both.parts).crossed(("one threshold",)) for s in (statistics, changed))
     assert np.array_equal(after[held], parts[held, :, 6])
     assert np.array_equal(before[held], statistics.parts[held, :, 6])
 
@@ -99,7 +91,7 @@ def test_the_labels_of_a_part_never_touch_the_rules_that_score_it():
 def test_rules_on_a_mixture_are_fitted_and_scored_through_the_one_that_did_not_see_the_part():
     seen, both = better_at(6), sides(60)
     without = {part: better_at(12, seed=part) for part in range(5)}
-    found = cross_fitted(("one threshold",), seen, both.parts, without=without)
+    found = Fits(seen, both.parts, without=without).crossed(("one threshold",))
     for part, statistics in without.items():
         held = both.parts == part
         assert np.array_equal(found[held], statistics.parts[held, :, 12])
