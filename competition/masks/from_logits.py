@@ -13,6 +13,7 @@ import numpy as np
 
 from competition.masks.exclusive import label_runs_from_logits
 from competition.masks.levels import (
+    CODES,
     Numbers,
     above,
     checked_finite,
@@ -165,14 +166,26 @@ class _ManyLevels:
         levels = self._rising[:, kind]
         above(self._nodes[kind], levels[0], self._inside)
         rows = rows_inside(self._inside)
-        inside, nodes = self._inside[rows], self._nodes[kind, rows]
-        ranks = inside.astype(np.min_scalar_type(len(levels)))
-        for level in levels[1:]:
-            ranks += above(nodes, level, inside)
+        ranks = _ranks_of(self._nodes[kind, rows], levels)
         cells, self._lowest, self._highest = divided_cells(ranks)
         self._cells = cells + rows.start * ranks.shape[1]
         self._at_edge = ranks[:, [0, -1]].max(initial=0)
         self._known = kind
+
+
+def _ranks_of(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """How many of the levels (T,) each node is above, unsigned like nodes; of codes by a table."""
+    most = int(nodes.max(initial=0)) if nodes.dtype.type in CODES else nodes.size
+    if most < nodes.size:
+        return _counted(np.arange(most + 1, dtype=nodes.dtype), levels).take(nodes)
+    return _counted(nodes, levels)
+
+
+def _counted(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    inside, ranks = np.empty(nodes.shape, bool), np.zeros(nodes.shape, np.min_scalar_type(len(levels)))
+    for level in levels:
+        ranks += above(nodes, level, inside)
+    return ranks
 
 
 class GridField:

@@ -94,6 +94,21 @@ def test_codes_are_compared_in_the_code_domain_many_times(data):
     check_codes(data)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_large_planes_of_codes_are_ranked_by_a_table_and_give_what_each_threshold_gives_alone(
+    kind, monkeypatch
+):
+    monkeypatch.setattr(from_logits, "NODES_AT_ONCE", 1)
+    logits = field("blob", (2, 40, 40), 4)
+    codes = np.clip(128 + 30 * logits, 0, 255).astype(kind)
+    assert codes.max() < codes[0].size and len(np.unique(codes)) > 50
+    options = {"scale": 1 / 30, "offset": -128 / 30}
+    thresholds = [0.6, 0.3, 0.5, 0.5, 0.0, 1.0]
+    together = runs_at_thresholds(codes, (90, 70), thresholds, **options)
+    assert together == [runs_from_logits(codes, (90, 70), one, **options) for one in thresholds]
+    assert len({runs.area().sum() for runs in together}) == 5
+
+
 @pytest.mark.parametrize("size", [(8, 8), (32, 64), (17, 23), (5, 3), (2, 2), (1, 40)])
 def test_runs_equal_torch_on_continuous_values(size):
     logits = field("normal", (4, 8, 8), 5)
