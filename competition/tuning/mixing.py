@@ -44,20 +44,25 @@ PLAIN = Plan()
 
 
 def plans_on(plan: Plan, samples: Samples) -> dict[str, Plan]:
-    """The steps by name, each as the plan that it would turn `plan` into."""
-    heads: tuple[Kind, ...] = ("scale and bias", "1x1", "3x3")
-    offered = heads if samples.one_grid else heads[:2]
-    steps = {f"head {kind}": replace(plan, head=kind) for kind in offered}
+    """The steps by name, each as the plan that it would turn `plan` into.
+
+    One class has no other to be mixed with: a 1×1 head is then its scale and bias.
+    """
+    heads: list[Kind] = ["scale and bias"]
+    heads += ["1x1"] if len(samples.classes) > 1 else []
+    heads += ["3x3"] if samples.one_grid else []
+    steps = {f"head {kind}": replace(plan, head=kind) for kind in heads}
     steps |= {name: replace(plan, weights=name) for name in weighings(samples)}
     means = {"mean of probabilities": replace(plan, mean="probabilities")}
     return steps | (means if len(samples.members) > 1 else {})
 
 
 def weighings(samples: Samples) -> tuple[Weighing, ...]:
-    """None with one member."""
+    """None with one member; with one class, weights per class are those on the simplex."""
     if len(samples.members) == 1:
         return ()
-    return ("greedy weights", "simplex weights", "weights per class")
+    every: tuple[Weighing, ...] = ("greedy weights", "simplex weights", "weights per class")
+    return every if len(samples.classes) > 1 else every[:2]
 
 
 def measured_on_grid(measure: Measure) -> Measure:

@@ -182,6 +182,14 @@ def test_one_member_has_no_weights_and_unequal_grids_no_neighbours():
     assert "greedy weights" in mixing.plans_on(PLAIN, apart)
 
 
+def test_one_class_has_no_other_to_mix_and_no_weights_of_its_own():
+    codes = np.random.default_rng(0).integers(80, 176, (2, 9, 20, 5), dtype=np.uint8)
+    offered = mixing.plans_on(PLAIN, samples_of(codes, codes[0, :1] > 127))
+    assert [*offered] == [
+        "head scale and bias", "head 3x3", "greedy weights", "simplex weights", "mean of probabilities",
+    ]
+
+
 def test_greedy_selection_keeps_equal_shares_among_equals():
     assert greedy(lambda shares: 0.5, 4).tolist() == [0.25] * 4
     best = np.array([0.75, 0.25, 0.0])
