@@ -40,9 +40,6 @@ class Repeated:
         return self.store.read(self._home(image))
 
 
-_NAMES = tuple(f"tooth-{place}" for place in range(CLASSES))
-
-
 def drawn(folder: Path) -> list[Runs]:
     """Writes the stores of five models below the folder; the labels of their images."""
     fields = [_shapes(np.random.default_rng(place)) for place in range(DRAWN)]
@@ -53,7 +50,7 @@ def drawn(folder: Path) -> list[Runs]:
 
 def opened(folder: Path) -> list[Store]:
     """The stores that `drawn` wrote there."""
-    return [Store.open(folder / f"model-{model}", classes=_NAMES) for model in range(MODELS)]
+    return [Store.open(folder / f"model-{model}", classes=_names()) for model in range(MODELS)]
 
 
 def _shapes(generator: np.random.Generator) -> np.ndarray:
@@ -65,11 +62,15 @@ def _shapes(generator: np.random.Generator) -> np.ndarray:
     return field
 
 
+def _names() -> tuple[str, ...]:
+    return tuple(f"tooth-{place}" for place in range(CLASSES))
+
+
 def _write(folder: Path, model: int, fields: list[np.ndarray]) -> None:
     """A model sees shapes moved, with borders wrong by smooth noise, and some faint ghosts."""
     provenance = Provenance(
         member=folder.name, recipe="drawn", recipe_sha256="0", folds=(0,), part="oof",
-        classes=_NAMES,
+        classes=_names(),
     )
     with StoreWriter(folder, provenance) as writer:
         for place, field in enumerate(fields):

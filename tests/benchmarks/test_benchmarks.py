@@ -1,5 +1,7 @@
 """The benchmark measures like with like, on images small enough for a test."""
 
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from benchmarks import fields, growth, lines, masks, measure, others, report, submission, usual
 from benchmarks import record as records
 from competition.scoring.bootstrap import Gain
+from competition.tuning.passes import over_images
 
 SETS = [
     fields.bones(classes=3, grid=64),
@@ -114,6 +117,39 @@ def test_every_form_of_the_store_gives_back_what_it_says(tmp_path, monkeypatch):
     monkeypatch.setattr(store_report, "FOLDER", tmp_path)
     store_report.write(lines, 1)
     assert "(the store) |" in (tmp_path / "performance-store.md").read_text()
+
+
+def test_tuning_is_timed_beside_the_dense_way_on_stores_of_several_models(tmp_path, monkeypatch):
+    from benchmarks import tuned, tuning
+
+    for name, value in {"GRID": 32, "CLASSES": 3, "MODELS": 2, "DRAWN": 6}.items():
+        monkeypatch.setattr(tuned, name, value)
+    truths = tuned.drawn(tmp_path)
+    readers = {f"model-{m}": tuned.Repeated(s, 10) for m, s in enumerate(tuned.opened(tmp_path))}
+    truth = {image: truths[n % 6] for n, image in enumerate(readers["model-0"].images)}
+    lines = tuning._lines(readers, truth)
+    assert [line.asked for line in lines] == [30, None, 60, 120]
+    assert all(line.time.clock > 0 for line in lines)
+    drawing, weights, heads = (line.time.clock for line in lines[1:])
+    assert drawing < min(weights, heads)  # they include it
+    text = tuning._text(lines, 10, (500.0, 700.0))
+    assert "10 images" in text and "| < 30 |" in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of shared pages")
+def test_the_highest_memory_is_that_of_all_processes_together(monkeypatch):
+    from benchmarks import together
+
+    def hold(place, image):
+        block = np.ones(15_000_000)
+        time.sleep(0.5)
+        return block.nbytes
+
+    monkeypatch.setattr(together, "EVERY", 0.05)
+    with together.HighestMemory() as memory:
+        before = memory.megabytes
+        assert over_images(hold, ["a", "b"]) == [120_000_000] * 2
+    assert 100 < memory.megabytes - before < 400  # 120 MB for each process at work
 
 
 def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypatch):
