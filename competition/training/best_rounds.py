@@ -59,6 +59,11 @@ class BestRounds(Callback):
             for name, value in first.items()
         }
 
+    def said(self) -> str:
+        """One line: which rounds the mean is of."""
+        rounds = ", ".join(f"{one.step} ({one.score:.4f})" for one in self.kept)
+        return f"the mean of the best rounds on the people set aside, after iterations {rounds}"
+
     def _place(self, one: Round) -> float:
         """Small is good; a score that is not defined comes last."""
         if math.isnan(one.score):

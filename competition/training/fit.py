@@ -96,6 +96,7 @@ def fit(
     trainer.fit(module, loader, [_plain(side, recipe.batch) for side in judged], ckpt_path=resumed)
     if best is not None:
         module.network.load_state_dict(best.mean())
+        say(best.said())
     if recipe.swa is not None or best is not None:
         measure_norms(module.network, _plain(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"

@@ -136,7 +136,8 @@ class Progress(Callback):
             else f"iteration {row['step']:.0f}/{schedule.iterations}"
         )
         score = f"  score {row['score']:.4f}" if "score" in row else ""
-        return f"{place}  loss {row['train_loss']:.4f}{score}"
+        aside = f"  set aside {row['score_aside']:.4f}" if "score_aside" in row else ""
+        return f"{place}  loss {row['train_loss']:.4f}{score}{aside}"
 
 
 def metric_over(verdicts: Sequence[Verdict], metric: Metric) -> float:

@@ -1,5 +1,6 @@
 """The mean of the best rounds: chosen by people of their own, resumed, and refused."""
 
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -47,8 +48,10 @@ def test_the_checkpoint_is_the_mean_of_the_best_rounds(bench, tmp_path, monkeypa
         seen.append({name: value.clone() for name, value in state.items()})
 
     monkeypatch.setattr(BestRounds, "on_validation_epoch_end", kept)
-    fit(task_of(bench, **BEST), tmp_path)
+    said = []
+    fit(task_of(bench, **BEST), tmp_path, say=said.append)
     assert len(seen) == 3
+    assert re.search(r"after iterations \d+ \(0\.9000\), \d+ \(0\.5000\)$", said[-1])
     learnt = [name for name in seen[0] if "running" not in name and "num_batches" not in name]
     for name in learnt:
         mean = (seen[0][name] + seen[2][name]) / 2
