@@ -8,13 +8,14 @@ images that it is scored on; this is what to expect.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
 
 from competition.errors import InputFault, listed
 from competition.tuning.acceptance import Verdict, judge
+from competition.tuning.measure import Measure
 from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import STEPS, Rules, outcome, plain
 
@@ -81,11 +82,29 @@ def sides_of(images: Iterable[str], folds: pd.DataFrame) -> Sides:
     return Sides(groups, dealt[place], fold)
 
 
+class Chain(Protocol):
+    """Steps that are offered in turn, each on top of those adopted before it."""
+
+    names: tuple[str, ...]
+    stage: Stage
+    measure: Measure
+    parts: np.ndarray
+
+    def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
+        """What each image adds to the score under steps fitted without its part, (N, K, C)."""
+
+    def apparent(self, steps: tuple[str, ...]) -> float:
+        """The score on the images that the steps are fitted on."""
+
+
 class Fits:
-    """Rules of chains of steps, fitted on all images and, for each part, without it.
+    """The `Chain` of thresholds and empty rules: fitted on all images and, for each part, without it.
 
     Chains that begin alike share the fits of their beginning.
     """
+
+    names = tuple(STEPS)
+    stage: Stage = "rules"
 
     def __init__(
         self,
@@ -97,7 +116,7 @@ class Fits:
         """parts: of the images, (N,); without: for each part the statistics of all images as
         predicted by a mixture that has not seen it; None: nothing was fitted before.
         """
-        self.statistics, self.parts = statistics, parts
+        self.statistics, self.measure, self.parts = statistics, statistics.measure, parts
         self._seen = {
             part: statistics if without is None else without[part] for part in np.unique(parts).tolist()
         }
@@ -120,7 +139,7 @@ class Fits:
         return Fitted(steps, self.rules(steps), crossed)
 
     def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
-        """What each image adds to the score under rules fitted without its part, (N, K, C)."""
+        """See `Chain`."""
         result = np.empty_like(self.statistics.empty)
         for part, seen in self._seen.items():
             own = self.parts == part
@@ -128,22 +147,22 @@ class Fits:
         return result
 
     def apparent(self, steps: tuple[str, ...]) -> float:
-        """The score on the images that the rules are fitted on."""
-        return self.statistics.measure.score(outcome(self.statistics, self.rules(steps)))
+        """See `Chain`."""
+        return self.measure.score(outcome(self.statistics, self.rules(steps)))
 
 
-def choose(fits: Fits, groups: np.ndarray) -> list[Judged]:
+def choose(chain: Chain, groups: np.ndarray) -> list[Judged]:
     """Every step in its order, judged on top of those adopted before it; groups: (N,)."""
     adopted: tuple[str, ...] = ()
-    before = fits.crossed(adopted)
-    measure, count = fits.statistics.measure, len(np.unique(fits.parts))
+    before = chain.crossed(adopted)
+    measure, count = chain.measure, len(np.unique(chain.parts))
     judged = []
-    for name in STEPS:
+    for name in chain.names:
         steps = (*adopted, name)
-        after = fits.crossed(steps)
+        after = chain.crossed(steps)
         verdict = judge(before, after, groups, measure, parts=count)
-        gain = measure.sign * (fits.apparent(steps) - fits.apparent(adopted))
-        judged.append(Judged(name, gain, verdict))
+        gain = measure.sign * (chain.apparent(steps) - chain.apparent(adopted))
+        judged.append(Judged(name, gain, verdict, chain.stage))
         if verdict.adopted:
             adopted, before = steps, after
     return judged

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from competition.tuning import shaping
 from competition.tuning.acceptance import Verdict, judge
 from competition.tuning.chain import Fits, Fitted, Judged, Sides, adopted_steps, choose
 from competition.tuning.evidence import Evidence, Plans, View, views_without
 from competition.tuning.mixing import PLAIN, Mixer
 from competition.tuning.mixing import choose as choose_plan
-from competition.tuning.shaping import ShapeStatistics, gather_shapes
+from competition.tuning.shaping import ShapeFits, ShapeStatistics, gather_shapes
 from competition.tuning.statistics import Statistics
 from competition.tuning.thresholds import Rules, outcome, plain
 
@@ -103,7 +102,7 @@ class _Ruled:
             part: found.scene(self.without[part], rules).where(self.chosen)
             for part, rules in self.fitted.crossed.items()
         }
-        judged = shaping.choose(whole, scenes, self.sides)
+        judged = choose(ShapeFits(whole, scenes, self.sides.parts), self.sides.groups)
         return judged, whole.fit(adopted_steps(judged))
 
 

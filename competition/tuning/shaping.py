@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from competition.masks import Runs
-from competition.tuning.acceptance import judge
-from competition.tuning.chain import Judged, Sides
+from competition.tuning.chain import Stage
 from competition.tuning.evidence import Evidence, Key, View
 from competition.tuning.measure import Measure
 from competition.tuning.passes import over_images
@@ -155,33 +154,29 @@ def _resolved(masks: Sequence[Runs], shaped: Runs) -> Runs:
     return Runs.stack([mask for pair in pairs for mask in resolved(*pair)])
 
 
-def cross_fitted(
-    steps: tuple[str, ...], scenes: Mapping[int, Scene], parts: np.ndarray
-) -> np.ndarray:
-    """What each image adds in shapes fitted without its part; scenes: of each part, without it."""
-    result = np.empty_like(next(iter(scenes.values())).statistics.empty)
-    for part in np.unique(parts).tolist():
-        scene = scenes[part]
-        rules = scene.where(parts != part).fit(steps)
-        result[parts == part] = scene.where(parts == part).outcome(rules)
-    return result
+@dataclass(frozen=True, eq=False)
+class ShapeFits:
+    """The `Chain` of shapes. scenes: for each part all images under rules fitted without it."""
 
+    whole: Scene
+    scenes: Mapping[int, Scene]
+    parts: np.ndarray
+    names: tuple[str, ...] = tuple(STEPS)
+    stage: Stage = "shapes"
 
-def choose(whole: Scene, scenes: Mapping[int, Scene], sides: Sides) -> list[Judged]:
-    """Every step in its order, judged on top of those adopted before it."""
-    adopted: tuple[str, ...] = ()
-    measure, count = whole.statistics.measure, len(np.unique(sides.parts))
-    before = cross_fitted(adopted, scenes, sides.parts)
-    judged = []
-    for name in STEPS:
-        after = cross_fitted((*adopted, name), scenes, sides.parts)
-        verdict = judge(before, after, sides.groups, measure, parts=count)
-        gain = _apparent(whole, (*adopted, name)) - _apparent(whole, adopted)
-        judged.append(Judged(name, measure.sign * gain, verdict, "shapes"))
-        if verdict.adopted:
-            adopted, before = (*adopted, name), after
-    return judged
+    @property
+    def measure(self) -> Measure:
+        return self.whole.statistics.measure
 
+    def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
+        """See `Chain`."""
+        result = np.empty_like(self.whole.statistics.empty)
+        for part in np.unique(self.parts).tolist():
+            scene, own = self.scenes[part], self.parts == part
+            rules = scene.where(~own).fit(steps)
+            result[own] = scene.where(own).outcome(rules)
+        return result
 
-def _apparent(scene: Scene, steps: tuple[str, ...]) -> float:
-    return scene.statistics.measure.score(scene.outcome(scene.fit(steps)))
+    def apparent(self, steps: tuple[str, ...]) -> float:
+        """See `Chain`."""
+        return self.measure.score(self.whole.outcome(self.whole.fit(steps)))

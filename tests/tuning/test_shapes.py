@@ -9,13 +9,13 @@ from stores import DICE, statistics_of, store_of
 from competition.masks import Runs
 from competition.masks.morphology import closing, fill_holes, largest, opening, remove_small
 from competition.tuning import blend, decide
-from competition.tuning.chain import Sides, adopted_steps
+from competition.tuning.chain import Sides, adopted_steps, choose
 from competition.tuning.decisions import ClassRule
 from competition.tuning.evidence import PLAIN_KEY, Plans, Source, gather_evidence
 from competition.tuning.mixing import PLAIN, Mixer
 from competition.tuning.samples import draw
 from competition.tuning.shapes import SHAPES, in_every_shape, resolved, shaped, shaped_each
-from competition.tuning.shaping import Scene, choose, gather_shapes
+from competition.tuning.shaping import Scene, ShapeFits, gather_shapes
 from competition.tuning.statistics import GRID
 from competition.tuning.thresholds import plain
 
@@ -80,7 +80,7 @@ def scene_of(gains):
 def choice(scene):
     groups = np.arange(60) // 2
     both = Sides(groups.astype(str), groups % 5, groups % 5)
-    return adopted_steps(choose(scene, dict.fromkeys(range(5), scene), both))
+    return adopted_steps(choose(ShapeFits(scene, dict.fromkeys(range(5), scene), both.parts), both.groups))
 
 
 def test_a_shape_that_helps_is_adopted_and_the_best_of_its_step_taken():
