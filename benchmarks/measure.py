@@ -58,7 +58,12 @@ def peak_megabytes(call: Callable[[], Any]) -> float:
     with os.fdopen(reading) as pipe:
         kilobytes = int(pipe.read())
     os.waitpid(child, 0)
-    return kilobytes / 1024 * 1.048576
+    return megabytes(kilobytes)
+
+
+def megabytes(kibibytes: int) -> float:
+    """MB of what the kernel counts in KiB."""
+    return kibibytes * 1024 / 1e6
 
 
 def _status(name: str) -> int:

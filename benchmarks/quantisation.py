@@ -64,14 +64,14 @@ class Line:
 
 def run(*, checkpoint: Sequence[tuple[str, str]], images: int) -> None:
     """Compare on every checkpoint and write docs/quantisation.md."""
-    results = []
+    results, lines = [], []
     for competition, path in checkpoint:
         results.append(compared(Path(competition), Path(path), most=images))
         for line in lines_of(results[-1]):
+            lines.append(line)
             print(_summary(line), flush=True)
-    if len(results) > 1:
-        results.insert(0, together(results))
-    write([line for result in results for line in lines_of(result)])
+    pooled = lines_of(together(results)) if len(results) > 1 else ()
+    write([*pooled, *lines])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def compared(competition: Path, checkpoint: Path, *, most: int) -> Compared:
     stacked = {name: np.stack(rows) for name, rows in scores.items()}
     fold, member = (folder.name for folder in checkpoint.resolve().parents[:2])
     name = f"{bench.project.competition.name}, {member}, {fold}"
-    groups = bench.project.catalog.set_index("image")["group"][images].to_numpy()
+    groups = np.array([bench.project.groups[image] for image in images])
     return Compared(name, groups, stacked)
 
 

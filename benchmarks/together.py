@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
+from benchmarks.measure import megabytes
+
 EVERY = 1.0
 """Seconds between two looks; each stops the processes for some milliseconds."""
 
@@ -34,8 +36,8 @@ class HighestMemory(threading.Thread):
             self._look()
 
     def _look(self) -> None:
-        kilobytes = sum(map(_proportional, [os.getpid(), *_children()]))
-        self.megabytes = max(self.megabytes, kilobytes / 1024 * 1.048576)
+        kibibytes = sum(map(_proportional, [os.getpid(), *_children()]))
+        self.megabytes = max(self.megabytes, megabytes(kibibytes))
 
 
 def _children() -> list[int]:

@@ -71,6 +71,11 @@ class Project:
         return of_split(self.catalog, split)
 
     @cached_property
+    def groups(self) -> dict[str, str]:
+        """Image → its group, of all images."""
+        return dict(zip(self.everything["image"], self.everything["group"], strict=True))
+
+    @cached_property
     def labels(self):
         """Image → Runs (K, H, W) of every labelled image: training, holdout and extra ones."""
         return load_labels(self.competition, self.workspace, self.everything)

@@ -31,9 +31,9 @@ def label_runs_from_logits(
     """Runs (K, H, W) of the class with the largest resized logit at each pixel.
 
     logits: float (K, h, w), or uint8 or uint16 codes with logit = code * scale + offset;
-    size: (H, W); background: whether class 0 of the logits is background: then it is left out and the result has
-    K - 1 classes, class k of the logits being class k - 1 of the result; region: as for
-    `runs_from_logits`. Ties go to the lowest class. InputFault for non-finite logits.
+    size: (H, W); background: whether class 0 of the logits is background: then it is left out and
+    the result has K - 1 classes, class k of the logits being class k - 1 of the result; region: as
+    for `runs_from_logits`. Ties go to the lowest class. InputFault for non-finite logits.
 
     >>> logits = np.array([[[4.0, 0.0]], [[0.0, 2.0]]], np.float32)
     >>> label_runs_from_logits(logits, (1, 4), background=False).to_dense().astype(int)

@@ -83,12 +83,13 @@ def runs_at_thresholds(
     levels = node_levels(per_class(thresholds, classes), *code_scale(logits, scale, offset))
     nodes, raster = np.ascontiguousarray(logits), Raster.over(logits.shape[1:], size, region)
     at_once = max(1, NODES_AT_ONCE // max(1, nodes[:1].size))
-    divided = _OneLevel(nodes, levels) if len(levels) == 1 else _ManyLevels(nodes, levels)
-    groups = [levels] if at_once > 1 else np.split(levels, len(levels))
-    crossings = [
-        Crossings(GridField(nodes, group, raster, divided, first))
-        for first, group in enumerate(groups)
-    ]
+    if at_once > 1:
+        groups, fields = [levels], [SmallPlanes(nodes, levels, raster)]
+    else:
+        groups = np.split(levels, len(levels))
+        divided = _OneLevel(nodes, levels) if len(levels) == 1 else _ManyLevels(nodes, levels)
+        fields = [LargePlanes(nodes, level, raster, divided, t) for t, level in enumerate(groups)]
+    crossings = [Crossings(field) for field in fields]
     in_turn = np.arange(groups[0].size).reshape(len(groups[0]), classes).T.reshape(-1)
     for first in range(0, in_turn.size, at_once):
         block = in_turn[first : first + at_once]
@@ -189,23 +190,22 @@ def _counted(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 class GridField:
-    """The nodes of one grid at T levels of K classes: a `Field` of T · K, level by level."""
+    """`Nodes` of one grid at T levels of K classes, T · K, level by level."""
 
-    def __init__(
-        self, nodes: np.ndarray, levels: np.ndarray, raster: Raster, divided: _Divided, first: int
-    ) -> None:
-        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes,
-        of those of `divided` the ones from `first` on.
-        """
+    def __init__(self, nodes: np.ndarray, levels: np.ndarray, raster: Raster) -> None:
+        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes."""
         self.nodes, self.levels, self.raster = nodes, levels.reshape(-1), raster
         self.classes = levels.size
-        self._divided, self._first = divided, first
         self._first_node = np.tile(np.arange(len(nodes)) * nodes[:1].size, len(levels))
 
-    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
-        """See `Field`."""
-        level, kind = divmod(index, len(self.nodes))
-        return self._divided.at(self._first + level, kind)
+    def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """See `Nodes`."""
+        nodes = self.nodes.reshape(-1)[self._first_node[index] + node]
+        return np.subtract(nodes, self.levels[index], dtype=np.float64)
+
+
+class SmallPlanes(GridField):
+    """A `BlockField`: classes and levels are looked at together."""
 
     def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `BlockField`."""
@@ -214,7 +214,17 @@ class GridField:
             above(self.nodes[index % len(self.nodes)], self.levels[index], out)
         return undecided_cells(inside), (inside[:, :, 0] | inside[:, :, -1]).any(axis=1)
 
-    def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
+
+class LargePlanes(GridField):
+    """A `Field` at one of several levels; fields of the others share what it finds of a class."""
+
+    def __init__(
+        self, nodes: np.ndarray, levels: np.ndarray, raster: Raster, divided: _Divided, place: int
+    ) -> None:
+        """levels float64 (1, K); place: of these among the levels of `divided`."""
+        super().__init__(nodes, levels, raster)
+        self._divided, self._place = divided, place
+
+    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
         """See `Field`."""
-        nodes = self.nodes.reshape(-1)[self._first_node[index] + node]
-        return np.subtract(nodes, self.levels[index], dtype=np.float64)
+        return self._divided.at(self._place, index)

@@ -29,19 +29,23 @@ NOISY = 0.2
 _WORD = 8
 
 
-class Field(Protocol):
+class Nodes(Protocol):
     """K classes over the nodes of one raster, counted from their thresholds: inside is above 0."""
 
     raster: Raster
     classes: int
 
+    def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """float64 like `node`: class `index` at the flat nodes (h * w). Same bits for same nodes."""
+
+
+class Field(Nodes, Protocol):
+    """Nodes that are looked at class by class."""
+
     def undecided(self, index: int) -> tuple[np.ndarray, bool]:
         """Flat indices (h * w) of the undecided cells of a class, int64, the last column left out;
         and whether a row may begin or end inside. Cells left out must be on one side by `values`.
         """
-
-    def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
-        """float64 like `node`: class `index` at the flat nodes (h * w). Same bits for same nodes."""
 
 
 def undecided_cells(inside: np.ndarray) -> np.ndarray:
@@ -117,7 +121,7 @@ def _set_bytes(flags: np.ndarray) -> np.ndarray:
     return held[places // _WORD] * _WORD + places % _WORD
 
 
-def cell_crossings(field: Field, cells: np.ndarray) -> np.ndarray:
+def cell_crossings(field: Nodes, cells: np.ndarray) -> np.ndarray:
     """Where pixel rows change sides inside the given cells, int64, unsorted.
 
     cells: flat indices over (K, h, w). A position is a flat offset over (K, H * W + 1): one slot
@@ -132,7 +136,7 @@ def cell_crossings(field: Field, cells: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _crossings_of(field: Field, cells: np.ndarray, count: int) -> np.ndarray:
+def _crossings_of(field: Nodes, cells: np.ndarray, count: int) -> np.ndarray:
     """`cell_crossings` of cells that hold `count` pixel rows each."""
     rows, columns = field.raster.rows, field.raster.columns
     row, column = np.divmod(cells, columns.nodes)
@@ -152,7 +156,7 @@ def _crossings_of(field: Field, cells: np.ndarray, count: int) -> np.ndarray:
     return index[which] * (field.raster.area + 1) + pixel_row * columns.pixels + pixel
 
 
-def row_crossings(field: Field, index: int) -> np.ndarray:
+def row_crossings(field: Nodes, index: int) -> np.ndarray:
     """Every change of side of one noisy class, int64 flat offsets over (H * W), unsorted.
 
     The same formula at every node of every pixel row, in blocks of rows.
@@ -172,7 +176,7 @@ def row_crossings(field: Field, index: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def edge_crossings(field: Field, index: int) -> np.ndarray:
+def edge_crossings(field: Nodes, index: int) -> np.ndarray:
     """Where the pixel rows of one class begin inside and where they end inside, int64."""
     rows, columns = field.raster.rows, field.raster.columns
     ends = _plane(field, index, np.array([0, columns.nodes - 1]))
@@ -180,7 +184,7 @@ def edge_crossings(field: Field, index: int) -> np.ndarray:
     return _border_crossings(inside[:, 0], inside[:, 1], 0, columns.pixels)
 
 
-def _plane(field: Field, index: int, columns: np.ndarray) -> np.ndarray:
+def _plane(field: Nodes, index: int, columns: np.ndarray) -> np.ndarray:
     """float64 (h, columns): one class at all node rows and the node columns given."""
     height, width = field.raster.grid
     return field.values(np.intp(index), np.arange(height)[:, None] * width + columns)
@@ -214,24 +218,24 @@ def paired(positions: np.ndarray, area: int) -> tuple[np.ndarray, np.ndarray]:
     return starts - index, stops - index
 
 
-class BlockField(Field, Protocol):
-    """A field of small planes, which are looked at together."""
+class BlockField(Nodes, Protocol):
+    """Nodes of small planes, which are looked at together."""
 
     def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`undecided` of n classes, int64: cells flat over (n, h, w), and bool (n,)."""
+        """`Field.undecided` of n classes, int64: cells flat over (n, h, w), and bool (n,)."""
 
 
 class Crossings:
     """The changes of side of a field, collected class by class in any order."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Field | BlockField) -> None:
         self.field = field
         self._grid = field.raster.grid[0] * field.raster.grid[1]
         self._pending: list[np.ndarray] = []
         self._positions = [np.empty(0, np.int64)]
 
     def add(self, index: int) -> None:
-        """One class: its undecided cells are kept for later, a noisy class is done at once."""
+        """One class of a `Field`: undecided cells are kept for later, a noisy class is done at once."""
         cells, at_edge = self.field.undecided(index)
         if cells.size > NOISY * self._grid:
             self._add_positions(row_crossings(self.field, index), index)

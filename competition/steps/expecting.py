@@ -107,5 +107,4 @@ def spread(images: Sequence[str]) -> tuple[str, ...]:
 
 
 def _groups(bench: Bench, images: Sequence[str]) -> np.ndarray:
-    of = dict(zip(bench.project.catalog["image"], bench.project.catalog["group"], strict=True))
-    return np.array([of[image] for image in images])
+    return np.array([bench.project.groups[image] for image in images])

@@ -143,8 +143,7 @@ def set_aside(
             "training images aside; some must be set aside and some left to train on"
         )
     people = set(rows["group"][chosen])
-    groups = dict(zip(project.everything["image"], project.everything["group"], strict=True))
-    left = tuple(image for image in images if groups[image] not in people)
+    left = tuple(image for image in images if project.groups[image] not in people)
     bench.say(f"{int(chosen.sum())} training images set aside, to choose the best rounds by")
     return left, tuple(rows["image"][chosen])
 
@@ -224,10 +223,9 @@ def pseudo_labels(bench: Bench, member: Member, fold: int) -> Mapping[str, Runs]
     labels, receipt = pseudo.load_round(
         project.workspace.pseudo(member.pseudo), project.competition, project.sizes
     )
-    groups = dict(zip(project.catalog["image"], project.catalog["group"], strict=True))
-    pseudo.refuse_leak(labels, project.validation_images(fold), groups=groups)
+    pseudo.refuse_leak(labels, project.validation_images(fold), groups=project.groups)
     held_out = set(project.part("holdout")["image"])
-    pseudo.refuse_leak(labels, held_out, groups=groups, where="the holdout")
+    pseudo.refuse_leak(labels, held_out, groups=project.groups, where="the holdout")
     leak = pseudo.indirect_leak(receipt.origin, fold)
     if leak:
         bench.say(f"note: {leak}; the out-of-fold score may be flattered")

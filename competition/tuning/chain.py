@@ -49,7 +49,7 @@ class Judged:
     name: str
     apparent_gain: float
     verdict: Verdict
-    stage: Stage = "rules"
+    stage: Stage
 
 
 @dataclass(frozen=True)

