@@ -32,7 +32,13 @@ made a step 1.5 to 2.9 times faster (docs/training.md). Must be set before Pytho
 
 @task(help=ENTRY | {"workers": "loader processes"}, iterable=["recipe", "fold"])
 def train(
-    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    c,
+    competition="",
+    recipe=None,
+    fold=None,
+    pseudo="",
+    no_pretrained=False,
+    continue_from="",
     workers="",
 ):
     """Train networks: the ensemble's first recipe, or --recipe, on every fold or --fold."""
@@ -67,7 +73,13 @@ def tune(
 
 @task(help=ENTRY | {"plain": "thresholds of one half, for comparison"}, iterable=["recipe", "fold"])
 def submit(
-    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    c,
+    competition="",
+    recipe=None,
+    fold=None,
+    pseudo="",
+    no_pretrained=False,
+    continue_from="",
     plain=False,
 ):
     """Write the checked submission; whatever is missing before it is made first."""
@@ -77,7 +89,13 @@ def submit(
 
 @task(help=ENTRY | {"plain": "thresholds of one half"}, iterable=["recipe", "fold"])
 def holdout(
-    c, competition="", recipe=None, fold=None, pseudo="", no_pretrained=False, continue_from="",
+    c,
+    competition="",
+    recipe=None,
+    fold=None,
+    pseudo="",
+    no_pretrained=False,
+    continue_from="",
     plain=False,
 ):
     """Score the entry on the untouched part of the labels: once, at the end."""
@@ -122,17 +140,25 @@ def folds(c, competition=""):
     _step(["folds"], competition)
 
 
-@task(help={"csv": "submission to score", "solution": "the answers, with a Usage column",
-            "competition": COMPETITION})
+@task(
+    help={
+        "csv": "submission to score",
+        "solution": "the answers, with a Usage column",
+        "competition": COMPETITION,
+    }
+)
 def score(c, csv, solution="", competition=""):
     """Score a submission: Public, Private, by class, present and absent masks."""
     _step(["score", csv, *(["--solution", solution] if solution else [])], competition)
 
 
 @task(
-    help={"csv": "submission that votes; repeat for each", "competition": COMPETITION,
-          "weight": "weight of each, in their order (default: equal)",
-          "name": "name of the result (default: vote)"},
+    help={
+        "csv": "submission that votes; repeat for each",
+        "competition": COMPETITION,
+        "weight": "weight of each, in their order (default: equal)",
+        "name": "name of the result (default: vote)",
+    },
     iterable=["csv", "weight"],
 )
 def vote(c, csv=None, weight=None, name="vote", competition=""):
@@ -162,7 +188,14 @@ def leaderboard(c, competition=""):
     iterable=["fold", "seed"],
 )
 def ablation(
-    c, name, competition="", fold=None, seed=None, variant="", full=False, solution="",
+    c,
+    name,
+    competition="",
+    fold=None,
+    seed=None,
+    variant="",
+    full=False,
+    solution="",
     no_pretrained=False,
 ):
     """Compare recipes of an experiment on the same folds and seeds, beside the published figures."""
@@ -215,9 +248,13 @@ def test(c, long=False):
 
 
 @task(
-    help={"preset": "hand-bone, salt or folders", "data": "folder of the download",
-          "name": "name of the competition", "target": "file to write",
-          "set": "a value that the preset has otherwise: metric.name=dice; may be repeated"},
+    help={
+        "preset": "hand-bone, salt or folders",
+        "data": "folder of the download",
+        "name": "name of the competition",
+        "target": "file to write",
+        "set": "a value that the preset has otherwise: metric.name=dice; may be repeated",
+    },
     iterable=["set"],
 )
 def new(c, preset, data, name="", target="competition.toml", set=None):
@@ -237,8 +274,12 @@ def _reach(goal, competition, chosen, extra=()):
     recipe, fold, pseudo, no_pretrained, continue_from = chosen
     try:
         entry = entry_of(
-            project.competition, recipes=tuple(recipe or ()), folds=_numbers(fold),
-            pseudo=pseudo or None, pretrained=not no_pretrained, continued=continue_from or None,
+            project.competition,
+            recipes=tuple(recipe or ()),
+            folds=_numbers(fold),
+            pseudo=pseudo or None,
+            pretrained=not no_pretrained,
+            continued=continue_from or None,
         )
         stages = Pipeline(project).stages(goal, entry, plain="--plain" in extra)
         for stage in stages:

@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     suites = parser.add_subparsers(dest="suite", required=True)
     masks = suites.add_parser("masks")
-    masks.add_argument("--only", help="part of SET: ITEM, of growth or of submission: ROWS; the rest as kept")
+    masks.add_argument(
+        "--only", help="part of SET: ITEM, of growth or of submission: ROWS; the rest as kept"
+    )
     store = suites.add_parser("store")
     store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
     tuning = suites.add_parser("tuning")
@@ -37,8 +39,12 @@ def main() -> None:
         suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
     quantisation = suites.add_parser("quantisation")
     quantisation.add_argument(
-        "--checkpoint", nargs=2, action="append", required=True,
-        metavar=("COMPETITION", "CHECKPOINT"), help="a competition file and a trained network",
+        "--checkpoint",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("COMPETITION", "CHECKPOINT"),
+        help="a competition file and a trained network",
     )
     quantisation.add_argument(
         "--images", type=int, default=1000, help="of each fold at most, evenly spread"

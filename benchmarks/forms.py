@@ -46,8 +46,12 @@ def zarr_form(name: str, codec: "zarr.abc.codec.BytesBytesCodec") -> Form:
     def write(folder: Path, images: Sequence[np.ndarray]) -> None:
         shape = (len(images), *images[0].shape)
         array = zarr.create_array(
-            folder / "codes.zarr", shape=shape, chunks=(1, *shape[1:]), dtype="uint8",
-            compressors=codec, overwrite=True,
+            folder / "codes.zarr",
+            shape=shape,
+            chunks=(1, *shape[1:]),
+            dtype="uint8",
+            compressors=codec,
+            overwrite=True,
         )
         for place, codes in enumerate(images):
             array[place] = codes
@@ -112,22 +116,42 @@ FORMS = (
     framed("plain files", lambda codes: codes.tobytes(), _bare),
     memory_map(),
     zarr_form("zarr 3, its own choice (zstd)", zarr.codecs.ZstdCodec()),
-    zarr_form("zarr 3, blosc lz4 + bit shuffle",
-              zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")),
-    zarr_form("zarr 3, blosc zstd + bit shuffle",
-              zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")),
-    framed("lz4", lambda c: lz4.block.compress(c.tobytes()),
-           lambda b, s: _bare(lz4.block.decompress(b), s)),
-    framed("zlib 1", lambda c: zlib.compress(c.tobytes(), 1), lambda b, s: _bare(zlib.decompress(b), s)),
+    zarr_form(
+        "zarr 3, blosc lz4 + bit shuffle", zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")
+    ),
+    zarr_form(
+        "zarr 3, blosc zstd + bit shuffle",
+        zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
+    ),
+    framed(
+        "lz4",
+        lambda c: lz4.block.compress(c.tobytes()),
+        lambda b, s: _bare(lz4.block.decompress(b), s),
+    ),
+    framed(
+        "zlib 1", lambda c: zlib.compress(c.tobytes(), 1), lambda b, s: _bare(zlib.decompress(b), s)
+    ),
     framed("zstd 1", lambda c: _zstd(1)(c.tobytes()), lambda b, s: _bare(_zstd_back(b), s)),
-    framed("lz4 of row differences", lambda c: lz4.block.compress(_rows(c).tobytes()),
-           lambda b, s: _added(lz4.block.decompress(b), s)),
-    framed("zlib 1 of row differences", lambda c: zlib.compress(_rows(c).tobytes(), 1),
-           lambda b, s: _added(zlib.decompress(b), s)),
+    framed(
+        "lz4 of row differences",
+        lambda c: lz4.block.compress(_rows(c).tobytes()),
+        lambda b, s: _added(lz4.block.decompress(b), s),
+    ),
+    framed(
+        "zlib 1 of row differences",
+        lambda c: zlib.compress(_rows(c).tobytes(), 1),
+        lambda b, s: _added(zlib.decompress(b), s),
+    ),
     framed("zstd 1 of row differences (the store)", pack, unpack),
-    framed("zstd 3 of row differences", lambda c: _zstd(3)(_rows(c).tobytes()),
-           lambda b, s: _added(_zstd_back(b), s)),
-    framed("coarse beyond ±4, zstd 1", lambda c: _zstd(1)(coarse(c).tobytes()),
-           lambda b, s: _bare(_zstd_back(b), s)),
+    framed(
+        "zstd 3 of row differences",
+        lambda c: _zstd(3)(_rows(c).tobytes()),
+        lambda b, s: _added(_zstd_back(b), s),
+    ),
+    framed(
+        "coarse beyond ±4, zstd 1",
+        lambda c: _zstd(1)(coarse(c).tobytes()),
+        lambda b, s: _bare(_zstd_back(b), s),
+    ),
     framed("coarse beyond ±4, the store", lambda c: pack(coarse(c)), unpack),
 )

@@ -50,10 +50,14 @@ def run(*, repeats: int) -> None:
     text = table(lines)
     print(text)
     head = _HEAD.format(
-        day=date.today(), machine=processor(), python=platform.python_version(),
-        torch=torch.__version__, repeats=repeats, limit=LIMIT,
+        day=date.today(),
+        machine=processor(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        repeats=repeats,
+        limit=LIMIT,
         shape=" × ".join(map(str, SHAPE)),
-    )  # fmt: skip
+    )
     (FOLDER / "performance-losses.md").write_text(f"{head}\n{text}\n", encoding="utf-8")
 
 

@@ -44,8 +44,10 @@ def _wanted(only: str | None, name: str) -> bool:
     """Whether `only` may name something that begins like `name`."""
     if only is None or only in name:
         return True
-    return name.endswith(": ") and not only.startswith(("growth", "submission")) and (
-        only.startswith(name) or ": " not in only
+    return (
+        name.endswith(": ")
+        and not only.startswith(("growth", "submission"))
+        and (only.startswith(name) or ": " not in only)
     )
 
 

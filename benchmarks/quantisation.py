@@ -147,8 +147,13 @@ def lines_of(result: Compared) -> Iterator[Line]:
                 before, after = scores["float"][:, m, t], scores[coding][:, m, t]
                 change = np.nanmean(after, axis=1) - np.nanmean(before, axis=1)
                 yield Line(
-                    result.name, coding, metric.name, threshold, len(groups),
-                    float(np.nanmean(before)), paired(before, after, groups),
+                    result.name,
+                    coding,
+                    metric.name,
+                    threshold,
+                    len(groups),
+                    float(np.nanmean(before)),
+                    paired(before, after, groups),
                     float(change[np.argmax(np.abs(change))]),
                 )
 

@@ -72,7 +72,9 @@ def _repeats(lines: Sequence["Line"]) -> str:
     A page of one whole run has one number.
     """
     most = max((line.repeats for line in lines), default=0)
-    fewer = [f"{line.item} ({line.masks}) of {line.repeats}" for line in lines if line.repeats < most]
+    fewer = [
+        f"{line.item} ({line.masks}) of {line.repeats}" for line in lines if line.repeats < most
+    ]
     return f"{most}" + (f" ({'; '.join(fewer)})" if fewer else "")
 
 
@@ -121,8 +123,11 @@ def _bounds(lines: Sequence["Line"]) -> str:
     found = ["## What bounds the ratios that were not reached\n"]
     for line in lines:
         asked = {"the usual way": (line.usual.seconds, line.target or 0.0)}
-        asked |= {name: (line.others[name].seconds, bar) for name, bar in line.asked_of.items()
-                  if name in line.others}
+        asked |= {
+            name: (line.others[name].seconds, bar)
+            for name, bar in line.asked_of.items()
+            if name in line.others
+        }
         found += [
             _bound(line, name, seconds, bar)
             for name, (seconds, bar) in asked.items()

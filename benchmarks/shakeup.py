@@ -79,7 +79,13 @@ def demo_of(seed: int, work: Path) -> Project:
 def table(outcomes: list[Outcome]) -> str:
     """Markdown: a row a seed for the tuned ensemble, then the counts of all submissions."""
     names = (
-        "seed", "out of fold", "shift", "expected Private", "Private", "inside", "Public − Private",
+        "seed",
+        "out of fold",
+        "shift",
+        "expected Private",
+        "Private",
+        "inside",
+        "Public − Private",
         "95 % of splits",
     )
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]

@@ -27,9 +27,14 @@ with a look at every code. A form that is not exact changes codes far from the b
 def write(lines: Sequence["Line"], repeats: int) -> None:
     """Write the tables, one for each set of logits."""
     head = _HEAD.format(
-        day=date.today(), machine=processor(), python=platform.python_version(),
-        numpy=version("numpy"), zarr=version("zarr"), zstandard=version("zstandard"),
-        repeats=repeats, raw=BUDGET / 1e9,
+        day=date.today(),
+        machine=processor(),
+        python=platform.python_version(),
+        numpy=version("numpy"),
+        zarr=version("zarr"),
+        zstandard=version("zstandard"),
+        repeats=repeats,
+        raw=BUDGET / 1e9,
     )
     names = dict.fromkeys(line.logits for line in lines)
     tables = [_table(name, [line for line in lines if line.logits == name]) for name in names]

@@ -69,7 +69,11 @@ def _names() -> tuple[str, ...]:
 def _write(folder: Path, model: int, fields: list[np.ndarray]) -> None:
     """A model sees shapes moved, with borders wrong by smooth noise, and some faint ghosts."""
     provenance = Provenance(
-        member=folder.name, recipe="drawn", recipe_sha256="0", folds=(0,), part="oof",
+        member=folder.name,
+        recipe="drawn",
+        recipe_sha256="0",
+        folds=(0,),
+        part="oof",
         classes=_names(),
     )
     with StoreWriter(folder, provenance) as writer:

@@ -78,8 +78,10 @@ def run(images: int) -> None:
             truths = apart.submit(drawn, Path(folder)).result()
         stores = opened(Path(folder))
         readers = {f"model-{m}": Repeated(store, images) for m, store in enumerate(stores)}
-        truth = {name: truths[place % len(truths)]
-                 for place, name in enumerate(readers["model-0"].images)}
+        truth = {
+            name: truths[place % len(truths)]
+            for place, name in enumerate(readers["model-0"].images)
+        }
         with HighestMemory() as memory:
             before = memory.megabytes
             lines = _lines(readers, truth)
@@ -103,10 +105,18 @@ def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[L
     return [
         Line("thresholds: one pass, and rules of every pair of folds", thresholds, 30, dense),
         Line("pixels drawn in one pass, for weights and heads alike", sampling, None, None),
-        Line("weights, greedy and of each class, every pair of folds, with the drawing",
-             sampling.plus(greedy).plus(per_class), 60, tried),
-        Line("1×1 heads of all models, every pair of folds, with the drawing", sampling.plus(head),
-             120, None),
+        Line(
+            "weights, greedy and of each class, every pair of folds, with the drawing",
+            sampling.plus(greedy).plus(per_class),
+            60,
+            tried,
+        ),
+        Line(
+            "1×1 heads of all models, every pair of folds, with the drawing",
+            sampling.plus(head),
+            120,
+            None,
+        ),
     ]
 
 
@@ -136,9 +146,7 @@ def _thresholds(
         fits.fitted(adopted_steps(choose(fits, own.groups)))
 
 
-def _usual_seconds(
-    readers: Mapping[str, Repeated], truth: Mapping[str, Runs], image: str
-) -> float:
+def _usual_seconds(readers: Mapping[str, Repeated], truth: Mapping[str, Runs], image: str) -> float:
     """Dense: the mean probability of one image, cut at every threshold and compared."""
     labels = torch.from_numpy(truth[image].to_dense())
     logits = [torch.from_numpy(reader.read(image).logits()) for reader in readers.values()]

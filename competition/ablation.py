@@ -60,8 +60,14 @@ class Table:
     def markdown(self) -> str:
         """The table of the sources with differences and verdicts, as a page."""
         head = [
-            "what changed", "Val", "Public", "Private", "iterations", "difference (95 %)",
-            "larger than the noise", "published Val / Public / Private / iterations",
+            "what changed",
+            "Val",
+            "Public",
+            "Private",
+            "iterations",
+            "difference (95 %)",
+            "larger than the noise",
+            "published Val / Public / Private / iterations",
         ]
         rows = [head, ["---"] * len(head), *(_cells(line) for line in self.lines)]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
@@ -91,19 +97,47 @@ class Table:
         """The same for spreadsheets, full figures, one line a trial."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([
-            "what", "recipe", "val", "val low", "val high", "val spread", "public", "private",
-            "iterations", "against", "difference", "low", "high", "larger than the noise",
-            "published val", "published public", "published private", "published iterations",
-        ])  # fmt: skip
+        writer.writerow(
+            [
+                "what",
+                "recipe",
+                "val",
+                "val low",
+                "val high",
+                "val spread",
+                "public",
+                "private",
+                "iterations",
+                "against",
+                "difference",
+                "low",
+                "high",
+                "larger than the noise",
+                "published val",
+                "published public",
+                "published private",
+                "published iterations",
+            ]
+        )
         for line in self.lines:
             found, score = line.difference, line.validation
             compared = [found.gain, found.low, found.high, found.certain] if found else [None] * 4
-            writer.writerow([
-                line.what, line.recipe, score.value, score.low, score.high, line.spread,
-                line.public, line.private, line.iterations, line.against, *compared,
-                *line.published,
-            ])  # fmt: skip
+            writer.writerow(
+                [
+                    line.what,
+                    line.recipe,
+                    score.value,
+                    score.low,
+                    score.high,
+                    line.spread,
+                    line.public,
+                    line.private,
+                    line.iterations,
+                    line.against,
+                    *compared,
+                    *line.published,
+                ]
+            )
         return text.getvalue()
 
 
@@ -111,15 +145,20 @@ def _cells(line: Line) -> list[str]:
     spread = "" if line.spread is None else f" ± {line.spread:.4f}"
     found = line.difference
     return [
-        line.what, f"{line.validation.value:.4f}{spread}", _figure(line.public),
-        _figure(line.private), str(line.iterations),
+        line.what,
+        f"{line.validation.value:.4f}{spread}",
+        _figure(line.public),
+        _figure(line.private),
+        str(line.iterations),
         "–" if found is None else _between(found),
         "–" if found is None else "yes" if found.certain else "no",
-        " / ".join([
-            *(_figure(value) for value in line.published[:3]),
-            "–" if line.published.iterations is None else str(line.published.iterations),
-        ]),
-    ]  # fmt: skip
+        " / ".join(
+            [
+                *(_figure(value) for value in line.published[:3]),
+                "–" if line.published.iterations is None else str(line.published.iterations),
+            ]
+        ),
+    ]
 
 
 def _between(found: Difference) -> str:

@@ -97,8 +97,12 @@ def _entries(
         row = []
         for seed in seeds:
             entry = entry_of(
-                competition, recipes=(trial.recipe,), folds=choice.folds, seeds=(seed,),
-                pseudo=own_round if trial.pseudo else NO_ROUND, pretrained=choice.pretrained,
+                competition,
+                recipes=(trial.recipe,),
+                folds=choice.folds,
+                seeds=(seed,),
+                pseudo=own_round if trial.pseudo else NO_ROUND,
+                pretrained=choice.pretrained,
                 continued=trained[trial.continued, seed] if trial.continued else None,
             )
             trained.setdefault((trial.recipe, seed), str(entry.members[0]))

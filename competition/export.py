@@ -133,9 +133,7 @@ def _difference(
     return ((found - expected).abs().max() / expected.abs().max().clamp(min=1e-6)).item()
 
 
-def _speed(
-    model: nn.Module, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]
-) -> float:
+def _speed(model: nn.Module, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> float:
     images = torch.zeros(shape)
     with torch.no_grad():
         return _fastest(lambda: model(images)) / _fastest(lambda: function(images))

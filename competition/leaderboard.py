@@ -21,7 +21,14 @@ from competition.tuning.shakeup import Candidate, Expected, ranking
 from competition.workspace import file_sha256, whole_file
 
 COLUMNS = (
-    "#", "submission", "members", "kept", "out of fold", "images", "expected Private", "Public",
+    "#",
+    "submission",
+    "members",
+    "kept",
+    "out of fold",
+    "images",
+    "expected Private",
+    "Public",
     "Private",
 )
 MOST_RANKED = 12
@@ -72,8 +79,15 @@ class Leaderboard:
     def _cells(self) -> list[tuple[str, ...]]:
         return [
             (
-                str(place), s.name, s.members, s.kept, _shown(s.out_of_fold), _shown(s.images),
-                _shown(s.expected), _shown(s.public), _shown(s.private),
+                str(place),
+                s.name,
+                s.members,
+                s.kept,
+                _shown(s.out_of_fold),
+                _shown(s.images),
+                _shown(s.expected),
+                _shown(s.public),
+                _shown(s.private),
             )
             for place, s in enumerate(self.standings, start=1)
         ]

@@ -65,7 +65,9 @@ def filled(text: str, changes: Mapping[str, Any]) -> str:
     for key, value in changes.items():
         table, _, name = key.rpartition(".")
         begin, end = _table_span(lines, table)
-        at = next((i for i in range(begin, end) if re.match(rf"{re.escape(name)}\s*=", lines[i])), None)
+        at = next(
+            (i for i in range(begin, end) if re.match(rf"{re.escape(name)}\s*=", lines[i])), None
+        )
         if at is None and value is not None:
             lines.insert(_last_filled(lines, begin, end), f"{name} = {_toml(value)}")
         elif at is not None and value is None:
@@ -186,9 +188,7 @@ def _proven(text: str, target: Path, preset: str) -> Report:
     return report
 
 
-def _summary(
-    target: Path, preset: str, found: Changes, report: Report, made: Path | None
-) -> str:
+def _summary(target: Path, preset: str, found: Changes, report: Report, made: Path | None) -> str:
     """What was written, what differs from the preset, and what was read."""
     original = tomllib.loads(_preset_text(preset))
     lines = [f"wrote {target}, from the preset {preset!r} with"]
@@ -199,7 +199,9 @@ def _summary(
             shown = "(none)" if value is None else _one_line(value)
             lines.append(f"  {key} = {_shortened(shown)}")
     if made:
-        lines.append(f"wrote {made}: every test image with an empty mask, since there was no sample")
+        lines.append(
+            f"wrote {made}: every test image with an empty mask, since there was no sample"
+        )
     return "\n".join([*lines, "", report.text()])
 
 

@@ -23,8 +23,16 @@ from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
 
 TUNED = (
-    "decisions.json", "one-half.csv", "cross-fitted.csv", "groups.csv", "thresholds.png",
-    "gains.png", "classes.png", "reliability.png", "tradeoffs.png", "worst.png",
+    "decisions.json",
+    "one-half.csv",
+    "cross-fitted.csv",
+    "groups.csv",
+    "thresholds.png",
+    "gains.png",
+    "classes.png",
+    "reliability.png",
+    "tradeoffs.png",
+    "worst.png",
 )
 """What `tune` leaves in an entry's folder."""
 
@@ -68,15 +76,17 @@ class Pipeline:
         folder = self.workspace.run(str(member), fold)
         return Step(
             f"predict {member} fold {fold}",
-            lambda: {
-                "checkpoint": _file(folder / "checkpoint.pt"),
-                "fold": hash_of(self.project.validation_images(fold)),
-                "images": self._images("train"),
-                "flips": hash_of(self.flips()),
-                "classes": hash_of(self._spec("classes")),
-                "format of the store": hash_of(FORMAT),
-            }
-            | {f"{part} images": self._images(part) for part in self.averaged()},
+            lambda: (
+                {
+                    "checkpoint": _file(folder / "checkpoint.pt"),
+                    "fold": hash_of(self.project.validation_images(fold)),
+                    "images": self._images("train"),
+                    "flips": hash_of(self.flips()),
+                    "classes": hash_of(self._spec("classes")),
+                    "format of the store": hash_of(FORMAT),
+                }
+                | {f"{part} images": self._images(part) for part in self.averaged()}
+            ),
             tuple(folder / part / "store.json" for part in ("oof", *self.averaged())),
             folder / "predict.json",
         )
@@ -96,9 +106,7 @@ class Pipeline:
             folder.with_name(folder.name + ".json"),
         )
 
-    def mean_folder(
-        self, member: Member, folds: tuple[int, ...], part: str = "test"
-    ) -> Path:
+    def mean_folder(self, member: Member, folds: tuple[int, ...], part: str = "test") -> Path:
         return self.workspace.runs / str(member) / f"{part}-folds-{'-'.join(map(str, folds))}"
 
     def ensemble(self, entry: Entry) -> Step:
@@ -114,8 +122,7 @@ class Pipeline:
         folder = entry.folder(self.workspace)
         return Step(
             f"tune {entry.name}",
-            lambda: self._decision_inputs(entry)
-            | {"ensemble": _file(folder / "ensemble.json")},
+            lambda: self._decision_inputs(entry) | {"ensemble": _file(folder / "ensemble.json")},
             tuple(folder / name for name in TUNED),
             folder / "tune.receipt.json",
         )
@@ -127,13 +134,19 @@ class Pipeline:
         decided = folder / ("ensemble.json" if plain else "decisions.json")
         return Step(
             f"submit {target.stem}",
-            lambda: {
-                "decisions": _file(decided),
-                "sample": _file(self.project.sample),
-                "submission": hash_of(self._spec("submission", "classes", "exclusive", "objects")),
-            }
-            | {f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json")
-               for m in entry.members},
+            lambda: (
+                {
+                    "decisions": _file(decided),
+                    "sample": _file(self.project.sample),
+                    "submission": hash_of(
+                        self._spec("submission", "classes", "exclusive", "objects")
+                    ),
+                }
+                | {
+                    f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json")
+                    for m in entry.members
+                }
+            ),
             (target,),
             folder / f"submit{'-plain' if plain else ''}.receipt.json",
         )
@@ -163,8 +176,10 @@ class Pipeline:
     def pseudo(self, round_name: str) -> Step:
         """A round is kept as it is once it is there: it may come from any csv."""
         return Step(
-            f"pseudo {round_name}", dict,
-            (self.workspace.pseudo(round_name) / "receipt.json",), None,
+            f"pseudo {round_name}",
+            dict,
+            (self.workspace.pseudo(round_name) / "receipt.json",),
+            None,
         )
 
     def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
@@ -215,9 +230,7 @@ class Pipeline:
             ("train", Stage(("train", *options), tuple(self.train(*pair) for pair in pairs))),
             (
                 "predict",
-                Stage(
-                    ("predict", *options), (*(self.predict(*pair) for pair in pairs), *means)
-                ),
+                Stage(("predict", *options), (*(self.predict(*pair) for pair in pairs), *means)),
             ),
             ("ensemble", Stage(("ensemble", *options), (self.ensemble(entry),))),
         ]
@@ -273,8 +286,12 @@ class Pipeline:
             for fold in entry.folds
         }
         rules = hash_of(self._spec("classes", "exclusive", "metric", "objects"))
-        return {"labels": self._labels(), "folds": _file(self.workspace.folds), **stores,
-                "competition": rules}
+        return {
+            "labels": self._labels(),
+            "folds": _file(self.workspace.folds),
+            **stores,
+            "competition": rules,
+        }
 
     def _images(self, split: str) -> str:
         return self.contents.of(self.project.competition.root, self.project.part(split)["path"])

@@ -91,7 +91,9 @@ class Project:
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Native (height, width) of every image."""
-        rows = zip(self.catalog["image"], self.catalog["height"], self.catalog["width"], strict=True)
+        rows = zip(
+            self.catalog["image"], self.catalog["height"], self.catalog["width"], strict=True
+        )
         return {image: (int(height), int(width)) for image, height, width in rows}
 
     def pixels(self, image: str) -> np.ndarray:

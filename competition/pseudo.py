@@ -82,8 +82,12 @@ class Receipt(Record):
 
     def text(self) -> str:
         total = len(self.kept) + len(self.dropped)
-        why = "" if self.origin.minimum is None else (
-            f"; {len(self.dropped)} dropped, less than {self.origin.minimum} of their pixels decided"
+        why = (
+            ""
+            if self.origin.minimum is None
+            else (
+                f"; {len(self.dropped)} dropped, less than {self.origin.minimum} of their pixels decided"
+            )
         )
         return f"{len(self.kept)} of {total} images kept{why}"
 
@@ -141,8 +145,12 @@ def make_round(
                     shown += [candidate] if len(shown) < _PICTURES else []
         _require_some(kept, dropped, origin)
         receipt = Receipt(
-            competition=competition.name, origin=origin, classes=competition.classes, kept=kept,
-            dropped=dropped, labels_sha256=file_sha256(working / "labels.csv"),
+            competition=competition.name,
+            origin=origin,
+            classes=competition.classes,
+            kept=kept,
+            dropped=dropped,
+            labels_sha256=file_sha256(working / "labels.csv"),
         )
         if look is not None:
             _draw(working / "picture.png", shown, look, competition.classes)
@@ -159,18 +167,23 @@ def load_round(
     frame = read_csv_text(path, _COLUMNS)
     if file_sha256(path) != receipt.labels_sha256:
         raise InputFault(f"{path} was changed since its receipt was written; make the round again")
-    unknown = [f"{path}: image {i!r} is not one of the competition" for i in receipt.kept
-               if i not in sizes]  # fmt: skip
+    unknown = [
+        f"{path}: image {i!r} is not one of the competition" for i in receipt.kept if i not in sizes
+    ]
     if unknown:
         raise InputFault(listed(unknown))
     keys = list(zip(frame["image"], frame["class"], strict=True))
     masks = decode_rows(
-        frame["rle"].tolist(), [sizes[image] for image, _ in keys], _form(competition),
+        frame["rle"].tolist(),
+        [sizes[image] for image, _ in keys],
+        _form(competition),
         label=lambda row: f"{path} line {frame.index[row]}, image {keys[row][0]!r}",
     )
     count = len(competition.classes)
     stacks = (masks[first : first + count] for first in range(0, len(masks), count))
-    return {image: Runs.stack(stack) for image, stack in zip(receipt.kept, stacks, strict=True)}, receipt
+    return {
+        image: Runs.stack(stack) for image, stack in zip(receipt.kept, stacks, strict=True)
+    }, receipt
 
 
 def read_round(folder: Path, competition: Competition) -> Receipt:
@@ -248,7 +261,9 @@ def _require_some(
     if kept:
         return
     best = max((share for share in dropped.values() if share is not None), default=None)
-    found = "there is none" if best is None else f"the most decided of {len(dropped)} has {best:.3f}"
+    found = (
+        "there is none" if best is None else f"the most decided of {len(dropped)} has {best:.3f}"
+    )
     raise InputFault(f"no image has {origin.minimum} of its pixels decided; {found}")
 
 

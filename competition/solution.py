@@ -89,8 +89,10 @@ def score_submission(
             kept = np.stack(rows)[chosen], np.stack(labelled)[chosen]
             scores[part] = _part_score(measure, *kept, competition.classes)
     return ScoreTable(
-        metric=competition.metric.name, submission_sha256=file_sha256(path),
-        solution_sha256=file_sha256(solution), parts=scores,
+        metric=competition.metric.name,
+        submission_sha256=file_sha256(path),
+        solution_sha256=file_sha256(solution),
+        parts=scores,
     )
 
 
@@ -161,8 +163,10 @@ def _part_score(
         for side in (labelled, ~labelled)
     )
     return PartScore(
-        images=len(parts), score=score_of(measure, parts, np.arange(len(parts))),
-        present=_or_none(present), absent=_or_none(absent),
+        images=len(parts),
+        score=score_of(measure, parts, np.arange(len(parts))),
+        present=_or_none(present),
+        absent=_or_none(absent),
         classes={name: _or_none(float(v)) for name, v in zip(classes, by_class, strict=True)},
     )
 

@@ -128,13 +128,18 @@ class Submission(Table):
     @model_validator(mode="after")
     def _class_has_a_place(self) -> "Submission":
         if self.rows == "image-class" and self.label is None and self.separator is None:
-            raise ValueError("rows = 'image-class' needs label (a column) or separator (in the key)")
+            raise ValueError(
+                "rows = 'image-class' needs label (a column) or separator (in the key)"
+            )
         return self
 
     @property
     def format(self) -> RleFormat:
         return RleFormat(
-            order=self.order, base=self.base, relative=self.relative, empty=self.empty,
+            order=self.order,
+            base=self.base,
+            relative=self.relative,
+            empty=self.empty,
             rows=self.rows,
         )
 

@@ -61,11 +61,16 @@ def test_the_stages_train_every_trial_alike_and_end_in_plain_submissions(compare
     members = [str(member) for entry in experiment.together() for member in entry.members]
     assert members == [
         name + seed
-        for name in ("light-unet-narrow-cpu@quick", "light-unet-cpu@quick", "light-unet-add-cpu@quick")
+        for name in (
+            "light-unet-narrow-cpu@quick",
+            "light-unet-cpu@quick",
+            "light-unet-add-cpu@quick",
+        )
         for seed in ("", "+seed1")
-    ]  # fmt: skip
-    assert "ensemble" not in {s.command[0] for s in bench.pipeline.ablation_stages(
-        experiment, submitted=False)}  # fmt: skip
+    ]
+    assert "ensemble" not in {
+        s.command[0] for s in bench.pipeline.ablation_stages(experiment, submitted=False)
+    }
 
 
 def test_a_difference_is_the_mean_over_seeds_of_scores_that_the_ensemble_step_gives(compared):
@@ -141,7 +146,7 @@ def test_a_continued_trial_goes_on_from_its_parent_of_the_same_seed_after_it(tin
         f"deeplabv3plus-gn-1x1-13k-cpu{seed}+from-deeplabv3plus-gn-1x1-12k-cpu{seed}"
         f"+from-deeplabv3plus-gn-1x1-cpu{seed}"
         for seed in ("", "+seed3")
-    ]  # fmt: skip
+    ]
     seen: set[str] = set()
     for entry in experiment.together():
         parents = {member.continued for member in entry.members} - {None}

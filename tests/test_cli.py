@@ -13,9 +13,26 @@ from competition.cli import app
 from competition.errors import InputFault
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["demo", "new", "doctor", "folds", "train", "predict", "ensemble", "tune", "submit",
-         "holdout",
-         "pseudo", "score", "vote", "leaderboard", "status", "ablation", "models", "export"]  # fmt: skip
+ORDER = [
+    "demo",
+    "new",
+    "doctor",
+    "folds",
+    "train",
+    "predict",
+    "ensemble",
+    "tune",
+    "submit",
+    "holdout",
+    "pseudo",
+    "score",
+    "vote",
+    "leaderboard",
+    "status",
+    "ablation",
+    "models",
+    "export",
+]
 
 
 def run(*words):
@@ -79,9 +96,12 @@ def test_a_mistyped_key_is_named_with_what_was_found(tiny_data):
 
 def process(*words, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "competition", *words], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "competition", *words],
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-    )  # fmt: skip
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -120,7 +140,10 @@ def test_models_tells_the_size_of_the_logits_and_the_published_costs(tiny_data):
 def test_light_commands_do_not_import_torch():
     code = "import sys, competition.cli, competition.steps, competition.pipeline; "
     done = subprocess.run(
-        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True,
-        text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
     assert done.stdout.strip() == "False"

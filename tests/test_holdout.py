@@ -23,7 +23,9 @@ def with_holdout(tiny_data, root, share="0.34"):
     path = root / "competition.toml"
     text = (tiny_data / "competition.toml").read_text()
     text = text.replace("folds = 2", f"folds = 2\nholdout = {share}")
-    path.write_text(text.replace('root = "."', f'root = "{tiny_data}"').replace("epochs = 3", "epochs = 1"))
+    path.write_text(
+        text.replace('root = "."', f'root = "{tiny_data}"').replace("epochs = 3", "epochs = 1")
+    )
     return Bench.of(Project.open(path, root), say=lambda line: None)
 
 
@@ -68,10 +70,14 @@ def test_the_holdout_is_scored_once_and_later_takings_say_that_they_are_later(fi
     first = steps.score_holdout(bench, entry, plain=True)
     plan = read_plan(bench, entry, plain=True)
     together = plan.mix(mean_predictions(bench, entry, "holdout"))
-    rows = np.stack([
-        score_image(project.labels[i], decide(together, i, plan.rules), project.competition.metric)
-        for i in project.part("holdout")["image"]
-    ])  # fmt: skip
+    rows = np.stack(
+        [
+            score_image(
+                project.labels[i], decide(together, i, plan.rules), project.competition.metric
+            )
+            for i in project.part("holdout")["image"]
+        ]
+    )
     assert first.score.value == pytest.approx(aggregate(rows, project.competition.metric))
     assert (first.number, first.images, first.groups) == (1, 4, 2)
     assert not any(line.startswith("note") for line in said)

@@ -22,17 +22,29 @@ SIZES = {image: (6, 5 + place) for place, image in enumerate(USAGE)}
 
 
 def competition(tmp_path, *, metric=None, classes=CLASSES, **submission):
-    form = {"sample": "sample.csv", "image": "id", "label": "class", "rle": "rle",
-            "rows": "image-class", "order": "rows", **submission}  # fmt: skip
+    form = {
+        "sample": "sample.csv",
+        "image": "id",
+        "label": "class",
+        "rle": "rle",
+        "rows": "image-class",
+        "order": "rows",
+        **submission,
+    }
     table = {
-        "name": "hands", "classes": classes, "horizontal_flip": "allowed",
+        "name": "hands",
+        "classes": classes,
+        "horizontal_flip": "allowed",
         "data": {"root": ".", "train_images": "a/*.png", "test_images": "b/*.png"},
-        "labels": {"kind": "masks", "files": "m/{stem}.png",
-                   "values": "index" if len(classes) > 1 else "nonzero"},
+        "labels": {
+            "kind": "masks",
+            "files": "m/{stem}.png",
+            "values": "index" if len(classes) > 1 else "nonzero",
+        },
         "submission": {key: value for key, value in form.items() if value is not None},
         "metric": metric or {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
-    }  # fmt: skip
+    }
     return parse(table, folder=tmp_path, source="competition.toml")
 
 
@@ -104,7 +116,10 @@ def test_the_truth_itself_scores_one(tmp_path):
 def test_objects_that_touch_are_scored_as_the_file_has_them(tmp_path):
     """Two touching nuclei handed in as one row are one wrong object, not two right ones."""
     spec = competition(
-        tmp_path, classes=("nucleus",), label=None, rows="object",
+        tmp_path,
+        classes=("nucleus",),
+        label=None,
+        rows="object",
         metric={"name": "object-precision"},
     )
     (tmp_path / "solution.csv").write_text("id,rle,Usage\na,1 5,Public\na,6 5,Public\n")
@@ -189,9 +204,16 @@ def test_the_table_shows_every_part_and_class(case):
 
 
 def expected(value, images=40):
-    return {"out of fold": {"value": value, "low": value - 0.01, "high": value + 0.01,
-                            "how": "cross-fitted", "images": images},
-            "members": {"unet": {}, "fcn": {}}}  # fmt: skip
+    return {
+        "out of fold": {
+            "value": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
+            "how": "cross-fitted",
+            "images": images,
+        },
+        "members": {"unet": {}, "fcn": {}},
+    }
 
 
 def test_submissions_stand_in_the_order_of_their_out_of_fold_scores(case, tmp_path):
@@ -237,11 +259,20 @@ def with_evidence(tmp_path, spec, masks, name, level, *, people=20):
     sums = GroupSums.of(parts, np.array([f"person-{n}" for n in range(people)]))
     path = evidence_path(tmp_path / "submissions" / f"{name}.csv")
     write_sums(path, sums, CLASSES)
-    private = {"value": level, "low": level - 0.1, "high": level + 0.1, "shift": 0.01,
-               "shift_error": 0.002, "spread": 0.07, "groups": people, "public_groups": 3,
-               "private_groups": 7}  # fmt: skip
+    private = {
+        "value": level,
+        "low": level - 0.1,
+        "high": level + 0.1,
+        "shift": 0.01,
+        "shift_error": 0.002,
+        "spread": 0.07,
+        "groups": people,
+        "public_groups": 3,
+        "private_groups": 7,
+    }
     receipt = expected(level) | {
-        "kept": ["one threshold"], "expected private": private,
+        "kept": ["one threshold"],
+        "expected private": private,
         "evidence": {"sha256": file_sha256(path), "parts": None},
     }
     submission_file(tmp_path, spec, masks, name, receipt)

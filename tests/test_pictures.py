@@ -60,8 +60,9 @@ def test_an_empty_mask_changes_nothing():
 
 
 def test_masks_stay_on_their_place_when_the_picture_is_made_smaller():
-    picture = overlay(grey((400, 600)), Runs.from_dense(box(100, 300, 200, 600, (400, 600))[None]),
-                      size=(40, 60))  # fmt: skip
+    picture = overlay(
+        grey((400, 600)), Runs.from_dense(box(100, 300, 200, 600, (400, 600))[None]), size=(40, 60)
+    )
     tinted = saturation(picture) > 20
     assert picture.shape == (40, 60, 3)
     rows, columns = np.flatnonzero(tinted.any(axis=1)), np.flatnonzero(tinted.any(axis=0))
@@ -123,7 +124,9 @@ def test_a_picture_glows_only_where_the_share_is_high():
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_every_tile_is_on_the_sheet(tmp_path, count):
     tiles = [np.full((20 + 5 * n, 30, 3), 10 + 30 * n, np.uint8) for n in range(count)]
-    contact_sheet(tiles, tmp_path / "sheet.png", columns=3, captions=[f"c{n}" for n in range(count)])
+    contact_sheet(
+        tiles, tmp_path / "sheet.png", columns=3, captions=[f"c{n}" for n in range(count)]
+    )
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     for n, tile in enumerate(tiles):
         assert (sheet == tile[0, 0]).all(axis=2).sum() >= tile.shape[0] * tile.shape[1]
@@ -131,8 +134,9 @@ def test_every_tile_is_on_the_sheet(tmp_path, count):
 
 def test_captions_title_and_legend_of_any_text_are_drawn(tmp_path):
     names = [f"tooth-{n}" for n in range(32)]
-    contact_sheet([grey()], tmp_path / "a.png", captions=["é" * 300 + ".png"], title="ß",
-                  legend=names)  # fmt: skip
+    contact_sheet(
+        [grey()], tmp_path / "a.png", captions=["é" * 300 + ".png"], title="ß", legend=names
+    )
     plain = tmp_path / "b.png"
     contact_sheet([grey()], plain)
     assert Image.open(tmp_path / "a.png").size[1] > Image.open(plain).size[1]
@@ -158,8 +162,13 @@ def test_a_fitted_size_is_never_empty(size):
 
 def test_plots_are_written_whole(tmp_path):
     scores = np.random.default_rng(0).random((3, 19))
-    threshold_curves(tmp_path / "curves.png", np.linspace(0.05, 0.95, 19), scores,
-                     names=["a", "b", "c"], chosen=[0.3, 0.5, 0.7])  # fmt: skip
+    threshold_curves(
+        tmp_path / "curves.png",
+        np.linspace(0.05, 0.95, 19),
+        scores,
+        names=["a", "b", "c"],
+        chosen=[0.3, 0.5, 0.7],
+    )
     bars(tmp_path / "bars.png", ["a", "b"], [0.5, 0.7], intervals=[(0.4, 0.6), (0.6, 0.8)])
     for name in ("curves.png", "bars.png"):
         assert np.asarray(Image.open(tmp_path / name)).std() > 5
@@ -172,10 +181,15 @@ def test_differences_are_drawn_with_the_published_ones_where_there_are_any(tmp_p
         differences(path, ["Dice − BCE", "focal − BCE"], gains, published=published, label="Dice")
         assert Image.open(path).size[0] > 500 and path.stat().st_size < 60_000
     orange = [
-        int((np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 0].astype(int)
-             - np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 2] > 90).sum())
+        int(
+            (
+                np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 0].astype(int)
+                - np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))[..., 2]
+                > 90
+            ).sum()
+        )
         for name in ("some", "none")
-    ]  # fmt: skip
+    ]
     assert orange[0] > 20 > orange[1]
 
 
@@ -197,10 +211,22 @@ def test_steps_that_were_kept_are_filled_and_others_are_not(tmp_path):
 
 def test_what_is_never_counted_leaves_a_gap_and_no_error(tmp_path):
     nan = np.nan
-    class_scores(tmp_path / "classes.png", ["a", "b"], [0.5, nan], [0.6, nan],
-                 intervals=np.array([[0.5, 0.7], [nan, nan]]), title="40 images")  # fmt: skip
-    reliability(tmp_path / "reliability.png", np.array([0.1, nan]), np.array([0.2, nan]),
-                intervals=np.array([[0.1, 0.3], [nan, nan]]), counts=np.array([50, 0]), title="")  # fmt: skip
+    class_scores(
+        tmp_path / "classes.png",
+        ["a", "b"],
+        [0.5, nan],
+        [0.6, nan],
+        intervals=np.array([[0.5, 0.7], [nan, nan]]),
+        title="40 images",
+    )
+    reliability(
+        tmp_path / "reliability.png",
+        np.array([0.1, nan]),
+        np.array([0.2, nan]),
+        intervals=np.array([[0.1, 0.3], [nan, nan]]),
+        counts=np.array([50, 0]),
+        title="",
+    )
     curves = np.random.default_rng(0).random((3, 2, 20))
     curves[:, 1] = nan
     tradeoffs(tmp_path / "tradeoffs.png", curves, names=["a", "b"], chosen=curves[..., 3], title="")

@@ -44,7 +44,9 @@ def bench(finished, tmp_path):
     shutil.copytree(finished.project.workspace.root, tmp_path / "work")
     data = tmp_path / "data"
     shutil.copytree(finished.project.competition.root, data)
-    return Bench.of(Project.open(data / "competition.toml", tmp_path / "work"), say=lambda line: None)
+    return Bench.of(
+        Project.open(data / "competition.toml", tmp_path / "work"), say=lambda line: None
+    )
 
 
 def kinds(bench, goal="submit"):
@@ -82,8 +84,9 @@ def test_a_submission_says_what_private_will_be_and_where_it_rests(finished):
     measure = Measure.of(project.competition)
     assert measure.score(sums.parts) == pytest.approx(receipt["out of fold"]["value"])
     plain = read_receipt(project.workspace.submission("main-plain"))
-    sums = read_sums(evidence_path(project.workspace.submission("main-plain")),
-                     project.competition.classes)  # fmt: skip
+    sums = read_sums(
+        evidence_path(project.workspace.submission("main-plain")), project.competition.classes
+    )
     assert measure.score(sums.parts) == pytest.approx(plain["out of fold"]["value"])
     table = steps.by_group(finished, entry_of(project.competition)).text(2)
     assert table.splitlines()[-1] == "… and 4 more groups"
@@ -108,8 +111,9 @@ def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
     path.write_text(path.read_text().replace("batch = 2", "batch = 3"))
     found = kinds(reopened(bench))
     assert (found["train tiny fold 0"].kind, found["train tiny fold 0"].why) == (
-        "stale", "changed: recipe",
-    )  # fmt: skip
+        "stale",
+        "changed: recipe",
+    )
     assert found["folds"].kind == "fresh"
 
 
@@ -154,8 +158,9 @@ def test_a_lost_checkpoint_is_missing_and_what_follows_is_stale(bench):
     (bench.project.workspace.run("tiny", 0) / "checkpoint.pt").unlink()
     found = kinds(bench)
     assert (found["train tiny fold 0"].kind, found["predict tiny fold 0"].kind) == (
-        "missing", "stale",
-    )  # fmt: skip
+        "missing",
+        "stale",
+    )
 
 
 def test_a_step_that_is_killed_is_missing_and_not_fresh(bench, monkeypatch):
@@ -172,8 +177,13 @@ def test_a_fresh_checkout_lacks_everything_in_order(project):
     pipeline = Pipeline(project)
     stages = pipeline.stages("submit", entry_of(project.competition))
     assert [stage.command[0] for stage in stages] == [
-        "folds", "train", "predict", "ensemble", "tune", "submit",
-    ]  # fmt: skip
+        "folds",
+        "train",
+        "predict",
+        "ensemble",
+        "tune",
+        "submit",
+    ]
     assert not any(stage.is_fresh() for stage in stages)
 
 
@@ -207,9 +217,7 @@ def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(bench):
     receipt["labels_sha256"] = file_sha256(folder / "labels.csv")
     (folder / "receipt.json").write_text(json.dumps(receipt))
     with pytest.raises(InputFault, match="is in the validation fold"):
-        steps.training_task(
-            bench, Member("tiny", pseudo="round1"), 0, project.recipe("tiny")
-        )
+        steps.training_task(bench, Member("tiny", pseudo="round1"), 0, project.recipe("tiny"))
 
 
 def test_scores_reach_the_leaderboard(finished):
@@ -242,5 +250,10 @@ def test_entries_have_names_of_their_own(project):
         entry_of(spec, pretrained=False).name,
     }
     assert named == {
-        "main", "other", "main-folds-0", "main+seed1-2", "main+r2", "main+scratch",
-    }  # fmt: skip
+        "main",
+        "other",
+        "main-folds-0",
+        "main+seed1-2",
+        "main+r2",
+        "main+scratch",
+    }

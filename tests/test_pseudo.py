@@ -31,14 +31,24 @@ from competition.workspace import Workspace
 
 def competition(tmp_path, classes=CLASSES, **submission):
     table = {
-        "name": "hands", "classes": classes, "horizontal_flip": "allowed",
+        "name": "hands",
+        "classes": classes,
+        "horizontal_flip": "allowed",
         "data": {"root": ".", "train_images": "a/*.png", "test_images": "b/*.png"},
         "labels": {"kind": "masks", "files": "m/{stem}.png", "values": "index"},
-        "submission": {"sample": "sample.csv", "image": "id", "label": "class", "rle": "rle",
-                       "rows": "image-class", "order": "columns", "empty": "-", **submission},
+        "submission": {
+            "sample": "sample.csv",
+            "image": "id",
+            "label": "class",
+            "rle": "rle",
+            "rows": "image-class",
+            "order": "columns",
+            "empty": "-",
+            **submission,
+        },
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
-    }  # fmt: skip
+    }
     return parse(table, folder=tmp_path, source="competition.toml")
 
 
@@ -49,8 +59,13 @@ def random_masks(seed=0, sizes=SIZES):
 
 def origin(minimum=0.9, folds=(0, 1)):
     provenance = Provenance(
-        member="unet", recipe="unet", recipe_sha256="0", folds=folds, part="test",
-        classes=CLASSES, checkpoints=("cafe",),
+        member="unet",
+        recipe="unet",
+        recipe_sha256="0",
+        folds=folds,
+        part="test",
+        classes=CLASSES,
+        checkpoints=("cafe",),
     )
     return Origin.of_predictions({"unet": provenance}, minimum=minimum)
 
@@ -83,15 +98,25 @@ def test_images_that_are_not_decided_enough_are_dropped_and_named(tmp_path):
 
 def test_a_round_without_images_is_refused_and_leaves_nothing(tmp_path):
     spec = competition(tmp_path)
-    with pytest.raises(InputFault, match="no image has 0.99 of its pixels decided; the most.*0.950"):
+    with pytest.raises(
+        InputFault, match="no image has 0.99 of its pixels decided; the most.*0.950"
+    ):
         make_round(tmp_path / "round1", spec, candidates(random_masks()), origin(0.99))
     assert list(tmp_path.iterdir()) == []
 
 
 def store_of(folder, logits):
-    with StoreWriter(folder, Provenance(
-        member="unet", recipe="unet", recipe_sha256="0", folds=(0,), part="test", classes=CLASSES,
-    )) as writer:
+    with StoreWriter(
+        folder,
+        Provenance(
+            member="unet",
+            recipe="unet",
+            recipe_sha256="0",
+            folds=(0,),
+            part="test",
+            classes=CLASSES,
+        ),
+    ) as writer:
         writer.add("i", logits, Geometry(logits.shape[1:], (0, 0, *logits.shape[1:])))
     return Store.open(folder, classes=CLASSES)
 
@@ -241,8 +266,10 @@ def test_the_receipt_is_readable_and_holds_the_teachers(tmp_path):
     make_round(tmp_path / "r", competition(tmp_path), candidates(random_masks()), origin())
     receipt = json.loads((tmp_path / "r" / "receipt.json").read_text())
     assert receipt["origin"]["teachers"]["unet"] == {
-        "recipe": "unet", "folds": [0, 1], "checkpoints": ["cafe"],
-    }  # fmt: skip
+        "recipe": "unet",
+        "folds": [0, 1],
+        "checkpoints": ["cafe"],
+    }
 
 
 def test_a_picture_shows_the_labels(tmp_path):

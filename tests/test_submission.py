@@ -30,11 +30,18 @@ SIZES = {"0001": (5, 7), "NA": (6, 4)}
 
 def competition(tmp_path, *, classes=CLASSES, **submission):
     form = {
-        "sample": "sample.csv", "image": "image_name", "label": "class", "rle": "rle",
-        "rows": "image-class", "order": "rows", **submission,
+        "sample": "sample.csv",
+        "image": "image_name",
+        "label": "class",
+        "rle": "rle",
+        "rows": "image-class",
+        "order": "rows",
+        **submission,
     }
     table = {
-        "name": "hands", "classes": classes, "horizontal_flip": "allowed",
+        "name": "hands",
+        "classes": classes,
+        "horizontal_flip": "allowed",
         "data": {"root": ".", "train_images": "train/*.png", "test_images": "test/*.png"},
         "labels": {"kind": "masks", "files": "masks/{stem}.png", "values": "index"},
         "submission": {key: value for key, value in form.items() if value is not None},
@@ -70,11 +77,16 @@ def written(tmp_path, spec, sample, masks, name="sub.csv"):
     return target
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    seed=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
-    order=st.sampled_from(["rows", "columns"]), base=st.sampled_from([0, 1]),
-    relative=st.booleans(), empty=st.sampled_from(["", "-1", "1 0"]),
+    seed=st.integers(0, 10**6),
+    share=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
+    order=st.sampled_from(["rows", "columns"]),
+    base=st.sampled_from([0, 1]),
+    relative=st.booleans(),
+    empty=st.sampled_from(["", "-1", "1 0"]),
 )
 def test_a_written_submission_reads_back_as_the_same_masks(
     tmp_path, seed, share, order, base, relative, empty
@@ -255,11 +267,19 @@ def test_nothing_appears_when_the_rows_read_back_are_other_masks(tmp_path, monke
         (lambda rows: [*rows, rows[-1]], "another number of rows"),
         (lambda rows: rows[::-1], "read back another file than was written:\nimage 'NA'"),
         (lambda rows: [rows[1], rows[0], *rows[2:]], "class 'finger-2': read back another mask"),
-        (lambda rows: [[*row[:-1], ""] for row in rows], "class 'finger-2': read back another mask"),
-        (lambda rows: [["NA", *row[1:]] for row in rows], "image '0001', class 'finger-2': read back another"),
+        (
+            lambda rows: [[*row[:-1], ""] for row in rows],
+            "class 'finger-2': read back another mask",
+        ),
+        (
+            lambda rows: [["NA", *row[1:]] for row in rows],
+            "image '0001', class 'finger-2': read back another",
+        ),
     ],
-)  # fmt: skip
-def test_rows_that_the_disk_lost_doubled_or_changed_are_found(tmp_path, monkeypatch, damage, message):
+)
+def test_rows_that_the_disk_lost_doubled_or_changed_are_found(
+    tmp_path, monkeypatch, damage, message
+):
     spec, sample = competition(tmp_path), product_sample(tmp_path)
     from competition.submission import write
 
@@ -324,15 +344,30 @@ GOOD = "image_name,class,rle\n" + "".join(
 )
 
 DAMAGE = {
-    "a missing row": (GOOD.replace("0001,finger-1,1 4 6 2\n", ""), "no row for image '0001', class 'finger-1'"),
+    "a missing row": (
+        GOOD.replace("0001,finger-1,1 4 6 2\n", ""),
+        "no row for image '0001', class 'finger-1'",
+    ),
     "a row twice": (GOOD + "NA,finger-2,\n", "image 'NA', class 'finger-2' has 2 rows"),
-    "an extra image": (GOOD + "b,finger-2,\n", "a row for image 'b', class 'finger-2', not in the sample"),
-    "a start of zero": (GOOD.replace("1 4 6 2", "0 4 6 2", 1), r"line 2, image '0001', class 'finger-2': pair 1 '0 4' starts outside.* 1 to 35"),
+    "an extra image": (
+        GOOD + "b,finger-2,\n",
+        "a row for image 'b', class 'finger-2', not in the sample",
+    ),
+    "a start of zero": (
+        GOOD.replace("1 4 6 2", "0 4 6 2", 1),
+        r"line 2, image '0001', class 'finger-2': pair 1 '0 4' starts outside.* 1 to 35",
+    ),
     "an odd count": (GOOD.replace("1 4 6 2", "1 4 6", 1), "line 2.*has no partner"),
-    "a run past the end": (GOOD.replace("1 4 6 2", "1 4 35 2", 1), "line 2.*length of this run is 1 to 1"),
+    "a run past the end": (
+        GOOD.replace("1 4 6 2", "1 4 35 2", 1),
+        "line 2.*length of this run is 1 to 1",
+    ),
     "a float": (GOOD.replace("1 4 6 2", "1.0 4", 1), "is not a number"),
     "nan": (GOOD.replace("1 4 6 2", "nan", 1), "'nan' in pair 1, is not a number"),
-    "an unknown class": (GOOD.replace("finger-10", "Finger-10 ", 1), r"line 3: unknown class 'Finger-10 '; did you mean 'finger-10'\?"),
+    "an unknown class": (
+        GOOD.replace("finger-10", "Finger-10 ", 1),
+        r"line 3: unknown class 'Finger-10 '; did you mean 'finger-10'\?",
+    ),
     "another column name": (GOOD.replace("rle", "RLE", 1), "no column 'rle'"),
     "another separator": (GOOD.replace(",", ";"), "separated by semicolons"),
     "a cut row": (GOOD[:-15], "1 fields, expected 3|2 fields, expected 3"),
@@ -342,7 +377,7 @@ DAMAGE = {
     "UTF-16": (GOOD.encode("utf-16"), "UTF-16"),
     "nothing": ("", "is empty"),
     "a header alone": ("image_name,class,rle\n", "columns but no rows"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -361,7 +396,9 @@ def test_faults_of_every_kind_are_listed_at_once_ten_of_each(tmp_path):
     lines = [f"{image},{name}," for image in images for name in CLASSES]
     sample = sample_file(tmp_path, "\n".join(["image_name,class,rle", *lines]) + "\n")
     path = tmp_path / "sub.csv"
-    kept = [line + "9 9 9" if "finger-10" in line else line for line in lines if "finger-2" not in line]
+    kept = [
+        line + "9 9 9" if "finger-10" in line else line for line in lines if "finger-2" not in line
+    ]
     path.write_text("\n".join(["image_name,class,rle", *kept]) + "\n")
     with pytest.raises(InputFault) as caught:
         check_submission(spec, path, sample, dict.fromkeys(images, (5, 5)))

@@ -19,15 +19,35 @@ from competition.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = typer.main.get_command(app).commands
-NAMES = ("doctor", "folds", "train", "predict", "tune", "ensemble", "pseudo", "submit", "score",
-         "leaderboard", "status", "demo", "test", "new", "ablation", "vote", "holdout")  # fmt: skip
+NAMES = (
+    "doctor",
+    "folds",
+    "train",
+    "predict",
+    "tune",
+    "ensemble",
+    "pseudo",
+    "submit",
+    "score",
+    "leaderboard",
+    "status",
+    "demo",
+    "test",
+    "new",
+    "ablation",
+    "vote",
+    "holdout",
+)
 
 
 def invoke(*words, cwd=ROOT):
     done = subprocess.run(
         [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words],
-        capture_output=True, text=True, cwd=cwd, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -43,9 +63,10 @@ def test_every_option_that_a_task_passes_exists_on_its_command():
     passed = {
         node.value
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
         and re.fullmatch(r"--[a-z-]+", node.value)
-    }  # fmt: skip
+    }
     known = set().union(*(options(name) for name in COMMANDS))
     assert passed and passed <= known
 
@@ -61,18 +82,43 @@ def test_the_commands_that_a_goal_takes_are_commands(project):
 @pytest.mark.parametrize(
     ("task", "command", "own"),
     [
-        ("train", "train", {"--competition", "--recipe", "--fold", "--pseudo", "--no-pretrained",
-                            "--continue-from", "--workers"}),
-        ("predict", "predict", {"--recipe", "--fold", "--pseudo", "--no-pretrained",
-                                "--continue-from"}),
+        (
+            "train",
+            "train",
+            {
+                "--competition",
+                "--recipe",
+                "--fold",
+                "--pseudo",
+                "--no-pretrained",
+                "--continue-from",
+                "--workers",
+            },
+        ),
+        (
+            "predict",
+            "predict",
+            {"--recipe", "--fold", "--pseudo", "--no-pretrained", "--continue-from"},
+        ),
         ("submit", "submit", {"--recipe", "--fold", "--pseudo", "--no-pretrained", "--plain"}),
         ("pseudo", "pseudo", {"--round", "--from", "--confidence", "--no-pretrained"}),
         ("score", "score", {"--solution"}),
-        ("ablation", "ablation", {"--name", "--competition", "--fold", "--seed", "--variant",
-                                  "--full", "--no-pretrained"}),
+        (
+            "ablation",
+            "ablation",
+            {
+                "--name",
+                "--competition",
+                "--fold",
+                "--seed",
+                "--variant",
+                "--full",
+                "--no-pretrained",
+            },
+        ),
         ("new", "new", {"--preset", "--data", "--name", "--target", "--set"}),
     ],
-)  # fmt: skip
+)
 def test_the_options_of_a_task_are_those_of_its_command(task, command, own):
     assert own <= options(command)
     assert task in NAMES

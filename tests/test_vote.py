@@ -62,7 +62,9 @@ def test_the_threshold_is_the_share_that_must_be_exceeded(case, tmp_path):
 def test_files_that_do_not_answer_the_sample_are_refused_with_all_their_faults(case, tmp_path):
     spec, sample, _, paths = case
     lines = paths[1].read_text().splitlines()
-    paths[1].write_text("\n".join(line for line in lines if not line.startswith("NA,finger-2")) + "\n")
+    paths[1].write_text(
+        "\n".join(line for line in lines if not line.startswith("NA,finger-2")) + "\n"
+    )
     paths[2].write_text(paths[2].read_text().replace("finger-10", "finger-11"))
     with pytest.raises(InputFault) as raised:
         write_vote(spec, Ballots.of(paths), sample, SIZES, tmp_path / "vote.csv")

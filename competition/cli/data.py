@@ -21,9 +21,12 @@ from competition.project import Project, demo_folder
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Seed of the generated people")] = 0,
-    short: Annotated[bool, typer.Option(
-        "--short", help="Few people and epochs: to see that every step runs, not how well"
-    )] = False,
+    short: Annotated[
+        bool,
+        typer.Option(
+            "--short", help="Few people and epochs: to see that every step runs, not how well"
+        ),
+    ] = False,
     again: Again = False,
 ) -> None:
     """Write the demo competition: generated X-rays of hands, with labels, sample and solution."""
@@ -41,13 +44,19 @@ def demo(
 def new(
     preset: Annotated[str, typer.Option(help="hand-bone, salt or folders")],
     data: Annotated[Path, typer.Option(help="Folder of the organisers' download")],
-    name: Annotated[str | None, typer.Option(help="Name of the competition [default: the folder's]",
-                                             show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the competition [default: the folder's]", show_default=False),
+    ] = None,
     target: Annotated[Path, typer.Option(help="File to write")] = Path("competition.toml"),
-    change: Annotated[list[str] | None, typer.Option(
-        "--set", help="A value that the preset has otherwise, such as metric.name=dice; may be "
-        "repeated", show_default=False
-    )] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A value that the preset has otherwise, such as metric.name=dice; may be repeated",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a commented competition.toml for a download, prove that it reads it, say what it found."""
     from competition.new import new_competition
@@ -71,9 +80,10 @@ def _assignment(text: str) -> tuple[str, Any]:
 @app.command()
 def doctor(
     competition: File = None,
-    csv: Annotated[Path | None, typer.Option(
-        help="Check this submission instead, whoever wrote it", show_default=False
-    )] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Check this submission instead, whoever wrote it", show_default=False),
+    ] = None,
 ) -> None:
     """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
     from competition.doctor import examine

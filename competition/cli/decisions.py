@@ -21,8 +21,13 @@ from competition.cli.options import (
 
 @app.command()
 def ensemble(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
     again: Again = False,
 ) -> None:
     """Score every member and their mean out of fold."""
@@ -37,11 +42,16 @@ def ensemble(
 
 @app.command()
 def tune(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
-    groups: Annotated[int, typer.Option(
-        min=0, help="Also print so many groups (people, scans), the worst first"
-    )] = 0,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+    groups: Annotated[
+        int, typer.Option(min=0, help="Also print so many groups (people, scans), the worst first")
+    ] = 0,
     again: Again = False,
 ) -> None:
     """Choose thresholds and empty rules out of fold, keep what helps, report it cross-fitted.

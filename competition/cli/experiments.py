@@ -20,16 +20,30 @@ from competition.project import Project
 
 @app.command()
 def ablation(
-    name: Annotated[str, typer.Option(help="losses, aux, pooling, skips, resampling, norm, head, "
-                                      "resolution, pseudo or schedule")],
-    competition: File = None, fold: Folds = None, seed: Seeds = None,
-    full: Annotated[bool, typer.Option(
-        "--full", help="The recipes in full size, for a GPU, not their twins for CPUs"
-    )] = False,
-    variant: Annotated[str | None, typer.Option(
-        help="Lay the changes of [variants.NAME] over all of its recipes", show_default=False
-    )] = None,
-    pretrained: Pretrained = True, again: Again = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="losses, aux, pooling, skips, resampling, norm, head, "
+            "resolution, pseudo or schedule"
+        ),
+    ],
+    competition: File = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="The recipes in full size, for a GPU, not their twins for CPUs"
+        ),
+    ] = False,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Lay the changes of [variants.NAME] over all of its recipes", show_default=False
+        ),
+    ] = None,
+    pretrained: Pretrained = True,
+    again: Again = False,
 ) -> None:
     """Print the table of an ablation from its trials' predictions: scores, differences, noise.
 
@@ -48,9 +62,13 @@ def ablation(
 def models(
     competition: File = None,
     recipe: Recipes = None,
-    published: Annotated[bool, typer.Option(
-        "--published", help="The cost table of the ResNet18-UNet: published, recounted, and real"
-    )] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="The cost table of the ResNet18-UNet: published, recounted, and real",
+        ),
+    ] = False,
 ) -> None:
     """Print what a recipe's network costs: logit size, parameters, operations, memory.
 
@@ -72,12 +90,16 @@ def models(
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a trained network")],
-    folder: Annotated[Path | None, typer.Option(
-        help="Where to write [default: beside the checkpoint]", show_default=False
-    )] = None,
-    decisions: Annotated[Path | None, typer.Option(
-        help="decisions.json of `tune`: fold in the head that it keeps for this network"
-    )] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to write [default: beside the checkpoint]", show_default=False),
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            help="decisions.json of `tune`: fold in the head that it keeps for this network"
+        ),
+    ] = None,
     competition: File = None,
 ) -> None:
     """Write a trained network as ONNX and torch.export, checked against torch on this machine."""
@@ -90,9 +112,7 @@ def export(
     size, channels = training.recipe.size, training.recipe.network.channels
     member = checkpoint.resolve().parent.parent.name
     fitted = decided_head(decisions, member, classes=classes) if decisions else None
-    made = write(
-        network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted
-    )
+    made = write(network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted)
     typer.echo(
         f"wrote {made.onnx} and {made.program}; largest difference from torch "
         f"{made.difference:.1e} of the largest logit; {made.speed:.2f} times torch's speed"

@@ -21,11 +21,19 @@ from competition.cli.options import (
 
 @app.command()
 def train(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
-    workers: Annotated[int | None, typer.Option(
-        help="Loader processes [default: 0 on a CPU, up to 8 beside a GPU]", show_default=False
-    )] = None,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Loader processes [default: 0 on a CPU, up to 8 beside a GPU]", show_default=False
+        ),
+    ] = None,
     again: Again = False,
 ) -> None:
     """Train networks: by default the ensemble's first recipe, on each of its folds.
@@ -44,8 +52,13 @@ def train(
 
 @app.command()
 def predict(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
     again: Again = False,
 ) -> None:
     """Predict out of fold and test images with every network of the ensemble."""

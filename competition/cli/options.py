@@ -24,38 +24,54 @@ console = Console(stderr=True)
 
 File = Annotated[
     Path | None,
-    typer.Option("--competition", "-c", help="Competition file [default: ./competition.toml, or "
-                 "the demo's]", show_default=False),
+    typer.Option(
+        "--competition",
+        "-c",
+        help="Competition file [default: ./competition.toml, or the demo's]",
+        show_default=False,
+    ),
 ]
 Recipes = Annotated[
     list[str] | None,
-    typer.Option("--recipe", "-r", help="Recipe; may be repeated [default: as above]",
-                 show_default=False),
+    typer.Option(
+        "--recipe", "-r", help="Recipe; may be repeated [default: as above]", show_default=False
+    ),
 ]
 Folds = Annotated[
     list[int] | None,
-    typer.Option("--fold", "-f", help="Fold; may be repeated [default: the ensemble's]",
-                 show_default=False),
+    typer.Option(
+        "--fold", "-f", help="Fold; may be repeated [default: the ensemble's]", show_default=False
+    ),
 ]
 Seeds = Annotated[
     list[int] | None,
-    typer.Option("--seed", help="Seed; may be repeated [default: the ensemble's]",
-                 show_default=False),
+    typer.Option(
+        "--seed", help="Seed; may be repeated [default: the ensemble's]", show_default=False
+    ),
 ]
 Pseudo = Annotated[
     str | None,
-    typer.Option("--pseudo", help="Train with this pseudo-label round too; 'none' for none "
-                 "[default: the ensemble's]", show_default=False),
+    typer.Option(
+        "--pseudo",
+        help="Train with this pseudo-label round too; 'none' for none [default: the ensemble's]",
+        show_default=False,
+    ),
 ]
 Pretrained = Annotated[
     bool,
-    typer.Option("--pretrained/--no-pretrained",
-                 help="Start from published weights where the recipe does, or from scratch"),
+    typer.Option(
+        "--pretrained/--no-pretrained",
+        help="Start from published weights where the recipe does, or from scratch",
+    ),
 ]
 Continued = Annotated[
     str | None,
-    typer.Option("--continue-from", help="Members that start from the weights of this trained one "
-                 "(a folder of runs/COMPETITION), fold by fold", show_default=False),
+    typer.Option(
+        "--continue-from",
+        help="Members that start from the weights of this trained one "
+        "(a folder of runs/COMPETITION), fold by fold",
+        show_default=False,
+    ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Do it even where it is fresh")]
 
@@ -70,18 +86,34 @@ def bench_of(given: Path | None):
 def watch(title: str, units: int) -> Iterator[Callable[[], None]]:
     """A progress bar on the terminal; nothing where the output is a file."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task(title, total=units)
         yield lambda: progress.advance(task)
 
 
 def entry_from(
-    bench, recipes: list[str] | None, folds: list[int] | None, seeds: list[int] | None,
-    *, pseudo: str | None, pretrained: bool, continued: str | None = None,
+    bench,
+    recipes: list[str] | None,
+    folds: list[int] | None,
+    seeds: list[int] | None,
+    *,
+    pseudo: str | None,
+    pretrained: bool,
+    continued: str | None = None,
 ) -> Entry:
     return entry_of(
-        bench.project.competition, recipes=tuple(recipes or ()), folds=tuple(folds or ()),
-        seeds=tuple(seeds or ()), pseudo=pseudo, pretrained=pretrained, continued=continued,
+        bench.project.competition,
+        recipes=tuple(recipes or ()),
+        folds=tuple(folds or ()),
+        seeds=tuple(seeds or ()),
+        pseudo=pseudo,
+        pretrained=pretrained,
+        continued=continued,
     )

@@ -24,11 +24,19 @@ from competition.project import Project
 
 @app.command()
 def submit(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
-    plain: Annotated[bool, typer.Option(
-        "--plain", help="Thresholds of one half, for comparison, not the tuned decisions"
-    )] = False,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Thresholds of one half, for comparison, not the tuned decisions"
+        ),
+    ] = False,
     again: Again = False,
 ) -> None:
     """Write the submission in the sample's form, read it back, and only then let it appear.
@@ -46,11 +54,16 @@ def submit(
 
 @app.command()
 def holdout(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
-    plain: Annotated[bool, typer.Option(
-        "--plain", help="Thresholds of one half, not the tuned decisions"
-    )] = False,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Thresholds of one half, not the tuned decisions")
+    ] = False,
 ) -> None:
     """Score the entry on the untouched part of the labels: once, at the end.
 
@@ -67,19 +80,32 @@ def holdout(
 
 @app.command()
 def pseudo(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
     pretrained: Pretrained = True,
-    teachers: Annotated[str, typer.Option(
-        "--pseudo", help="Round that the teachers were trained with, for a second round"
-    )] = NO_ROUND,
+    teachers: Annotated[
+        str,
+        typer.Option(
+            "--pseudo", help="Round that the teachers were trained with, for a second round"
+        ),
+    ] = NO_ROUND,
     round_name: Annotated[str, typer.Option("--round", help="Name of the round")] = "round1",
-    source: Annotated[Path | None, typer.Option(
-        "--from", help="A submission csv to take the labels from, instead of the predictions",
-        show_default=False,
-    )] = None,
-    confidence: Annotated[float, typer.Option(
-        min=0, max=1, help="Least share of decided pixels (p < .2 or > .8) of an image"
-    )] = 0.9,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A submission csv to take the labels from, instead of the predictions",
+            show_default=False,
+        ),
+    ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Least share of decided pixels (p < .2 or > .8) of an image"
+        ),
+    ] = 0.9,
     again: Again = False,
 ) -> None:
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>."""
@@ -109,12 +135,19 @@ def score(
 @app.command()
 def vote(
     csv: Annotated[list[Path], typer.Argument(help="Submissions that vote, whoever wrote them")],
-    weight: Annotated[list[float] | None, typer.Option(
-        "--weight", "-w", help="Weight of each, in their order [default: equal]", show_default=False
-    )] = None,
-    threshold: Annotated[float, typer.Option(
-        min=0, max=1, help="Inside where more than this share of the weights is"
-    )] = 0.5,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--weight",
+            "-w",
+            help="Weight of each, in their order [default: equal]",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Inside where more than this share of the weights is"),
+    ] = 0.5,
     name: Annotated[str, typer.Option(help="Name of the submission")] = "vote",
     competition: File = None,
 ) -> None:
@@ -134,9 +167,10 @@ def vote(
 @app.command()
 def leaderboard(
     competition: File = None,
-    csv: Annotated[Path | None, typer.Option(
-        help="Also write it as a csv for spreadsheets", show_default=False
-    )] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Also write it as a csv for spreadsheets", show_default=False),
+    ] = None,
 ) -> None:
     """List every submission: out of fold, expected Private, Public, Private, decisions kept.
 
@@ -155,8 +189,13 @@ def leaderboard(
 
 @app.command()
 def status(
-    competition: File = None, recipe: Recipes = None, fold: Folds = None, seed: Seeds = None,
-    pseudo: Pseudo = None, pretrained: Pretrained = True, continued: Continued = None,
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
 ) -> None:
     """Show each step of the submission: fresh, stale or missing, and why."""
     from competition.pipeline import states

@@ -49,7 +49,9 @@ def _dealt(
 ) -> np.ndarray:
     """One deal in that order, improved until nothing helps or 20,000 groups were looked at."""
     scale = _scale(totals, folds, weights)
-    dealing = _Dealing(totals, scale, np.zeros((folds, totals.shape[1])), np.zeros(len(totals), int))
+    dealing = _Dealing(
+        totals, scale, np.zeros((folds, totals.shape[1])), np.zeros(len(totals), int)
+    )
     dealing.deal(order)
     for _ in range(min(20, max(1, _VISITS // max(len(totals), 1)))):
         if not dealing.improve(random):

@@ -79,9 +79,7 @@ def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tu
     groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist())
     rows = list(zip(catalog["image"], catalog["split"], groups, strict=True))
     closed = {group for image, _, group in rows if image in held}
-    return tuple(
-        image for image, split, group in rows if split == "extra" and group not in closed
-    )
+    return tuple(image for image, split, group in rows if split == "extra" and group not in closed)
 
 
 def _patterns(competition: Competition) -> dict[str, str]:
@@ -93,7 +91,9 @@ def _patterns(competition: Competition) -> dict[str, str]:
 def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
     parts = PurePosixPath(pattern)
     if parts.is_absolute() or ".." in parts.parts or "\\" in pattern:
-        raise InputFault(f"glob {pattern!r} must stay below the data folder and use forward slashes")
+        raise InputFault(
+            f"glob {pattern!r} must stay below the data folder and use forward slashes"
+        )
     if not root.is_dir():
         raise InputFault(f"the data folder {str(root)!r} does not exist; check root in [data]")
     found, ignored = [], []

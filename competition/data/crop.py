@@ -36,7 +36,9 @@ def cut(
     else:
         top, left = beside_masks(inside, size, random)
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
-    return np.ascontiguousarray(image[rows, columns]), np.ascontiguousarray(planes[:, rows, columns])
+    return np.ascontiguousarray(image[rows, columns]), np.ascontiguousarray(
+        planes[:, rows, columns]
+    )
 
 
 def around_mask(inside: np.ndarray, size: Size, random: np.random.Generator) -> tuple[int, int]:
@@ -55,7 +57,9 @@ def beside_masks(inside: np.ndarray, size: Size, random: np.random.Generator) ->
     """Top and left of a random one of the windows that hold the fewest pixels of `inside`."""
     sums = cv2.integral(inside.astype(np.uint8))  # int32 (h + 1, w + 1): of all above and left
     down, right = size
-    counts = sums[down:, right:] - sums[:-down, right:] - sums[down:, :-right] + sums[:-down, :-right]
+    counts = (
+        sums[down:, right:] - sums[:-down, right:] - sums[down:, :-right] + sums[:-down, :-right]
+    )
     fewest = np.flatnonzero(counts == counts.min())
     top, left = divmod(int(random.choice(fewest)), counts.shape[1])
     return top, left

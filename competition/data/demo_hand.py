@@ -13,41 +13,111 @@ import numpy as np
 from competition.data import demo_difficulty as difficulty
 
 CLASSES = (
-    "distal-phalanges", "middle-phalanges", "proximal-phalanges", "metacarpals",
-    "Trapezium", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform",
-    "Sesamoid", "Radius", "Ulna",
-)  # fmt: skip
+    "distal-phalanges",
+    "middle-phalanges",
+    "proximal-phalanges",
+    "metacarpals",
+    "Trapezium",
+    "Capitate",
+    "Hamate",
+    "Scaphoid",
+    "Lunate",
+    "Triquetrum",
+    "Pisiform",
+    "Sesamoid",
+    "Radius",
+    "Ulna",
+)
 
 # Control points of the short and the forearm bones; corners are cut off later.
 OUTLINES = {
     "Trapezium": [(16, 19.5), (21, 14.5), (28.5, 18.5), (31, 26), (25.5, 31), (18.5, 30)],
     "Trapezoid": [(8.5, 21), (12.5, 20.5), (16, 22.5), (17, 29), (13, 32.5), (8.5, 31.5)],
     "Capitate": [
-        (-4.5, 13), (-1, 11), (4.5, 12), (7.5, 17), (7.5, 25), (7.5, 33), (1, 36), (-5, 34),
-        (-5.5, 25), (-6, 18),
+        (-4.5, 13),
+        (-1, 11),
+        (4.5, 12),
+        (7.5, 17),
+        (7.5, 25),
+        (7.5, 33),
+        (1, 36),
+        (-5, 34),
+        (-5.5, 25),
+        (-6, 18),
     ],
     "Hamate": [(-6, 13), (-7.5, 20), (-7, 32), (-13, 33), (-20.5, 30), (-19, 22), (-13, 17)],
     "Scaphoid": [
-        (3, 5), (8, 2), (14, 4.5), (19.5, 10.5), (20, 17), (16, 20), (11, 18), (9, 12.5), (5, 11),
+        (3, 5),
+        (8, 2),
+        (14, 4.5),
+        (19.5, 10.5),
+        (20, 17),
+        (16, 20),
+        (11, 18),
+        (9, 12.5),
+        (5, 11),
     ],
     "Lunate": [
-        (-7.5, 3), (-1, 1), (4, 3), (5, 8), (3, 12), (-2.5, 11), (-6.5, 12.5), (-9, 8),
+        (-7.5, 3),
+        (-1, 1),
+        (4, 3),
+        (5, 8),
+        (3, 12),
+        (-2.5, 11),
+        (-6.5, 12.5),
+        (-9, 8),
     ],
     "Triquetrum": [
-        (-9, 6), (-14, 4.5), (-19, 8.5), (-20, 14), (-15.5, 18.5), (-10, 16), (-8.5, 11),
+        (-9, 6),
+        (-14, 4.5),
+        (-19, 8.5),
+        (-20, 14),
+        (-15.5, 18.5),
+        (-10, 16),
+        (-8.5, 11),
     ],
     "Pisiform": [
-        (-10, 8), (-14, 6.5), (-18.5, 8), (-20, 12.5), (-18, 16.5), (-13.5, 17), (-10, 14),
+        (-10, 8),
+        (-14, 6.5),
+        (-18.5, 8),
+        (-20, 12.5),
+        (-18, 16.5),
+        (-13.5, 17),
+        (-10, 14),
     ],
     "Radius": [
-        (23.5, 6), (20, 5), (14, -0.5), (6, -2.5), (-4, -1.5), (-6.5, -3), (-7, -9), (-2, -22),
-        (1, -45), (2, -150), (16, -150), (17, -45), (19, -22), (24, -8), (25.5, 0),
+        (23.5, 6),
+        (20, 5),
+        (14, -0.5),
+        (6, -2.5),
+        (-4, -1.5),
+        (-6.5, -3),
+        (-7, -9),
+        (-2, -22),
+        (1, -45),
+        (2, -150),
+        (16, -150),
+        (17, -45),
+        (19, -22),
+        (24, -8),
+        (25.5, 0),
     ],
     "Ulna": [
-        (-9, -4), (-13, -1.5), (-18, -2), (-20.5, 2), (-23, -1), (-23, -9), (-20, -18),
-        (-18.5, -45), (-17, -150), (-7, -150), (-8, -45), (-10, -18), (-8.5, -9),
+        (-9, -4),
+        (-13, -1.5),
+        (-18, -2),
+        (-20.5, 2),
+        (-23, -1),
+        (-23, -9),
+        (-20, -18),
+        (-18.5, -45),
+        (-17, -150),
+        (-7, -150),
+        (-8, -45),
+        (-10, -18),
+        (-8.5, -9),
     ],
-}  # fmt: skip
+}
 LATE = ("Trapezium", "Trapezoid", "Scaphoid", "Pisiform")
 
 # One row a digit, thumb first: place of the metacarpal's base, its direction (degrees from y
@@ -192,10 +262,19 @@ def _long_bones(person: Person, pose: Pose) -> Iterator[Bone]:
 def _long_outline(ends: np.ndarray, half_widths: tuple[float, float, float]) -> np.ndarray:
     """A tapered tube with a broad base and a head between two joints (2, 2); (N, 2)."""
     base, shaft, head = half_widths
-    profile = np.array([
-        (0.0, 0.7 * base), (0.02, base), (0.1, 0.97 * base), (0.27, 1.1 * shaft), (0.5, shaft),
-        (0.72, 1.05 * shaft), (0.86, 0.9 * head), (0.95, head), (1.0, 0.6 * head),
-    ])  # fmt: skip
+    profile = np.array(
+        [
+            (0.0, 0.7 * base),
+            (0.02, base),
+            (0.1, 0.97 * base),
+            (0.27, 1.1 * shaft),
+            (0.5, shaft),
+            (0.72, 1.05 * shaft),
+            (0.86, 0.9 * head),
+            (0.95, head),
+            (1.0, 0.6 * head),
+        ]
+    )
     direction = ends[1] - ends[0]
     length = max(float(np.hypot(*direction)), 1e-6)
     direction = direction / length

@@ -16,10 +16,17 @@ FINGER, PALM = 9.0, 13.0  # mm; half the thickness of the soft tissue
 LETTERS = {  # strokes, of height 1; fonts differ between versions of cv2
     "L": [(0.0, 0.0), (0.0, 1.0), (0.6, 1.0)],
     "R": [
-        (0.0, 1.0), (0.0, 0.0), (0.45, 0.0), (0.62, 0.12), (0.62, 0.38), (0.45, 0.5), (0.0, 0.5),
-        (0.3, 0.5), (0.65, 1.0),
+        (0.0, 1.0),
+        (0.0, 0.0),
+        (0.45, 0.0),
+        (0.62, 0.12),
+        (0.62, 0.38),
+        (0.45, 0.5),
+        (0.0, 0.5),
+        (0.3, 0.5),
+        (0.65, 1.0),
     ],
-}  # fmt: skip
+}
 FINE = 2  # bones are drawn at this multiple of the image's size
 
 
@@ -68,9 +75,14 @@ def _collimator(random: np.random.Generator, size: int) -> np.ndarray:
     if random.random() > difficulty.COLLIMATED:
         return np.ones((size, size), bool)
     left, top, right, bottom = margins[0], margins[1], size - margins[2], size - margins[3]
-    corners = np.array([
-        (left, top), (right, top + tilt), (right - tilt, bottom + tilt), (left - tilt, bottom),
-    ])  # fmt: skip
+    corners = np.array(
+        [
+            (left, top),
+            (right, top + tilt),
+            (right - tilt, bottom + tilt),
+            (left - tilt, bottom),
+        ]
+    )
     cv2.fillPoly(field, [np.rint(corners).astype(np.int32)], 1)
     return field.view(bool)
 

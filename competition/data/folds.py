@@ -150,8 +150,11 @@ def _check_images(table: pd.DataFrame, images: pd.DataFrame, path: Path) -> None
         f"{path} line {line}: image {image!r} stands twice"
         for line, image in table.loc[table["image"].duplicated(), "image"].items()
     ]
-    faults += [f"{path}: image {image!r} is in the data and has no fold" for image in images["image"]
-               if image not in there]
+    faults += [
+        f"{path}: image {image!r} is in the data and has no fold"
+        for image in images["image"]
+        if image not in there
+    ]
     faults += [
         f"{path} line {line}: image {image!r} is not among the {len(wanted)} training images"
         for line, image in table["image"].items()

@@ -62,9 +62,7 @@ def write_holdout(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(file, index=False, lineterminator="\n", columns=list(COLUMNS))
 
 
-def set_apart(
-    catalog: pd.DataFrame, path: Path, folds: Path, share: float | None
-) -> pd.DataFrame:
+def set_apart(catalog: pd.DataFrame, path: Path, folds: Path, share: float | None) -> pd.DataFrame:
     """The catalog with the holdout's images as the split "holdout"; before it is made, unchanged.
 
     InputFault where the file and `[split] holdout` do not go together, or the file does not fit the

@@ -73,9 +73,7 @@ def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT
     return np.ascontiguousarray(_turned(pixels, orientation))
 
 
-def read_index(
-    path: Path, *, threshold: int | None = None, limit: int = PIXEL_LIMIT
-) -> np.ndarray:
+def read_index(path: Path, *, threshold: int | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
     """The stored numbers of a mask image: uint8, uint16 or int32 (H, W), EXIF-turned.
 
     A palette gives its index, never its colour (two palettes order one colour differently). Three
@@ -189,8 +187,10 @@ def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
     """The numbers of a mask (H, W); equal channels count as one, an opaque alpha as none."""
     values = np.asarray(image)
     if values.ndim == 2:
-        return values.astype(values.dtype.newbyteorder("=")) if values.dtype != bool else (
-            values.astype(np.uint8)
+        return (
+            values.astype(values.dtype.newbyteorder("="))
+            if values.dtype != bool
+            else (values.astype(np.uint8))
         )
     if image.mode in ("LA", "RGBA"):
         if values[..., -1].min() != 255:

@@ -78,9 +78,7 @@ def _filled(pattern: str, *, folder: str, stem: str) -> str:
     return pattern.replace("{folder}", folder).replace("{stem}", stem)
 
 
-def _file_set_faults(
-    competition: Competition, paths: list[str], images: list[str]
-) -> list[str]:
+def _file_set_faults(competition: Competition, paths: list[str], images: list[str]) -> list[str]:
     """Images without a label file, files that several images share, files that are left over."""
     root, pattern = competition.root, competition.labels.files
     faults = [
@@ -148,7 +146,9 @@ def _no_constant(text: str) -> float:
 def _polygon(annotation: Any, place: str, classes: Iterable[str]) -> tuple[str, Any]:
     """(class, points (N, 2) as a list) of one annotation."""
     if not isinstance(annotation, dict) or not {"label", "points"} <= annotation.keys():
-        raise InputFault(f"{place}: expected the keys 'label' and 'points', found {annotation!r:.80}")
+        raise InputFault(
+            f"{place}: expected the keys 'label' and 'points', found {annotation!r:.80}"
+        )
     name, kind = annotation["label"], annotation.get("type", "poly_seg")
     if kind != "poly_seg":
         raise InputFault(f"{place}: type {kind!r}; expected 'poly_seg'")

@@ -69,7 +69,9 @@ def csv_columns(path: Path, section: str, expected: dict[str, str | None]) -> Ch
     if set(wanted) <= set(names):
         return {}
     if len(names) != len(wanted):
-        raise InputFault(f"{path} has the columns {names!r}; expected {len(wanted)} like {wanted!r}")
+        raise InputFault(
+            f"{path} has the columns {names!r}; expected {len(wanted)} like {wanted!r}"
+        )
     places = [key for key, name in expected.items() if name is not None]
     return {f"{section}.{key}": name for key, name in zip(places, names, strict=True)}
 
@@ -125,7 +127,9 @@ def mask_values(root: Path, pattern: str) -> Changes:
         return {"labels.values": "nonzero"}
     count = max(int(np.unique(read_index(path)).max()) for path in files)
     if count > 255:
-        raise InputFault(f"{root / pattern}: values up to {count} are no classes; are they objects?")
+        raise InputFault(
+            f"{root / pattern}: values up to {count} are no classes; are they objects?"
+        )
     return {
         "labels.values": "index",
         "classes": [f"class-{k}" for k in range(1, count + 1)],

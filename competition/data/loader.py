@@ -79,7 +79,11 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         )
         if self.sampling.crop is not None:
             pixels, planes = cut(
-                pixels, planes, self.sampling, extent=placement.resized, positive=draw.positive,
+                pixels,
+                planes,
+                self.sampling,
+                extent=placement.resized,
+                positive=draw.positive,
                 random=np.random.default_rng((*seed, 1)),
             )
         example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}

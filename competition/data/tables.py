@@ -102,7 +102,9 @@ def _content(path: Path) -> bytes:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputFault(f"{path} line {line}: not UTF-8 ({error.reason}); save it as UTF-8") from None
+        raise InputFault(
+            f"{path} line {line}: not UTF-8 ({error.reason}); save it as UTF-8"
+        ) from None
     return content
 
 

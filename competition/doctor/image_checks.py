@@ -69,7 +69,8 @@ def check_readable(competition: Competition, *, said: str) -> Report:
     data, errors = competition.data, []
     try:
         paths = [
-            path for pattern in (data.train_images, data.test_images)
+            path
+            for pattern in (data.train_images, data.test_images)
             for path in image_paths(competition.root, pattern)
         ]
     except InputFault:
@@ -106,8 +107,13 @@ def _look(
         plain = bool((image == image[0, 0]).all())
         looked.append(
             Looked(
-                row, file_facts(path), int(image.max()), plain, pixel_hash(image),
-                perceptual_hash(image), fine_structure(image),
+                row,
+                file_facts(path),
+                int(image.max()),
+                plain,
+                pixel_hash(image),
+                perceptual_hash(image),
+                fine_structure(image),
             )
         )
     return looked, errors

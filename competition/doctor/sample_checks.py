@@ -34,9 +34,7 @@ def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
     )
 
 
-def _strange(
-    competition: Competition, keys: list[Key], images: list[str], path: str
-) -> list[str]:
+def _strange(competition: Competition, keys: list[Key], images: list[str], path: str) -> list[str]:
     classes = competition.classes
     named = list(dict.fromkeys(image for image, _ in keys))
     there, wanted = set(images), set(named)
@@ -48,7 +46,8 @@ def _strange(
     errors += [f"{path}: no row for test image {i!r}" for i in images if i not in wanted]
     errors += [
         f"{path}: no such class {name!r}{closest(name, classes)}; classes are {list(classes)}"
-        for name in dict.fromkeys(name for _, name in keys) if name not in classes
+        for name in dict.fromkeys(name for _, name in keys)
+        if name not in classes
     ]
     if competition.submission.rows == "object":
         return errors
@@ -57,7 +56,8 @@ def _strange(
     if competition.submission.rows == "image-class":
         errors += [
             f"{path}: no row for image {image!r}, class {name!r}"
-            for image in named for name in classes
+            for image in named
+            for name in classes
             if image in there and (image, name) not in counts
         ]
     return errors

@@ -64,7 +64,9 @@ def combine_folds(stores: Sequence[Store], target: Path) -> None:
 def _require_alike(first: Store, other: Store) -> None:
     if set(first.images) != set(other.images):
         odd = sorted(set(first.images) ^ set(other.images))
-        faults = [f"image {image!r} is in only one of {first.folder}, {other.folder}" for image in odd]
+        faults = [
+            f"image {image!r} is in only one of {first.folder}, {other.folder}" for image in odd
+        ]
         raise InputFault(listed(faults))
     ours, theirs = (
         (s.grid, s.provenance.classes, s.provenance.member, s.scale, s.offset)
@@ -74,7 +76,9 @@ def _require_alike(first: Store, other: Store) -> None:
         raise InputFault(f"{other.folder} has {theirs}, {first.folder} has {ours}")
     odd = [image for image in first.images if first.geometry(image) != other.geometry(image)]
     if odd:
-        raise InputFault(listed([f"image {i!r}: two geometries in the folds to merge" for i in odd]))
+        raise InputFault(
+            listed([f"image {i!r}: two geometries in the folds to merge" for i in odd])
+        )
 
 
 def _merged(provenances: Sequence[Provenance]) -> Provenance:

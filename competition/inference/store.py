@@ -126,8 +126,12 @@ class StoreWriter:
             self._finish()
 
     def add(
-        self, image: str, logits: np.ndarray, geometry: Geometry,
-        *, disagreement: np.ndarray | None = None,
+        self,
+        image: str,
+        logits: np.ndarray,
+        geometry: Geometry,
+        *,
+        disagreement: np.ndarray | None = None,
     ) -> None:
         """Append one image; logits float32 (K, h, w), of the same size for every image.
 
@@ -140,8 +144,12 @@ class StoreWriter:
         self.add_codes(image, codes, geometry, disagreement=disagreement)
 
     def add_codes(
-        self, image: str, codes: np.ndarray, geometry: Geometry,
-        *, disagreement: np.ndarray | None = None,
+        self,
+        image: str,
+        codes: np.ndarray,
+        geometry: Geometry,
+        *,
+        disagreement: np.ndarray | None = None,
     ) -> None:
         """Append one image that is quantised already; codes uint8 (K, h, w)."""
         self._check(image, codes, geometry)
@@ -176,8 +184,12 @@ class StoreWriter:
         os.fsync(self._file.fileno())
         write_text(self._working / "index.csv", _index_text(self._rows))
         header = _Header(
-            provenance=self._provenance, format=FORMAT, images=len(self._rows),
-            grid=self._grid or (0, 0), scale=SCALE, offset=OFFSET,
+            provenance=self._provenance,
+            format=FORMAT,
+            images=len(self._rows),
+            grid=self._grid or (0, 0),
+            scale=SCALE,
+            offset=OFFSET,
             logits_sha256=self._digest.hexdigest(),
         )
         write_json(self._working / "store.json", header.model_dump(mode="json"))

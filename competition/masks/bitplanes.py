@@ -56,7 +56,9 @@ def runs_from_planes(planes: np.ndarray, classes: int) -> Runs:
     places = np.flatnonzero(steps != 0)
     changed = steps.ravel()[places]
     planes_, offsets = np.divmod(places, height * width + 1)
-    bits, members = np.nonzero(changed & np.left_shift(1, np.arange(_BITS, dtype=np.uint8))[:, None])
+    bits, members = np.nonzero(
+        changed & np.left_shift(1, np.arange(_BITS, dtype=np.uint8))[:, None]
+    )
     owners = planes_[members] * _BITS + bits
     edges = owners * (height * width) + offsets[members]
     edges = edges[np.argsort(owners, kind="stable")]

@@ -149,7 +149,9 @@ def intervals_from_labels(labels: np.ndarray, classes: int) -> Intervals:
     return starts, stops
 
 
-def labels_from_intervals(starts: np.ndarray, stops: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def labels_from_intervals(
+    starts: np.ndarray, stops: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
     """int32 labels `size` (H, W) of canonical intervals over (K, H, W) that share no pixel."""
     plane = size[0] * size[1]
     values = starts // plane

@@ -183,7 +183,10 @@ def _ranks_of(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _counted(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    inside, ranks = np.empty(nodes.shape, bool), np.zeros(nodes.shape, np.min_scalar_type(len(levels)))
+    inside, ranks = (
+        np.empty(nodes.shape, bool),
+        np.zeros(nodes.shape, np.min_scalar_type(len(levels))),
+    )
     for level in levels:
         ranks += above(nodes, level, inside)
     return ranks

@@ -13,8 +13,10 @@ from competition.masks.runs import Runs
 
 def crop(runs: Runs, top: int, left: int, height: int, width: int) -> Runs:
     """The window of `height` × `width` pixels whose first pixel is (top, left); inside the image."""
-    if height < 1 or width < 1 or not (
-        0 <= top <= runs.height - height and 0 <= left <= runs.width - width
+    if (
+        height < 1
+        or width < 1
+        or not (0 <= top <= runs.height - height and 0 <= left <= runs.width - width)
     ):
         raise InputFault(
             f"a window of {height} × {width} at row {top}, column {left} "
@@ -117,7 +119,9 @@ def resize_area(runs: Runs, size: tuple[int, int], coverage: float = 0.5) -> Run
     if not 0 < coverage <= 1:
         raise InputFault(f"a coverage of {coverage!r}; more than 0 and at most 1 is possible")
     lines, edges, lengths = _edges_over_lines(runs, height)
-    starts, stops, areas = intervals.levels(*_area_steps(lines, edges, lengths, (runs.width, width)))
+    starts, stops, areas = intervals.levels(
+        *_area_steps(lines, edges, lengths, (runs.width, width))
+    )
     inside = areas >= ceil(Fraction(str(coverage)) * runs.plane)
     starts, stops = starts[inside], stops[inside]
     spare = starts // (width + 1)  # the lines above, each laid out with one pixel more

@@ -78,4 +78,3 @@ def _fault_of_gaps(pairs: list[tuple[str, str]], area: int, form: RleFormat) -> 
 
 def _span(low: int, high: int) -> str:
     return f"{low} to {high}" if low <= high else "no number, since the mask ended before"
-

@@ -121,9 +121,7 @@ def _meets_outside(gaps: Segments, outer: Segments, height: int) -> np.ndarray:
     return meets
 
 
-def remove_small(
-    runs: Runs, minimum_area: int | Sequence[int], connectivity: int = 8
-) -> Runs:
+def remove_small(runs: Runs, minimum_area: int | Sequence[int], connectivity: int = 8) -> Runs:
     """Without the components of fewer than `minimum_area` pixels (one number, or one per class)."""
     minimum = np.asarray(minimum_area)
     if minimum.shape not in ((), (runs.classes,)):
@@ -167,8 +165,9 @@ def erode(runs: Runs, radius: int = 1, *, beyond_is_inside: bool = True) -> Runs
     rows, lefts, rights = runs.segments()
     lefts, rights = lefts + radius, rights - radius
     if beyond_is_inside:
-        lefts, rights = np.where(lefts == radius, 0, lefts), np.where(
-            rights == runs.width - radius, runs.width, rights
+        lefts, rights = (
+            np.where(lefts == radius, 0, lefts),
+            np.where(rights == runs.width - radius, runs.width, rights),
         )
     kept = lefts < rights
     base = (rows + _rows_added(rows, runs, radius)) * runs.width

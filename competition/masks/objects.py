@@ -27,7 +27,9 @@ class Objects:
                 "(objects, height, width) and (objects,) are asked for"
             )
         if len(classes) and (classes.dtype.kind not in "iu" or classes.min() < 0):
-            raise InputFault(f"object classes {classes[:10].tolist()!r}; integers from 0 are possible")
+            raise InputFault(
+                f"object classes {classes[:10].tolist()!r}; integers from 0 are possible"
+            )
         classes = classes.astype(np.int64)
         classes.flags.writeable = False
         object.__setattr__(self, "classes", classes)

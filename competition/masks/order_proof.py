@@ -223,9 +223,7 @@ def _order(sample: _Sample, relative: bool, base: int | None) -> Finding:
     """From compactness and from the images' edges, whichever is the surer."""
     base = 0 if relative else 1 if base is None else base
     read = [_readings(sample, order, relative, base) for order in ("columns", "rows")]
-    pairs = [
-        (row, *pair) for row, pair in enumerate(zip(*read, strict=True)) if None not in pair
-    ]
+    pairs = [(row, *pair) for row, pair in enumerate(zip(*read, strict=True)) if None not in pair]
     findings = [from_compactness(pairs), from_image_edges(pairs, sample.images)]
     surest = max(findings, key=lambda finding: CERTAINTIES.index(finding.certainty))
     line = "; ".join(finding.line for finding in findings)

@@ -60,4 +60,6 @@ def _starts_of_gaps(gaps: np.ndarray, lengths: np.ndarray, rows: np.ndarray) -> 
     new_row = np.ones(rows.size, bool)
     new_row[1:] = rows[1:] != rows[:-1]
     before = (ends - gaps - lengths)[new_row]
-    return ends - lengths - np.repeat(before, np.diff(np.append(np.flatnonzero(new_row), rows.size)))
+    return (
+        ends - lengths - np.repeat(before, np.diff(np.append(np.flatnonzero(new_row), rows.size)))
+    )

@@ -22,9 +22,15 @@ from competition.masks.runs import Runs
 from competition.masks.transpose import transpose
 
 __all__ = [
-    "FORMATS", "RleFormat", "decode", "decode_rows", "decode_stacks", "encode", "encode_rows",
+    "FORMATS",
+    "RleFormat",
+    "decode",
+    "decode_rows",
+    "decode_stacks",
+    "encode",
+    "encode_rows",
     "row_faults",
-]  # fmt: skip
+]
 
 # So many rows at a time, and fewer where their texts are long: the memory of a call stays flat.
 CHUNK_ROWS = 1 << 14
@@ -149,9 +155,7 @@ def row_faults(
      "text 3: 3 numbers: the last, '3', has no partner; the text may have been cut"]
     """
     return [
-        fault
-        for chunk in _chunks(texts, shapes, format)
-        for fault in _faults(chunk, format, label)
+        fault for chunk in _chunks(texts, shapes, format) for fault in _faults(chunk, format, label)
     ]
 
 
@@ -213,7 +217,11 @@ def _stacks(chunk: _Chunk, format: RleFormat) -> Iterator[tuple[np.ndarray, Runs
 
 
 def _placed(
-    starts: np.ndarray, stops: np.ndarray, rows: np.ndarray, shape: tuple[int, ...], format: RleFormat
+    starts: np.ndarray,
+    stops: np.ndarray,
+    rows: np.ndarray,
+    shape: tuple[int, ...],
+    format: RleFormat,
 ) -> Runs:
     """Pairs as runs over `shape`, (H, W) or (n, H, W) with n the number of rows."""
     height, width = shape[-2:]

@@ -40,7 +40,9 @@ class Runs:
     stops: np.ndarray
     shape: Shape
 
-    __array_ufunc__ = None  # numpy would take the classes for a sequence: `mask | array` is an error
+    __array_ufunc__ = (
+        None  # numpy would take the classes for a sequence: `mask | array` is an error
+    )
 
     def __post_init__(self) -> None:
         shape = _checked_shape(self.shape)

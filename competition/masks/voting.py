@@ -30,7 +30,9 @@ def vote(
     if len(shapes) != 1:
         raise InputFault(f"a vote of masks of shapes {shapes!r}; one or more of one shape can vote")
     if not 0 <= threshold < 1:
-        raise InputFault(f"a vote at threshold {threshold!r}; 0 up to (not including) 1 is possible")
+        raise InputFault(
+            f"a vote at threshold {threshold!r}; 0 up to (not including) 1 is possible"
+        )
     shares = _shares([1] * len(masks) if weights is None else weights, len(masks))
     bar = floor(Fraction(str(threshold)) * sum(shares)) + 1
     members = [(mask.starts, mask.stops) for mask in masks]

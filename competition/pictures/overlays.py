@@ -155,16 +155,26 @@ def contact_sheet(
 def _rgb_of_oklch(light: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """sRGB uint8 (n, 3); what lies outside of sRGB is clipped."""
     a, b = chroma * np.cos(hue), chroma * np.sin(hue)
-    cones = np.stack([
-        light + 0.3963377774 * a + 0.2158037573 * b,
-        light - 0.1055613458 * a - 0.0638541728 * b,
-        light - 0.0894841775 * a - 1.2914855480 * b,
-    ]) ** 3  # fmt: skip
-    linear = np.array([
-        [4.0767416621, -3.3077115913, 0.2309699292],
-        [-1.2684380046, 2.6097574011, -0.3413193965],
-        [-0.0041960863, -0.7034186147, 1.7076147010],
-    ]) @ cones  # fmt: skip
+    cones = (
+        np.stack(
+            [
+                light + 0.3963377774 * a + 0.2158037573 * b,
+                light - 0.1055613458 * a - 0.0638541728 * b,
+                light - 0.0894841775 * a - 1.2914855480 * b,
+            ]
+        )
+        ** 3
+    )
+    linear = (
+        np.array(
+            [
+                [4.0767416621, -3.3077115913, 0.2309699292],
+                [-1.2684380046, 2.6097574011, -0.3413193965],
+                [-0.0041960863, -0.7034186147, 1.7076147010],
+            ]
+        )
+        @ cones
+    )
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return (encoded.T * 255).round().astype(np.uint8)
@@ -212,7 +222,7 @@ def _shortened(text: str, width: int) -> str:
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 1, -1):
-        shorter = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2):]}"
+        shorter = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
         if font.getlength(shorter) <= width:
             return shorter
     return "…"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _BLUE, _GREY, _INK = "#2f6fbf", "#9a9da3", "#202124"
 
+
 def threshold_curves(
     path: Path,
     thresholds: Sequence[float],
@@ -79,13 +80,23 @@ def differences(
     spread = np.nan_to_num(np.abs(np.stack([values - low, high - values])))
     axes.axvline(0, color="0.4", linewidth=0.8, zorder=0)
     axes.errorbar(
-        values, places, xerr=spread, fmt="o", color="#2f6fb3", markersize=4.5, elinewidth=1.2,
+        values,
+        places,
+        xerr=spread,
+        fmt="o",
+        color="#2f6fb3",
+        markersize=4.5,
+        elinewidth=1.2,
         label="here, with 95 % interval",
     )
     theirs = [(value, place) for value, place in zip(published, places) if value is not None]
     if theirs:
         axes.plot(
-            *zip(*theirs), "D", markerfacecolor="none", color="#b3552f", markersize=5,
+            *zip(*theirs),
+            "D",
+            markerfacecolor="none",
+            color="#b3552f",
+            markersize=5,
             label="published, on other data",
         )
     axes.set_yticks(places, names, fontsize=8)
@@ -146,8 +157,15 @@ def class_scores(
     figure, axes = _axes(7.0, 1.3 + 0.25 * len(names))
     places = np.arange(len(names))
     axes.hlines(places, intervals[:, 0], intervals[:, 1], color=_BLUE, linewidth=1.6)
-    axes.plot(before, places, "o", color=_GREY, markerfacecolor="white", markersize=5,
-              label="thresholds of one half")  # fmt: skip
+    axes.plot(
+        before,
+        places,
+        "o",
+        color=_GREY,
+        markerfacecolor="white",
+        markersize=5,
+        label="thresholds of one half",
+    )
     axes.plot(after, places, "o", color=_BLUE, markersize=5, label="as decided, cross-fitted, 95 %")
     axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
@@ -173,8 +191,17 @@ def reliability(
     figure, (axes, below) = _stacked(5.2, 5.6)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.9, linestyle="--", label="calibrated")
     spread = np.abs(intervals.T - observed)
-    axes.errorbar(predicted, observed, yerr=spread, fmt="o-", color=_BLUE, markersize=4,
-                  linewidth=1.2, elinewidth=1, label="all classes, 95 %")  # fmt: skip
+    axes.errorbar(
+        predicted,
+        observed,
+        yerr=spread,
+        fmt="o-",
+        color=_BLUE,
+        markersize=4,
+        linewidth=1.2,
+        elinewidth=1,
+        label="all classes, 95 %",
+    )
     axes.set(ylabel="labelled share of pixels", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_title(title, fontsize=9, loc="left")
     axes.legend(fontsize=8, frameon=False, loc="upper left")
@@ -200,8 +227,13 @@ def tradeoffs(
         left.plot(chosen[1, kind], chosen[0, kind], "o", color=colours[kind], markersize=5)
         right.plot(chosen[2, kind], chosen[1, kind], "o", color=colours[kind], markersize=5)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
-    right.set(xlabel="false-positive rate (log scale)", ylabel="recall", xscale="log",
-              xlim=(1e-6, 1), ylim=(0, 1.01))  # fmt: skip
+    right.set(
+        xlabel="false-positive rate (log scale)",
+        ylabel="recall",
+        xscale="log",
+        xlim=(1e-6, 1),
+        ylim=(0, 1.01),
+    )
     left.set_title(title, fontsize=9, loc="left")
     _legend(right, len(names))
     _save(figure, path)
@@ -210,7 +242,10 @@ def tradeoffs(
 def _legend(axes: "Axes", entries: int) -> None:
     """Right of the axes, in as many columns as it takes."""
     axes.legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7, frameon=False,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        fontsize=7,
+        frameon=False,
         ncols=1 + (entries - 1) // 16,
     )
 
@@ -218,7 +253,9 @@ def _legend(axes: "Axes", entries: int) -> None:
 def _mark(shape: str, colour: str, fill: str, label: str) -> object:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], marker=shape, color=colour, markerfacecolor=fill, linestyle="", label=label)
+    return Line2D(
+        [], [], marker=shape, color=colour, markerfacecolor=fill, linestyle="", label=label
+    )
 
 
 def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:

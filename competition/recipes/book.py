@@ -103,7 +103,11 @@ _PLUS_DICE = _variant(
 _PLUS_GROUP, _PLUS_INSTANCE, _PLUS_SYNC = (
     derive(
         _PLUS_DICE,
-        {"name": f"{_PLUS.name}-{ending}", "about": f"{_PLUS.about}, {about}", **_on(_PLUS, **norm)},
+        {
+            "name": f"{_PLUS.name}-{ending}",
+            "about": f"{_PLUS.about}, {about}",
+            **_on(_PLUS, **norm),
+        },
     )
     for ending, about, norm in (
         ("gn", "GroupNorm", {"norm": "group", "groups": 32}),

@@ -140,11 +140,14 @@ class Recipe(Settings):
     )
     ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
     swa: int | None = Field(
-        None, ge=2, description="instead of ema: the plain mean of the weights after so many last "
+        None,
+        ge=2,
+        description="instead of ema: the plain mean of the weights after so many last "
         "rounds (epochs, or what lies between validations); norms are measured anew",
     )
     best: Best | None = Field(
-        None, description="instead of the last moving average: the mean of those after the rounds "
+        None,
+        description="instead of the last moving average: the mean of those after the rounds "
         "that score best on people set aside for that, neither trained on nor validated on",
     )
     validate_every: int | None = Field(

@@ -59,8 +59,15 @@ class Metric(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal[
-        "dice", "iou", "f-beta", "mean-precision", "object-precision", "object-f-beta",
-        "surface-dice", "hausdorff-95", "dice-hausdorff",
+        "dice",
+        "iou",
+        "f-beta",
+        "mean-precision",
+        "object-precision",
+        "object-f-beta",
+        "surface-dice",
+        "hausdorff-95",
+        "dice-hausdorff",
     ]
     empty: Literal["one", "zero", "skip"] = Field(
         "one",
@@ -137,9 +144,7 @@ def score_image(
     return np.array([surface_score(*pair, metric, spacing=spacing) for pair in pairs])
 
 
-def score_objects(
-    truth: Objects, prediction: Objects, classes: int, metric: Metric
-) -> np.ndarray:
+def score_objects(truth: Objects, prediction: Objects, classes: int, metric: Metric) -> np.ndarray:
     """Score of each class of one image from its objects, float64 (classes,)."""
     counts = object_statistics(truth, prediction, classes, metric.thresholds)
     return score_from_statistics(*counts, metric).mean(axis=1)
@@ -210,5 +215,9 @@ def evaluate(
     """The score of a set of images, of any sizes, with the same classes."""
     pairs = zip(truths, predictions, strict=True)
     if metric.counts_pixels:
-        return aggregate(np.array([np.stack(dice_statistics(*pair), axis=1) for pair in pairs]), metric)
-    return aggregate(np.array([score_image(*pair, metric, spacing=spacing) for pair in pairs]), metric)
+        return aggregate(
+            np.array([np.stack(dice_statistics(*pair), axis=1) for pair in pairs]), metric
+        )
+    return aggregate(
+        np.array([score_image(*pair, metric, spacing=spacing) for pair in pairs]), metric
+    )

@@ -90,8 +90,10 @@ def object_statistics(
     """
     hit = np.zeros((classes, len(thresholds)), np.int64)
     for index in range(classes):
-        own = [objects.runs.select(np.flatnonzero(objects.classes == index))
-               for objects in (truth, prediction)]
+        own = [
+            objects.runs.select(np.flatnonzero(objects.classes == index))
+            for objects in (truth, prediction)
+        ]
         hit[index] = hits(*own, thresholds)
     counts = [np.bincount(objects.classes, minlength=classes) for objects in (truth, prediction)]
     return hit, *(np.repeat(count[:, None], len(thresholds), axis=1) for count in counts)

@@ -24,7 +24,9 @@ class ObjectRule(BaseModel):
         8, description="pixels of a part meet at edges (4), or at edges and corners (8)"
     )
     radius: int = Field(
-        0, ge=0, description="necks up to twice as wide (in pixels) hold no parts together; 0: all do"
+        0,
+        ge=0,
+        description="necks up to twice as wide (in pixels) hold no parts together; 0: all do",
     )
     minimum_area: int = Field(0, ge=0, description="objects of fewer pixels are left out")
 
@@ -47,7 +49,9 @@ def objects_of(runs: Runs, rule: ObjectRule) -> Objects:
 
 def _cut(whole: Objects, rule: ObjectRule) -> Objects:
     """Parts that hold several cores become one object each core."""
-    cores = components(erode(whole.runs, rule.radius), rule.connectivity)  # its classes are the parts
+    cores = components(
+        erode(whole.runs, rule.radius), rule.connectivity
+    )  # its classes are the parts
     several = np.bincount(cores.classes, minlength=len(whole)) > 1
     if not several.any():
         return whole

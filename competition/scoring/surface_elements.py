@@ -79,8 +79,11 @@ def _symmetries() -> Iterator[tuple[Sequence[int], Callable[[Corner], Corner]]]:
     """The 48 turns and mirrors of the cube: the axis that each axis shows, and the move itself."""
     for axes in permutations(range(3)):
         for mirrored in product((0, 1), repeat=3):
-            yield axes, lambda corner, axes=axes, mirrored=mirrored: tuple(
-                corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True)
+            yield (
+                axes,
+                lambda corner, axes=axes, mirrored=mirrored: tuple(
+                    corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True)
+                ),
             )
 
 

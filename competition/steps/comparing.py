@@ -54,9 +54,14 @@ def _table(bench: Bench, experiment: Experiment) -> Table:
             parts.append(np.stack(seeds))
     groups = sides_of(images, bench.project.folds).groups
     return Table(
-        title=experiment.name, competition=competition.name, metric=competition.metric.name,
-        images=len(images), groups=len(np.unique(groups)), folds=experiment.folds,
-        seeds=experiment.seeds, lines=_lines(bench, experiment, parts, groups, measure),
+        title=experiment.name,
+        competition=competition.name,
+        metric=competition.metric.name,
+        images=len(images),
+        groups=len(np.unique(groups)),
+        folds=experiment.folds,
+        seeds=experiment.seeds,
+        lines=_lines(bench, experiment, parts, groups, measure),
     )
 
 
@@ -85,18 +90,22 @@ def _lines(
         by_seed = [measure.score(one) for one in own]
         public, private = (_scored(bench, entries, part) for part in ("Public", "Private"))
         compared = len(experiment.trials) - 1
-        lines.append(Line(
-            what=trial.changed, recipe=trial.recipe,
-            validation=score_of(measure, np.concatenate(own), np.tile(groups, len(own))),
-            spread=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
-            public=public, private=private,
-            iterations=max(_iterations(bench, entry) for entry in entries),
-            against=None if place == base else experiment.trials[base].changed,
-            difference=None if place == base else differ(
-                parts[base], own, groups, measure, comparisons=compared
-            ),
-            published=trial.published,
-        ))  # fmt: skip
+        lines.append(
+            Line(
+                what=trial.changed,
+                recipe=trial.recipe,
+                validation=score_of(measure, np.concatenate(own), np.tile(groups, len(own))),
+                spread=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
+                public=public,
+                private=private,
+                iterations=max(_iterations(bench, entry) for entry in entries),
+                against=None if place == base else experiment.trials[base].changed,
+                difference=None
+                if place == base
+                else differ(parts[base], own, groups, measure, comparisons=compared),
+                published=trial.published,
+            )
+        )
     return tuple(lines)
 
 
@@ -127,12 +136,15 @@ def _draw(path: Path, table: Table) -> None:
     compared = [line for line in table.lines if line.difference is not None]
     by_what = {line.what: line.published.validation for line in table.lines}
     published = [
-        None if line.published.validation is None or by_what[line.against] is None
+        None
+        if line.published.validation is None or by_what[line.against] is None
         else line.published.validation - by_what[line.against]
         for line in compared
-    ]  # fmt: skip
+    ]
     differences(
-        path, [f"{line.what} against {line.against}" for line in compared],
-        [(d.gain, d.low, d.high) for line in compared if (d := line.difference)], published=published,
+        path,
+        [f"{line.what} against {line.against}" for line in compared],
+        [(d.gain, d.low, d.high) for line in compared if (d := line.difference)],
+        published=published,
         label=f"difference in {table.metric}, {table.competition}, {table.images} images",
     )

@@ -28,7 +28,10 @@ def weigh(bench: Bench, entry: Entry, *, again: bool = False) -> Ensemble:
         images = len(next(iter(members.values())).images)
         with bench.watch("scoring members", images * readings(members)) as advance:
             report = weigh_members(
-                members, bench.project.labels, bench.project.folds, bench.project.competition,
+                members,
+                bench.project.labels,
+                bench.project.folds,
+                bench.project.competition,
                 advance=advance,
             )
         write_ensemble(target, report)
@@ -53,8 +56,12 @@ def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
         images = len(next(iter(members.values())).images)
         with bench.watch("tuning", PASSES * images) as advance:
             tuned = decide_rules(
-                members, bench.project.labels, bench.project.folds, bench.project.competition,
-                ensemble=report, advance=advance,
+                members,
+                bench.project.labels,
+                bench.project.folds,
+                bench.project.competition,
+                ensemble=report,
+                advance=advance,
             )
         write_decisions(target, tuned.decisions)
         write_sums(folder / ONE_HALF, tuned.before, classes)

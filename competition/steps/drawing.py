@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 WORST, LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
 
+
 def draw_members(path: Path, ensemble: Ensemble) -> None:
     """Bars of the members' scores and of their mean, with intervals."""
     scores = {member.name: member.score for member in ensemble.members}
     scores["their mean"] = ensemble.score
     known = all(score.low is not None for score in scores.values())
     bars(
-        path, list(scores), [score.value for score in scores.values()],
+        path,
+        list(scores),
+        [score.value for score in scores.values()],
         intervals=[(score.low, score.high) for score in scores.values()] if known else None,
         label=f"score out of fold, {ensemble.images} images",
     )
@@ -50,8 +53,12 @@ def draw_tuned(bench: Bench, folder: Path, together: Blend, tuned: "Tuned") -> N
     about = f"out of fold, {decisions.images} images of {decisions.groups} groups"
     chosen = np.array([rule.threshold for rule in decisions.rules.values()])
     threshold_curves(
-        folder / "thresholds.png", statistics.thresholds, statistics.curves(), names=classes,
-        chosen=chosen, title=f"{about}; dots: the thresholds chosen",
+        folder / "thresholds.png",
+        statistics.thresholds,
+        statistics.curves(),
+        names=classes,
+        chosen=chosen,
+        title=f"{about}; dots: the thresholds chosen",
     )
     draw_gains(folder / "gains.png", decisions, about)
     measure = statistics.measure
@@ -60,8 +67,12 @@ def draw_tuned(bench: Bench, folder: Path, together: Blend, tuned: "Tuned") -> N
         for sums in (tuned.before, tuned.after)
     )
     class_scores(
-        folder / "classes.png", classes, before, after,
-        intervals=tuned.after.class_intervals(measure), title=about,
+        folder / "classes.png",
+        classes,
+        before,
+        after,
+        intervals=tuned.after.class_intervals(measure),
+        title=about,
     )
     draw_pixels(bench, folder, together, chosen)
     draw_worst(bench, folder / "worst.png", together, decisions, statistics)
@@ -83,13 +94,19 @@ def draw_pixels(bench: Bench, folder: Path, together: Blend, chosen: np.ndarray)
     found = reliability_of(counts.by_image, owner.loc[list(images)].to_numpy(str))
     about = f"out of fold, {len(images)} images of {len(np.unique(owner.loc[list(images)]))} groups"
     reliability(
-        folder / "reliability.png", found.predicted, found.observed, intervals=found.intervals,
-        counts=found.pixels, title=f"{about}\nmean distance from the diagonal, by pixels: {found.error:.4f}",
+        folder / "reliability.png",
+        found.predicted,
+        found.observed,
+        intervals=found.intervals,
+        counts=found.pixels,
+        title=f"{about}\nmean distance from the diagonal, by pixels: {found.error:.4f}",
     )
     curves = tradeoff_curves(counts.by_class)
     places = bin_of(chosen)
     tradeoffs(
-        folder / "tradeoffs.png", curves, names=bench.project.competition.classes,
+        folder / "tradeoffs.png",
+        curves,
+        names=bench.project.competition.classes,
         chosen=curves[:, np.arange(len(places)), places],
         title=f"out of fold, {len(images)} images, pixels pooled; dots: the thresholds chosen",
     )

@@ -71,8 +71,10 @@ def fold_shift(bench: Bench, entry: Entry, mix: Mix, rules: Rules) -> Shift:
     ]
     measure = Measure.of(bench.project.competition)
     compared = compare(
-        spread(mean.images), masks_under(mean, rules),
-        [masks_under(mix(readers), rules) for readers in by_fold], measure,
+        spread(mean.images),
+        masks_under(mean, rules),
+        [masks_under(mix(readers), rules) for readers in by_fold],
+        measure,
     )
     return shift_of(compared, member_rate(bench, entry), measure)
 
@@ -91,8 +93,11 @@ def member_rate(bench: Bench, entry: Entry) -> Rate:
     images = spread(together.images)
     measure = Measure.of(competition)
     compared = compare(
-        images, masks_under(together, rules), [masks_under(single, rules) for single in singles],
-        measure, truth=bench.project.labels.__getitem__,
+        images,
+        masks_under(together, rules),
+        [masks_under(single, rules) for single in singles],
+        measure,
+        truth=bench.project.labels.__getitem__,
     )
     return rate_of(compared, _groups(bench, images), measure)
 

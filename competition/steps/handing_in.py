@@ -70,7 +70,9 @@ class Plan:
 
     @property
     def rules(self) -> Mapping[str, ClassRule]:
-        return plain_rules(self.ensemble.classes) if self.decisions is None else self.decisions.rules
+        return (
+            plain_rules(self.ensemble.classes) if self.decisions is None else self.decisions.rules
+        )
 
     @property
     def score(self) -> Score:
@@ -141,8 +143,11 @@ def _receipt(entry: Entry, readers: Mapping[str, Store], plan: Plan) -> dict[str
     return {
         "entry": entry.name,
         "members": {
-            name: {"recipe": store.provenance.recipe, "folds": list(store.provenance.folds),
-                   "checkpoints": list(store.provenance.checkpoints)}
+            name: {
+                "recipe": store.provenance.recipe,
+                "folds": list(store.provenance.folds),
+                "checkpoints": list(store.provenance.checkpoints),
+            }
             for name, store in readers.items()
         },
         "out of fold": {

@@ -65,8 +65,13 @@ def score_holdout(bench: Bench, entry: Entry, *, plain: bool = False) -> Taking:
         )
     score, images, groups = _score(bench, entry, plan)
     taking = Taking(
-        number=len(earlier) + 1, when=time.strftime("%Y-%m-%dT%H:%M:%S%z"), submission=name,
-        made_of=made_of, score=score, images=images, groups=groups,
+        number=len(earlier) + 1,
+        when=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        submission=name,
+        made_of=made_of,
+        score=score,
+        images=images,
+        groups=groups,
     )
     write_json(path, [one.model_dump(mode="json") for one in (*earlier, taking)])
     bench.say(f"wrote {path}")
@@ -80,7 +85,9 @@ def read_takings(path: Path) -> list[Taking]:
     try:
         return TypeAdapter(list[Taking]).validate_python(read_json(path))
     except ValidationError as error:
-        raise InputFault(f"{path} does not list scores of a holdout ({error}); restore it") from error
+        raise InputFault(
+            f"{path} does not list scores of a holdout ({error}); restore it"
+        ) from error
 
 
 def _made_of(bench: Bench, entry: Entry, plan: Plan) -> str:

@@ -31,7 +31,10 @@ def draw_sheet(bench: Bench, decided: Decided, path: Path) -> None:
         pixels = project.pixels(image)
         tiles.append(overlay(pixels, decided(image), size=fitted(pixels.shape[:2], LONGEST)))
     contact_sheet(
-        tiles, path, captions=chosen, title=f"{path.stem} of {project.competition.name}",
+        tiles,
+        path,
+        captions=chosen,
+        title=f"{path.stem} of {project.competition.name}",
         legend=project.competition.classes,
     )
     bench.say(f"drew {path}")
@@ -54,7 +57,10 @@ def draw_disputed(
         where = glowing(pixels, _plane(readers, image, size), size=size)
         tiles.append(beside([overlay(pixels, decided(image), size=size), where]))
     contact_sheet(
-        tiles, path, columns=2, captions=[f"{i}: {shares[i]:.1%} disputed" for i in chosen],
+        tiles,
+        path,
+        columns=2,
+        captions=[f"{i}: {shares[i]:.1%} disputed" for i in chosen],
         title=f"most disputed test images of {project.competition.name}",
         legend=project.competition.classes,
     )

@@ -109,9 +109,15 @@ def training_task(bench: Bench, member: Member, fold: int, recipe: Recipe) -> An
     if recipe.best is not None:
         images, aside = set_aside(bench, own, images, recipe, seed=member.seed)
     origin = Origin(
-        competition=project.competition.name, recipe=recipe, classes=project.competition.classes,
-        fold=fold, seed=member.seed, pseudo=member.pseudo, images=len(images),
-        iterations=plan_of(recipe, len(images)).iterations, ancestors=ancestors,
+        competition=project.competition.name,
+        recipe=recipe,
+        classes=project.competition.classes,
+        fold=fold,
+        seed=member.seed,
+        pseudo=member.pseudo,
+        images=len(images),
+        iterations=plan_of(recipe, len(images)).iterations,
+        ancestors=ancestors,
     )
     return Task(
         training=origin,
@@ -172,9 +178,7 @@ def _ancestry(bench: Bench, member: Member, fold: int) -> tuple[tuple[Any, ...],
             "go on from the member with the same seed"
         )
     digest = (folder / "checkpoint.pt.sha256").read_text().strip()
-    parent = Ancestor(
-        member=member.continued, sha256=digest, iterations=training.iterations_in_all
-    )
+    parent = Ancestor(member=member.continued, sha256=digest, iterations=training.iterations_in_all)
     return (*training.ancestors, parent), network.state_dict()
 
 
@@ -194,9 +198,13 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
             parts[part] = part, tuple(project.part(part)["image"])
         for part, (part_of_catalog, images) in parts.items():
             provenance = Provenance(
-                member=str(member), recipe=training.recipe.name,
-                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")), folds=(fold,),
-                part=part, classes=training.classes, checkpoints=(digest,),
+                member=str(member),
+                recipe=training.recipe.name,
+                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
+                folds=(fold,),
+                part=part,
+                classes=training.classes,
+                checkpoints=(digest,),
             )
             placed = _placed(bench, training.recipe, part_of_catalog)
             _write_store(bench, network, placed, folder / part, images, provenance, training.recipe)
@@ -256,7 +264,8 @@ def prediction_settings(bench: Bench, recipe: Recipe) -> Any:
 
     flips = bench.pipeline.flips()
     return Settings(
-        batch=recipe.batch, numbers=numbers_of(recipe),
+        batch=recipe.batch,
+        numbers=numbers_of(recipe),
         permutation=None if flips is None else tuple(flips),
     )
 
@@ -282,8 +291,12 @@ def _placed(bench: Bench, recipe: Recipe, part: str) -> PlacedImages:
     data = bench.project.competition
     with bench.watch(f"laying out {part} images", len(rows)) as advance:
         return placed_images(
-            rows, data.root, bench.project.workspace.cache,
-            form=(recipe.size, recipe.fit), depth=data.data.depth, advance=advance,
+            rows,
+            data.root,
+            bench.project.workspace.cache,
+            form=(recipe.size, recipe.fit),
+            depth=data.data.depth,
+            advance=advance,
         )
 
 
@@ -302,6 +315,11 @@ def _write_store(
     title = f"predicting {provenance.member} {provenance.part}"
     with bench.watch(title, len(images)) as advance:
         predict_store(
-            [network], placed, folder, images=images, provenance=provenance, settings=settings,
+            [network],
+            placed,
+            folder,
+            images=images,
+            provenance=provenance,
+            settings=settings,
             advance=advance,
         )

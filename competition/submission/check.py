@@ -23,9 +23,7 @@ Sizes = Mapping[str, tuple[int, int]]
 """Native (height, width) of every test image."""
 
 
-def check_submission(
-    competition: Competition, path: Path, sample: Path, sizes: Sizes
-) -> Summary:
+def check_submission(competition: Competition, path: Path, sample: Path, sizes: Sizes) -> Summary:
     """What the file holds; InputFault lists all its faults, the first ten of each kind in full."""
     table, asked = read_table(competition, path), read_table(competition, sample)
     kinds = [
@@ -40,8 +38,10 @@ def check_submission(
         raise InputFault("\n".join(listed(faults) for faults in kinds if faults))
     empty = competition.submission.empty
     return Summary(
-        rows=len(table), images=len(table.images),
-        empty=sum(text.strip(" ") == empty for text in table.texts), sha256=file_sha256(path),
+        rows=len(table),
+        images=len(table.images),
+        empty=sum(text.strip(" ") == empty for text in table.texts),
+        sha256=file_sha256(path),
     )
 
 
@@ -53,11 +53,16 @@ def check_order(competition: Competition, path: Path, images: pd.DataFrame) -> R
     if competition.submission.size is not None:
         return Report()
     table = read_table(competition, path)
-    return check_texts(competition, images, LabelRows(
-        path, tuple(table.lines.tolist()),
-        tuple((key.image, competition.classes[key.label]) for key in table.keys),
-        tuple(table.texts),
-    ))
+    return check_texts(
+        competition,
+        images,
+        LabelRows(
+            path,
+            tuple(table.lines.tolist()),
+            tuple((key.image, competition.classes[key.label]) for key in table.keys),
+            tuple(table.texts),
+        ),
+    )
 
 
 def read_submission(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Runs]:
@@ -165,8 +170,10 @@ def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[s
     known = [row for row, size in enumerate(sized) if size is not None]
     texts = table.texts
     return row_faults(
-        [texts[row] for row in known], [sized[row] for row in known],
-        competition.submission.format, label=lambda index: table.name(known[index]),
+        [texts[row] for row in known],
+        [sized[row] for row in known],
+        competition.submission.format,
+        label=lambda index: table.name(known[index]),
     )
 
 

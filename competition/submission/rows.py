@@ -142,7 +142,11 @@ def _layout(competition: Competition, names: Sequence[str]) -> Layout:
     places = {name.strip(): place for place, name in enumerate(names)}
     label = places[form.label] if form.label is not None else None
     return Layout(
-        tuple(names), places[form.image], label, places[form.rle], form.separator,
+        tuple(names),
+        places[form.image],
+        label,
+        places[form.rle],
+        form.separator,
         competition.classes,
     )
 

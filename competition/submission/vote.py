@@ -33,7 +33,9 @@ class Ballots:
         if len({path.resolve() for path in files}) < len(files):
             raise InputFault(f"a file votes twice among {list(map(str, files))}; use its weight")
         if weights and len(weights) != len(files):
-            raise InputFault(f"{len(weights)} weights for {len(files)} files; one for each, in order")
+            raise InputFault(
+                f"{len(weights)} weights for {len(files)} files; one for each, in order"
+            )
         return cls(tuple(files), tuple(weights) or (1.0,) * len(files), threshold)
 
 

@@ -84,8 +84,10 @@ def write_submission(
         _compare(competition, table.layout, file, blocks)
         receipt_path(target).unlink(missing_ok=True)
     summary = Summary(
-        rows=sum(len(block.keys) for block in blocks), images=len(table.images),
-        empty=sum(block.empty for block in blocks), sha256=file_sha256(target),
+        rows=sum(len(block.keys) for block in blocks),
+        images=len(table.images),
+        empty=sum(block.empty for block in blocks),
+        sha256=file_sha256(target),
     )
     write_json(receipt_path(target), {**receipt, **_facts(summary, target)})
     return summary
@@ -111,8 +113,11 @@ def read_receipt(csv_path: Path) -> dict[str, Any] | None:
 
 def _facts(summary: Summary, target: Path) -> dict[str, Any]:
     return {
-        "file": target.name, "rows": summary.rows, "images": summary.images,
-        "empty": summary.empty, "sha256": summary.sha256,
+        "file": target.name,
+        "rows": summary.rows,
+        "images": summary.images,
+        "empty": summary.empty,
+        "sha256": summary.sha256,
     }
 
 
@@ -170,9 +175,9 @@ def _mask_rows(competition: Competition, table: Table, masks: Masks) -> Iterator
 
 def _object_rows(competition: Competition, table: Table, masks: Masks) -> Iterator[_Row]:
     """One row for each object; an image without objects keeps one row with the empty token."""
-    firsts = dict(zip(
-        (key.image for key in reversed(table.keys)), reversed(range(len(table))), strict=True
-    ))
+    firsts = dict(
+        zip((key.image for key in reversed(table.keys)), reversed(range(len(table))), strict=True)
+    )
     answers = (
         _object_answer(competition, table.keys[firsts[image]], masks(image))
         for image in table.images
@@ -233,7 +238,9 @@ def _checked_runs(competition: Competition, image: str, found: Runs | Objects) -
     classes = len(competition.classes)
     runs = found.to_classes(classes) if isinstance(found, Objects) else found
     if len(runs.shape) != 3 or runs.classes != classes:
-        raise InputFault(f"image {image!r}: masks of shape {runs.shape}; expected {classes} classes")
+        raise InputFault(
+            f"image {image!r}: masks of shape {runs.shape}; expected {classes} classes"
+        )
     _require_size(competition, image, runs)
     return runs
 

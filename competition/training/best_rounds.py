@@ -55,7 +55,8 @@ class BestRounds(Callback):
         first = self.kept[0].weights
         return {
             name: torch.stack([one.weights[name] for one in self.kept]).mean(dim=0)
-            if value.is_floating_point() else value
+            if value.is_floating_point()
+            else value
             for name, value in first.items()
         }
 

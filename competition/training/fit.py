@@ -84,7 +84,8 @@ def fit(
             task.train, recipe, permutation=task.permutation, seed=seed, distances=distances
         ),
         run_sampler(task.train, recipe, plan, seed=seed),
-        batch=recipe.batch, workers=good_workers() if workers is None else workers,
+        batch=recipe.batch,
+        workers=good_workers() if workers is None else workers,
     )
     progress = Progress(folder, task.training, plan, metric, say)
     resumed = progress.unfinished()
@@ -132,8 +133,11 @@ def judged_metric(metric: Metric) -> Metric:
 def _module(task: Task, *, steps: int) -> SegmentationModule:
     recipe = task.training.recipe
     return SegmentationModule(
-        _network(task).to(memory_format=torch.channels_last), recipe,
-        classes=len(task.training.classes), steps=steps, seed=task.training.seed,
+        _network(task).to(memory_format=torch.channels_last),
+        recipe,
+        classes=len(task.training.classes),
+        steps=steps,
+        seed=task.training.seed,
         surroundings=surroundings_of(task),
     )
 
@@ -168,9 +172,7 @@ _PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 """As Lightning names them; the last one scales the loss."""
 
 
-def _trainer(
-    recipe: Recipe, plan: Plan, first: Sequence[Callback], progress: Progress
-) -> Trainer:
+def _trainer(recipe: Recipe, plan: Plan, first: Sequence[Callback], progress: Progress) -> Trainer:
     """first: callbacks that see the network as it was validated."""
     bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
     return Trainer(

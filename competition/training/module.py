@@ -66,9 +66,12 @@ class SegmentationModule(LightningModule):
         output = self.network(self._shown(batch["images"]))
         targets, distances = self._asked_for(batch, output.logits.shape[-2:])
         loss = total_loss(
-            self.loss, output, targets,
+            self.loss,
+            output,
+            targets,
             auxiliary=getattr(self.recipe.network, "auxiliary", 0.0),
-            presence=self.recipe.network.presence, distances=distances,
+            presence=self.recipe.network.presence,
+            distances=distances,
         )
         if not torch.isfinite(loss):
             raise InputFault(
@@ -99,7 +102,9 @@ class SegmentationModule(LightningModule):
         """Hands each image's logits to the judge of its loader."""
         logits = self(batch["images"]).float().cpu().numpy()
         judge, verdicts = self.judges[dataloader_idx], self.verdicts[dataloader_idx]
-        verdicts.extend(judge(image, one) for image, one in zip(batch["image"], logits, strict=True))
+        verdicts.extend(
+            judge(image, one) for image, one in zip(batch["image"], logits, strict=True)
+        )
 
     def judge_with(self, *judges: Judge) -> None:
         """One for each validation loader; `verdicts` holds what each has found."""

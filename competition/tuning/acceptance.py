@@ -64,7 +64,9 @@ def judge(
     drawn = gain + stretch * (drawn - gain)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Verdict(
-        gain, float(low), float(high),
+        gain,
+        float(low),
+        float(high),
         probability=float(np.mean((drawn > 0) + 0.5 * (drawn == 0))),
         p_value=_exchange_p_value(first, second, gain / stretch, measure, generator),
     )
@@ -114,9 +116,7 @@ def differ(
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = (1 - LEVEL) / comparisons / 2
     least, most = np.nanquantile(drawn, [tail, 1 - tail])
-    return Difference(
-        gain, float(low), float(high), bool(least > 0 or most < 0), number, seeds
-    )
+    return Difference(gain, float(low), float(high), bool(least > 0 or most < 0), number, seeds)
 
 
 def _seed_weights(seeds: int, generator: np.random.Generator) -> np.ndarray:

@@ -70,12 +70,16 @@ def sides_of(images: Iterable[str], folds: pd.DataFrame) -> Sides:
     rows = folds.set_index("image")
     missing = [image for image in images if image not in rows.index]
     if missing:
-        raise InputFault(listed([f"image {image!r} is predicted but in no fold" for image in missing]))
+        raise InputFault(
+            listed([f"image {image!r} is predicted but in no fold" for image in missing])
+        )
     chosen = rows.loc[list(images)]
     groups, fold = chosen["group"].to_numpy(str), chosen["fold"].to_numpy(np.int64)
     names, place = np.unique(groups, return_inverse=True)
     if len(names) < 3:
-        raise InputFault(f"tuning holds groups back in turn and needs 3 or more; found {len(names)}")
+        raise InputFault(
+            f"tuning holds groups back in turn and needs 3 or more; found {len(names)}"
+        )
     if len(np.unique(fold)) >= 3:
         return Sides(groups, fold, fold)
     dealt = np.random.default_rng(0).permutation(len(names)) % PARTS
@@ -118,7 +122,8 @@ class Fits:
         """
         self.statistics, self.measure, self.parts = statistics, statistics.measure, parts
         self._seen = {
-            part: statistics if without is None else without[part] for part in np.unique(parts).tolist()
+            part: statistics if without is None else without[part]
+            for part in np.unique(parts).tolist()
         }
         self._others = {part: seen.where(parts != part) for part, seen in self._seen.items()}
         self._known: dict[tuple[tuple[str, ...], int | None], Rules] = {}
@@ -129,7 +134,9 @@ class Fits:
         if key not in self._known:
             images = self.statistics if without is None else self._others[without]
             self._known[key] = (
-                STEPS[steps[-1]](images, self.rules(steps[:-1], without)) if steps else plain(images)
+                STEPS[steps[-1]](images, self.rules(steps[:-1], without))
+                if steps
+                else plain(images)
             )
         return self._known[key]
 

@@ -132,14 +132,17 @@ def choose_all(
         scene = found.scene(nested[part].whole, held_back)
         honest[sides.parts == part] = scene.outcome(held_back)[sides.parts == part]
     return Choice(
-        evidence.plain, ruled.whole, rules, by_part, [*ruled.judged, *judged],
-        final=found.scene(final, rules).outcome(rules), honest=honest,
+        evidence.plain,
+        ruled.whole,
+        rules,
+        by_part,
+        [*ruled.judged, *judged],
+        final=found.scene(final, rules).outcome(rules),
+        honest=honest,
     )
 
 
-def _ruled(
-    chosen: np.ndarray, sides: Sides, whole: View, without: Mapping[int, View]
-) -> _Ruled:
+def _ruled(chosen: np.ndarray, sides: Sides, whole: View, without: Mapping[int, View]) -> _Ruled:
     """Thresholds and empty rules, chosen on some images, bool (N,)."""
     inner = sides.where(chosen)
     statistics = whole.statistics.where(chosen)
@@ -147,4 +150,3 @@ def _ruled(
     fits = Fits(statistics, inner.parts, without=seen)
     judged = choose(fits, inner.groups)
     return _Ruled(chosen, inner, whole, without, judged, fits.fitted(adopted_steps(judged)))
-

@@ -152,7 +152,9 @@ def read_decisions(path: Path, *, classes: Sequence[str]) -> Decisions:
 
 
 def decide(
-    together: Blend, image: str, rules: Mapping[str, ClassRule],
+    together: Blend,
+    image: str,
+    rules: Mapping[str, ClassRule],
     size: tuple[int, int] | None = None,
 ) -> Runs:
     """Masks (K, H, W) of an image under the rules, at `size` (default: native).

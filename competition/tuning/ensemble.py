@@ -124,11 +124,19 @@ class Blend:
         total: Field | None = None
         for member in self.members:
             stored = member.read(image)
-            own = Field(stored.codes, stored.scale, stored.offset, stored.geometry.region,
-                        stored.geometry.size)
+            own = Field(
+                stored.codes,
+                stored.scale,
+                stored.offset,
+                stored.geometry.region,
+                stored.geometry.size,
+            )
             if total is None:
                 total = own
-            elif not _same_grid(own, total) or (own.scale, own.offset) != (total.scale, total.offset):
+            elif not _same_grid(own, total) or (own.scale, own.offset) != (
+                total.scale,
+                total.offset,
+            ):
                 return None
             elif total.values.dtype == np.uint8:
                 total = replace(total, values=np.add(total.values, own.values, dtype=np.uint16))
@@ -150,13 +158,21 @@ class Blend:
         field = self.field(image)
         size = size or field.size
         found = runs_at_thresholds(
-            field.values, size, thresholds, scale=field.scale, offset=field.offset,
+            field.values,
+            size,
+            thresholds,
+            scale=field.scale,
+            offset=field.offset,
             region=field.region,
         )
         if not self.exclusive:
             return found
         winners = label_runs_from_logits(
-            field.values, size, background=False, scale=field.scale, offset=field.offset,
+            field.values,
+            size,
+            background=False,
+            scale=field.scale,
+            offset=field.offset,
             region=field.region,
         )
         return [runs & winners for runs in found]
@@ -311,7 +327,8 @@ def resampled(source: Field, target: Field) -> Field:
     """The logits of `source` at the nodes of `target`'s grid: bilinear, clamped at the border."""
     rows, columns = (
         _seen_from(
-            source.values.shape[1 + axis], target.values.shape[1 + axis],
+            source.values.shape[1 + axis],
+            target.values.shape[1 + axis],
             (source.region[axis], source.region[2 + axis]),
             (target.region[axis], target.region[2 + axis]),
         )

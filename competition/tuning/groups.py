@@ -68,8 +68,10 @@ def read_sums(path: Path, classes: Sequence[str]) -> GroupSums:
     frame = read_csv_text(path, ("group", "images", "class"))
     columns = [name for name in frame.columns if name not in ("group", "images", "class")]
     whole = len(frame) and len(frame) % len(classes) == 0
-    if not whole or tuple(columns) not in _COLUMNS.values() or (
-        frame["class"].tolist() != list(classes) * (len(frame) // len(classes))
+    if (
+        not whole
+        or tuple(columns) not in _COLUMNS.values()
+        or (frame["class"].tolist() != list(classes) * (len(frame) // len(classes)))
     ):
         raise InputFault(
             f"{path} does not hold sums of groups for the classes {list(classes)}; submit again"

@@ -10,7 +10,9 @@ from competition.tuning.record import Record
 
 Kind = Literal["scale and bias", "1x1", "3x3"]
 
-AROUND = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0))
+AROUND = tuple(
+    (down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)
+)
 """The eight neighbours of a pixel, (rows down, columns right)."""
 
 
@@ -34,7 +36,9 @@ class Head(Record):
         if [len(row) for row in self.mix] != [wide] * classes:
             raise ValueError(f"mix of {len(self.mix)} rows; {classes} × {wide} is expected")
         if [len(row) for row in self.around] != [len(AROUND)] * rows:
-            raise ValueError(f"around of {len(self.around)} rows; {rows} × {len(AROUND)} is expected")
+            raise ValueError(
+                f"around of {len(self.around)} rows; {rows} × {len(AROUND)} is expected"
+            )
         return self
 
     @classmethod

@@ -182,7 +182,9 @@ class Mixer:
 def member_logits(part: ClassSample, place: int, heads: tuple[Head, ...] | None) -> np.ndarray:
     """Each member's logit of class `place` at the drawn pixels, after its head: float32 (M, P)."""
     if heads is None:
-        return np.stack([part.logits(m, slice(place, place + 1))[0] for m in range(len(part.codes))])
+        return np.stack(
+            [part.logits(m, slice(place, place + 1))[0] for m in range(len(part.codes))]
+        )
     return np.stack([_after(part, place, head, m) for m, head in enumerate(heads)])
 
 

@@ -48,9 +48,9 @@ def tradeoff_curves(counts: np.ndarray) -> np.ndarray:
     taken = counts[..., ::-1].cumsum(axis=-1)[..., ::-1]
     outside, inside = taken[:, 0].astype(float), taken[:, 1].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.stack([
-            inside / (inside + outside), inside / inside[:, :1], outside / outside[:, :1]
-        ])  # fmt: skip
+        return np.stack(
+            [inside / (inside + outside), inside / inside[:, :1], outside / outside[:, :1]]
+        )
 
 
 def bin_of(probability: np.ndarray) -> np.ndarray:
@@ -97,16 +97,23 @@ def reliability_of(by_image: np.ndarray, groups: np.ndarray, *, bins: int = 15) 
 def _counts(field: Field, truth: Runs) -> np.ndarray:
     """int64 (K, 2, BINS) of one image."""
     rows, columns = (
-        _nodes(field.values.shape[1 + axis], field.region[axis], field.region[2 + axis],
-               field.size[axis]) for axis in (0, 1)
-    )  # fmt: skip
+        _nodes(
+            field.values.shape[1 + axis],
+            field.region[axis],
+            field.region[2 + axis],
+            field.size[axis],
+        )
+        for axis in (0, 1)
+    )
     shown = replace(field, values=field.values[:, rows[0]][:, :, columns[0]])
     logits = shown.logits()
     places = np.rint((np.clip(logits, -CLIP, CLIP) + CLIP) * ((BINS - 1) / (2 * CLIP)))
     table = np.zeros((len(logits), 2, BINS), np.int64)
     for kind, plane in enumerate(places.astype(np.int64)):
         inside = truth[kind].to_dense()[np.ix_(rows[1], columns[1])].astype(np.int64)
-        table[kind] = np.bincount((plane + BINS * inside).ravel(), minlength=2 * BINS).reshape(2, BINS)
+        table[kind] = np.bincount((plane + BINS * inside).ravel(), minlength=2 * BINS).reshape(
+            2, BINS
+        )
     return table
 
 

@@ -61,7 +61,10 @@ class ClassSample:
         """Those of chosen images, bool (N,); the places stay those of all images."""
         kept = np.flatnonzero(chosen[self.image])
         return ClassSample(
-            self.image[kept], self.codes.take(kept, axis=-1), self.truth[kept], self.weight[kept],
+            self.image[kept],
+            self.codes.take(kept, axis=-1),
+            self.truth[kept],
+            self.weight[kept],
             self.decided[kept],
         )
 
@@ -115,7 +118,9 @@ def draw_beside(
     images = readers[0].images
     missing = [image for image in images if image not in truth]
     if missing:
-        raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
+        raise InputFault(
+            listed([f"image {image!r} is predicted but not labelled" for image in missing])
+        )
 
     def work(place: int, image: str) -> tuple[_Row, Result]:
         codes, labels, alike = _aligned([r.read(image) for r in readers], truth[image])
@@ -127,10 +132,13 @@ def draw_beside(
     rows, others = [row for row, _ in both], [found for _, found in both]
     counts = np.stack([row.counts for row in rows])
     samples = Samples(
-        images, tuple(members), tuple(_joined(k, [row.parts[k] for row in rows])
-                                      for k in range(counts.shape[1])),
-        labelled=counts[:, :, 0], predicted=np.moveaxis(counts[:, :, 1::2], 2, 0),
-        common=np.moveaxis(counts[:, :, 2::2], 2, 0), one_grid=all(row.one_grid for row in rows),
+        images,
+        tuple(members),
+        tuple(_joined(k, [row.parts[k] for row in rows]) for k in range(counts.shape[1])),
+        labelled=counts[:, :, 0],
+        predicted=np.moveaxis(counts[:, :, 1::2], 2, 0),
+        common=np.moveaxis(counts[:, :, 2::2], 2, 0),
+        one_grid=all(row.one_grid for row in rows),
     )
     return samples, others
 
@@ -154,9 +162,7 @@ class _Row:
     one_grid: bool
 
 
-def _joined(
-    kind: int, parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
-) -> ClassSample:
+def _joined(kind: int, parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> ClassSample:
     """Codes (M, F, p), truth (p,) and weight (p,) of each image → one sample of class `kind`."""
     codes, truth, weight = (list(column) for column in zip(*parts, strict=True))
     image = np.repeat(np.arange(len(parts)), [len(part) for part in truth])
@@ -164,18 +170,19 @@ def _joined(
     return ClassSample.of(kind, image, *joined)
 
 
-def _aligned(
-    stored: Sequence[StoredLogits], truth: Runs
-) -> tuple[np.ndarray, np.ndarray, bool]:
+def _aligned(stored: Sequence[StoredLogits], truth: Runs) -> tuple[np.ndarray, np.ndarray, bool]:
     """All members' codes uint8 (M, K, h, w) on the finest grid, cut to the image; truth (K, h, w)."""
     places = [(s.codes.shape, s.geometry.region) for s in stored]
     finest = max(stored, key=lambda one: one.geometry.region[2] * one.geometry.region[3])
     like = _field(finest)
-    codes = np.stack([
-        _codes(one) if place == (finest.codes.shape, finest.geometry.region)
-        else quantise(resampled(_field(one), like).values)
-        for one, place in zip(stored, places, strict=True)
-    ])
+    codes = np.stack(
+        [
+            _codes(one)
+            if place == (finest.codes.shape, finest.geometry.region)
+            else quantise(resampled(_field(one), like).values)
+            for one, place in zip(stored, places, strict=True)
+        ]
+    )
     top, left, height, width = _window(finest.geometry)
     if (truth.height, truth.width) != finest.geometry.size:
         raise InputFault(
@@ -276,7 +283,10 @@ def _places(
 def _around(places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The eight neighbours of flat places, clamped at the border: int64 (8, P)."""
     rows, columns = np.divmod(places, size[1])
-    return np.stack([
-        np.clip(rows + down, 0, size[0] - 1) * size[1] + np.clip(columns + right, 0, size[1] - 1)
-        for down, right in AROUND
-    ])
+    return np.stack(
+        [
+            np.clip(rows + down, 0, size[0] - 1) * size[1]
+            + np.clip(columns + right, 0, size[1] - 1)
+            for down, right in AROUND
+        ]
+    )

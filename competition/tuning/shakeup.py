@@ -83,14 +83,25 @@ def expect_private(
     value, low, high = np.clip([value, *(value + around)], 0.0, most).tolist()
     spread = np.nanquantile(np.abs(wide * (public - private)), LEVEL)
     return Expected(
-        value=value, low=low, high=high, shift=shift.value,
-        shift_error=shift.error, spread=float(spread), groups=count,
-        public_groups=size.public, private_groups=size.private,
+        value=value,
+        low=low,
+        high=high,
+        shift=shift.value,
+        shift_error=shift.error,
+        spread=float(spread),
+        groups=count,
+        public_groups=size.public,
+        private_groups=size.private,
     )
 
 
 def probability_better(
-    first: GroupSums, second: GroupSums, measure: Measure, *, parts: int | None = None, seed: int = 0
+    first: GroupSums,
+    second: GroupSums,
+    measure: Measure,
+    *,
+    parts: int | None = None,
+    seed: int = 0,
 ) -> float | None:
     """How probably `first` is the better one, from the same draws of groups for both.
 

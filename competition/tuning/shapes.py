@@ -16,9 +16,16 @@ from competition.masks.morphology import (
 )
 
 Shape = Literal[
-    "as it is", "opening", "closing", "holes filled", "largest component",
-    "components from 12", "components from 50", "components from 200", "components from 800",
-]  # fmt: skip
+    "as it is",
+    "opening",
+    "closing",
+    "holes filled",
+    "largest component",
+    "components from 12",
+    "components from 50",
+    "components from 200",
+    "components from 800",
+]
 """Openings and closings are of 3 × 3 pixels; components are 8-connected and from so many native
 pixels on (50 is usual; the others are a factor of four apart)."""
 
@@ -51,7 +58,8 @@ def in_every_shape(masks: Runs) -> dict[Shape, Runs]:
     objects = components(masks)
     areas, alone = objects.runs.area(), np.bincount(objects.classes, minlength=1).max() <= 1
     same = {
-        shape for shape in SHAPES
+        shape
+        for shape in SHAPES
         if (shape == "largest component" and alone)
         or (shape.startswith("components from") and (areas >= _pixels(shape)).all())
     }
@@ -63,7 +71,9 @@ def shaped_each(masks: Runs, shapes: Sequence[Shape], *, scale: float = 1.0) -> 
     result: list[Runs] = list(masks)
     for shape in set(shapes) - {"as it is"}:
         places = [place for place, own in enumerate(shapes) if own == shape]
-        for place, mask in zip(places, shaped(masks.select(places), shape, scale=scale), strict=True):
+        for place, mask in zip(
+            places, shaped(masks.select(places), shape, scale=scale), strict=True
+        ):
             result[place] = mask
     return Runs.stack(result)
 

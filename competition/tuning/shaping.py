@@ -18,7 +18,10 @@ STEPS: dict[str, tuple[Shape, ...]] = {
     "opening or closing": ("opening", "closing"),
     "holes filled": ("holes filled",),
     "components": (
-        "largest component", "components from 12", "components from 50", "components from 200",
+        "largest component",
+        "components from 12",
+        "components from 50",
+        "components from 200",
         "components from 800",
     ),
 }
@@ -99,7 +102,9 @@ def gather_shapes(
         truth, keys = source.truth[image], {view.keys[place] for view, _ in wanted}
         return {
             (key, place): shape_parts(
-                blends[key].runs_at(image, grid[_rectangle(levels[key])]), truth, source.measure,
+                blends[key].runs_at(image, grid[_rectangle(levels[key])]),
+                truth,
+                source.measure,
                 exclusive=source.exclusive,
             )
             for key in keys

@@ -53,8 +53,12 @@ class Statistics:
         """Those of some images; chosen: bool (N,) or int places."""
         places = np.arange(len(self.images))[chosen]
         return replace(
-            self, images=tuple(self.images[place] for place in places), truth=self.truth[places],
-            areas=self.areas[places], parts=self.parts[places], empty=self.empty[places],
+            self,
+            images=tuple(self.images[place] for place in places),
+            truth=self.truth[places],
+            areas=self.areas[places],
+            parts=self.parts[places],
+            empty=self.empty[places],
         )
 
 
@@ -78,7 +82,9 @@ def gather(
 def require_labels(images: Iterable[str], truth: Mapping[str, Runs]) -> None:
     missing = [image for image in images if image not in truth]
     if missing:
-        raise InputFault(listed([f"image {image!r} is predicted but not labelled" for image in missing]))
+        raise InputFault(
+            listed([f"image {image!r} is predicted but not labelled" for image in missing])
+        )
 
 
 Row = tuple[np.ndarray, ...]

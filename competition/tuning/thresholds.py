@@ -102,9 +102,7 @@ def _with_drop(statistics: Statistics, rules: Rules, *, double: bool) -> Rules:
     return replace(rules, top=top, minimum=minimum)
 
 
-def _best_drop(
-    statistics: Statistics, kind: int, threshold: int, tops: range
-) -> tuple[int, int]:
+def _best_drop(statistics: Statistics, kind: int, threshold: int, tops: range) -> tuple[int, int]:
     """The (top, minimum) of one class that scores best, the smallest among equals."""
     empty = statistics.empty[:, kind]
     gain = statistics.parts[:, kind, threshold] - empty

@@ -129,15 +129,19 @@ def decisions_from(
 def _report(step: Judged) -> StepReport:
     verdict = step.verdict
     return StepReport(
-        stage=step.stage, name=step.name, adopted=verdict.adopted,
-        apparent_gain=step.apparent_gain, gain=verdict.gain, low=verdict.low, high=verdict.high,
-        probability=verdict.probability, p_value=verdict.p_value,
+        stage=step.stage,
+        name=step.name,
+        adopted=verdict.adopted,
+        apparent_gain=step.apparent_gain,
+        gain=verdict.gain,
+        low=verdict.low,
+        high=verdict.high,
+        probability=verdict.probability,
+        p_value=verdict.p_value,
     )
 
 
-def _partial_score(
-    statistics: Statistics, parts: np.ndarray, chosen: np.ndarray
-) -> float | None:
+def _partial_score(statistics: Statistics, parts: np.ndarray, chosen: np.ndarray) -> float | None:
     """The mean over some image × class pairs, chosen bool (N, K)."""
     if statistics.measure.pooled or not chosen.any():
         return None

@@ -32,8 +32,12 @@ class Ensemble(Record):
 
     def text(self) -> str:
         """A line for each member and one for the blend."""
-        lines = [f"out of fold, {self.images} images of {self.groups} groups, thresholds of one half"]
-        lines += [f"  {member.score}  {member.name} × {member.weight:.3f}" for member in self.members]
+        lines = [
+            f"out of fold, {self.images} images of {self.groups} groups, thresholds of one half"
+        ]
+        lines += [
+            f"  {member.score}  {member.name} × {member.weight:.3f}" for member in self.members
+        ]
         together = [f"  {self.score}  their mean"] if len(self.members) > 1 else []
         return "\n".join([*lines, *together])
 

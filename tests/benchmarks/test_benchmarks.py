@@ -56,8 +56,15 @@ def record(tmp_path, monkeypatch):
     record, asked = records.Record(), {"pycocotools": 45.0}
     for name in ("bones", "teeth", "noise"):
         line = lines.Line(
-            f"item {name}", name, figures, usual_figures, {"pycocotools": figures}, 0.001, 300.0,
-            asked, 7,
+            f"item {name}",
+            name,
+            figures,
+            usual_figures,
+            {"pycocotools": figures},
+            0.001,
+            300.0,
+            asked,
+            7,
         )
         record.lines[f"{name}: item {name}"] = line
     point = growth.Point(4, 10, 0.001, 0.1)
@@ -70,7 +77,10 @@ def test_the_report_holds_every_line_and_a_plot(tmp_path, record):
     report.write(record)
     text = (tmp_path / "performance.md").read_text()
     assert "| item teeth | 2.0 ms | 500 ms | **250** |" in text
-    assert "- item bones (bones) beside the usual way: 250 of 300. Reading the input once is 1.0 of" in text
+    assert (
+        "- item bones (bones) beside the usual way: 250 of 300. Reading the input once is 1.0 of"
+        in text
+    )
     assert "- item bones (bones) beside pycocotools: 1 of 45." in text
     assert "over 7 calls" in text
     assert (tmp_path / "performance.png").stat().st_size > 1000
@@ -80,7 +90,9 @@ def test_what_was_measured_is_kept_until_it_is_measured_again(tmp_path, record, 
     record.write()
     kept = records.Record.read()
     assert (kept.lines, kept.curves, kept.submissions) == (
-        record.lines, record.curves, record.submissions,
+        record.lines,
+        record.curves,
+        record.submissions,
     )
     monkeypatch.setattr(masks, "SETS", (small_teeth := named("teeth"), named("bones")))
     masks.run(only="teeth: label map", repeats=1)
@@ -165,7 +177,9 @@ def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypa
     assert floats.shape == (2, 3, 3) and 0 < floats[0].min() < 1
     assert np.abs(coded[0] - floats[0]).max() < 0.002
     one = quantisation.Compared(
-        "hands", np.arange(1), {"float": floats[None], **dict.fromkeys(quantisation.CODINGS, coded[None])}
+        "hands",
+        np.arange(1),
+        {"float": floats[None], **dict.fromkeys(quantisation.CODINGS, coded[None])},
     )
     both = list(quantisation.lines_of(quantisation.together([one, one])))
     assert [line.images for line in both] == [2] * 12
@@ -174,4 +188,7 @@ def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypa
     line = quantisation.Line("hands", "codes", "dice", 0.5, 4, 0.8, (1e-5, -1e-5, 3e-5, 0.5), 1e-4)
     monkeypatch.setattr(quantisation_report, "FOLDER", tmp_path)
     quantisation_report.write([replace(line, gain=Gain(*line.gain))])
-    assert "| +1.0e-05 (-1.0e-05 to +3.0e-05) | +1.0e-04 |" in (tmp_path / "quantisation.md").read_text()
+    assert (
+        "| +1.0e-05 (-1.0e-05 to +3.0e-05) | +1.0e-04 |"
+        in (tmp_path / "quantisation.md").read_text()
+    )

@@ -20,6 +20,9 @@ def test_a_measured_step_goes_back_to_the_logits():
     for term in losses.TERMS.values():
         step = losses.step_of(term, (1, 3, 32, 32))
         step()
-        logits = next(cell.cell_contents for cell in step.__closure__
-                      if torch.is_tensor(cell.cell_contents) and cell.cell_contents.requires_grad)
+        logits = next(
+            cell.cell_contents
+            for cell in step.__closure__
+            if torch.is_tensor(cell.cell_contents) and cell.cell_contents.requires_grad
+        )
         assert logits.grad.isfinite().all() and logits.grad.any(), term.name

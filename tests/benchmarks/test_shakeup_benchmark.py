@@ -15,15 +15,26 @@ def small(monkeypatch, **changes):
 
 
 def outcome(seed, name, private):
-    expected = Expected(value=0.5, low=0.4, high=0.6, shift=0.01, shift_error=0.005, spread=0.1,
-                        groups=20, public_groups=9, private_groups=21)  # fmt: skip
+    expected = Expected(
+        value=0.5,
+        low=0.4,
+        high=0.6,
+        shift=0.01,
+        shift_error=0.005,
+        spread=0.1,
+        groups=20,
+        public_groups=9,
+        private_groups=21,
+    )
     scores = (Score(value=value, low=None, high=None) for value in (0.49, 0.52, private))
     out_of_fold, public, private = scores
     return Outcome(seed, Standing(name, "a, b", "–", out_of_fold, 40, expected, public, private))
 
 
 def test_the_table_counts_what_was_inside():
-    text = table([outcome(0, "main", 0.55), outcome(1, "main", 0.61), outcome(1, "main-plain", 0.6)])
+    text = table(
+        [outcome(0, "main", 0.55), outcome(1, "main", 0.61), outcome(1, "main-plain", 0.6)]
+    )
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert [row[5] for row in rows] == ["inside", "yes", "no"]
     assert rows[2][6] == "-0.0900"
@@ -44,6 +55,9 @@ def test_a_seed_runs_from_its_data_to_its_scores(monkeypatch, tmp_path):
     small(monkeypatch, EXAMPLES=8)
     found = outcomes_of(0, tmp_path)
     assert {one.standing.name for one in found} == {
-        "main", "main-plain", "demo-unet-plain", "demo-unet-resnet18-plain",
-    }  # fmt: skip
+        "main",
+        "main-plain",
+        "demo-unet-plain",
+        "demo-unet-resnet18-plain",
+    }
     assert all(one.standing.expected and one.standing.private for one in found)

@@ -43,11 +43,19 @@ def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> Path:
     return path
 
 
-def write_annotations(path: Path, polygons: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> Path:
+def write_annotations(
+    path: Path, polygons: Sequence[tuple[str, Sequence[Sequence[float]]]]
+) -> Path:
     """The hand-bone layout: one (label, points) each."""
     path.parent.mkdir(parents=True, exist_ok=True)
     annotations = [
-        {"id": f"a{i}", "type": "poly_seg", "attributes": {}, "points": list(points), "label": label}
+        {
+            "id": f"a{i}",
+            "type": "poly_seg",
+            "attributes": {},
+            "points": list(points),
+            "label": label,
+        }
         for i, (label, points) in enumerate(polygons)
     ]
     path.write_text(json.dumps({"annotations": annotations}))
@@ -75,8 +83,12 @@ HAND_BONE = {
     },
     "labels": {"kind": "polygons", "files": "train/outputs_json/{folder}/{stem}.json"},
     "submission": {
-        "sample": "sample_submission.csv", "image": "image_name", "label": "class", "rle": "rle",
-        "rows": "image-class", "order": "rows",
+        "sample": "sample_submission.csv",
+        "image": "image_name",
+        "label": "class",
+        "rle": "rle",
+        "rows": "image-class",
+        "order": "rows",
     },
     "metric": {"name": "dice", "eps": 1e-4},
     "split": {"folds": 3},
@@ -118,7 +130,10 @@ SALT = {
     },
     "labels": {"kind": "rle", "file": "train.csv", "image": "id", "rle": "rle_mask"},
     "submission": {
-        "sample": "sample_submission.csv", "image": "id", "rle": "rle_mask", "rows": "image",
+        "sample": "sample_submission.csv",
+        "image": "id",
+        "rle": "rle_mask",
+        "rows": "image",
         "order": "columns",
     },
     "metric": {"name": "mean-precision"},

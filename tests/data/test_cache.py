@@ -63,7 +63,8 @@ def test_another_order_of_classes_or_other_images_make_it_stale(tmp_path):
     catalog = build_catalog(competition)
     turned = competition.model_copy(update={"classes": tuple(BONES[::-1])})
     keys = {
-        labels_key(competition, catalog), labels_key(turned, catalog),
+        labels_key(competition, catalog),
+        labels_key(turned, catalog),
         labels_key(competition, catalog.iloc[1:]),
     }
     assert len(keys) == 3

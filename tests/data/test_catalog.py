@@ -20,7 +20,13 @@ def fault_of(competition) -> str:
 def test_a_row_for_every_image_training_first_then_by_path(tmp_path):
     catalog = build_catalog(hand_bone(tmp_path, people=3))
     assert catalog.columns.tolist() == [
-        "image", "path", "split", "height", "width", "group", "stratum"
+        "image",
+        "path",
+        "split",
+        "height",
+        "width",
+        "group",
+        "stratum",
     ]
     assert catalog["split"].tolist() == ["train"] * 6 + ["test"] * 4
     first = catalog.iloc[0]
@@ -38,7 +44,9 @@ def test_a_row_for_every_image_training_first_then_by_path(tmp_path):
 def test_an_image_is_named_by_its_file_its_stem_or_its_folder(tmp_path, way, expected):
     competition = salt(tmp_path, count=1, data__image_id=way)
     shutil.rmtree(tmp_path / "test")
-    save(tmp_path / "test/images/9.png" if way != "folder" else tmp_path / "test/x/9.png", picture(9))
+    save(
+        tmp_path / "test/images/9.png" if way != "folder" else tmp_path / "test/x/9.png", picture(9)
+    )
     if way == "folder":
         competition = salt(tmp_path, count=1, data__image_id=way, data__test_images="test/x/*.png")
     assert build_catalog(competition)["image"].iloc[0] == expected
@@ -67,7 +75,9 @@ def test_junk_is_left_out_and_known(tmp_path):
     (tmp_path / "train/images/folder").mkdir()
     assert len(of_split(build_catalog(competition), "train")) == 6
     assert [path.rsplit("/", 1)[1] for path in ignored_paths(competition)] == [
-        ".DS_Store", "._0001.png", "Thumbs.db"
+        ".DS_Store",
+        "._0001.png",
+        "Thumbs.db",
     ]
 
 
@@ -76,7 +86,9 @@ def test_odd_names_are_names(tmp_path):
     names = ["a b.png", "ä,ö.png", "[1].png", "it's.PNG", "-1.png", "x=y.png"]
     for seed, name in enumerate(names):
         save(tmp_path / "train/images" / name, picture(seed + 30), format="PNG")
-    found = build_catalog(salt(tmp_path, data__image_id="name", data__train_images="train/images/*"))
+    found = build_catalog(
+        salt(tmp_path, data__image_id="name", data__train_images="train/images/*")
+    )
     assert set(names) <= set(found["image"])
     assert len(build_catalog(competition)) == len(found) - 1  # the glob has *.png, not *.PNG
 
@@ -106,9 +118,7 @@ def test_a_link_out_of_the_data_folder_is_refused(tmp_path):
 
 def test_groups_and_strata_come_from_a_csv(tmp_path):
     columns = {"file": "meta.csv", "image": "id", "value": "patient"}
-    competition = salt(
-        tmp_path, data__group=columns, data__stratum={**columns, "value": "site"}
-    )
+    competition = salt(tmp_path, data__group=columns, data__stratum={**columns, "value": "site"})
     rows = [[f"{n:04}", f"0{n // 2}", "NA" if n % 2 else "B"] for n in range(6)]
     write_csv(tmp_path / "meta.csv", [["id", "patient", "site"], *rows])
     catalog = build_catalog(competition)
@@ -119,7 +129,14 @@ def test_groups_and_strata_come_from_a_csv(tmp_path):
 def test_images_without_a_group_are_listed_and_never_become_the_group_nan(tmp_path):
     columns = {"file": "meta.csv", "image": "id", "value": "patient"}
     competition = salt(tmp_path, data__group=columns)
-    rows = [["0000", "a"], ["0001", " "], ["0002", "b"], ["0002", "c"], ["OOO3", "c"], ["0004", "c"]]
+    rows = [
+        ["0000", "a"],
+        ["0001", " "],
+        ["0002", "b"],
+        ["0002", "c"],
+        ["OOO3", "c"],
+        ["0004", "c"],
+    ]
     write_csv(tmp_path / "meta.csv", [["id", "patient"], *rows])
     fault = fault_of(competition)
     assert "meta.csv line 3: image '0001' has no group ('patient')" in fault
@@ -147,7 +164,9 @@ def test_groups_that_hold_copies_of_one_file_are_joined(tmp_path):
     shutil.copy(first, tmp_path / "train/DCM/ID003/image0007R.png")
     shutil.copy(first, tmp_path / "test/DCM/ID005/image0010L.png")
     groups = build_catalog(competition).set_index("image")["group"]
-    assert groups["image0006L.png"] == groups["image0002L.png"] == groups["image0011R.png"] == "ID001"
+    assert (
+        groups["image0006L.png"] == groups["image0002L.png"] == groups["image0011R.png"] == "ID001"
+    )
     assert groups["image0004L.png"] == "ID002" and groups["image0013R.png"] == "ID006"
 
 
@@ -158,7 +177,9 @@ def test_images_of_one_colour_join_nobody(tmp_path):
     assert of_split(build_catalog(competition), "train")["group"].nunique() == 3
 
 
-def test_an_image_of_a_size_that_would_fill_the_memory_is_refused_by_its_header(tmp_path, monkeypatch):
+def test_an_image_of_a_size_that_would_fill_the_memory_is_refused_by_its_header(
+    tmp_path, monkeypatch
+):
     competition = salt(tmp_path)
     monkeypatch.setattr("competition.data.catalog.PIXEL_LIMIT", 600)
     save(tmp_path / "train/images/0002.png", picture(2, (20, 31)))

@@ -188,9 +188,9 @@ def test_bones_are_brighter_than_what_surrounds_them() -> None:
 def masks_of(people: int) -> np.ndarray:
     """Masks of a number of people at a low resolution, bool (images, classes, H, W)."""
     pictures = [list(photograph(number, seed=0, size=64)) for number in range(1, people + 1)]
-    return np.array([
-        [mask.to_dense() for mask in picture.masks] for pair in pictures for picture in pair
-    ])  # fmt: skip
+    return np.array(
+        [[mask.to_dense() for mask in picture.masks] for pair in pictures for picture in pair]
+    )
 
 
 def test_some_classes_are_absent_from_some_images_and_sesamoids_from_about_half() -> None:

@@ -77,8 +77,11 @@ def test_an_image_without_a_header_does_not_hide_the_damage_of_others(tmp_path):
     flipped.write_bytes(content)
     report = report_of(competition, tmp_path)
     text = "\n".join(report.errors)
-    for fault in ("0000.png is not an image that can be read: it is empty", "0001.png",
-                  "0007.png is damaged: wrong checksum"):
+    for fault in (
+        "0000.png is not an image that can be read: it is empty",
+        "0001.png",
+        "0007.png is damaged: wrong checksum",
+    ):
         assert text.count(fault) == 1
     assert report.exit_code == 2
 
@@ -90,7 +93,11 @@ def test_one_fault_does_not_hide_another(tmp_path):
     write_annotations(tmp_path / "train/outputs_json/ID001/image0002L.json", [("Wirst", [[1, 1]])])
     write_csv(tmp_path / "sample_submission.csv", [["image_name", "class", "rle"]])
     errors = "\n".join(report_of(competition, tmp_path).errors)
-    for fault in ("it is cut off", "did you mean 'Wrist'", "no row for test image 'image0012L.png'"):
+    for fault in (
+        "it is cut off",
+        "did you mean 'Wrist'",
+        "no row for test image 'image0012L.png'",
+    ):
         assert fault in errors
 
 
@@ -108,8 +115,10 @@ def test_the_pixel_order_is_proven_on_mask_images(tmp_path):
 @pytest.mark.parametrize(("right", "wrong"), [("columns", "rows"), ("rows", "columns")])
 def test_a_wrong_pixel_order_looks_transposed(tmp_path, right, wrong):
     competition = with_masks(tmp_path, submission__order=wrong)
-    rows = [[f"000{n}", encode(blob(n) if n != 1 else Runs.empty((20, 30)), RleFormat(right))]
-            for n in range(6)]
+    rows = [
+        [f"000{n}", encode(blob(n) if n != 1 else Runs.empty((20, 30)), RleFormat(right))]
+        for n in range(6)
+    ]
     write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *rows])
     (error,) = report_of(competition, tmp_path).errors
     assert f"order is '{wrong}' in the format but '{right}' in the data" in error
@@ -178,7 +187,9 @@ def test_relative_texts_that_are_read_as_absolute_are_seen(tmp_path):
 def test_a_label_file_without_any_mask_is_a_warning(tmp_path):
     competition = salt(tmp_path)
     write_csv(tmp_path / "train.csv", [["id", "rle_mask"], *[[f"000{n}", ""] for n in range(6)]])
-    assert "train.csv has no mask with pixels" in "\n".join(report_of(competition, tmp_path).warnings)
+    assert "train.csv has no mask with pixels" in "\n".join(
+        report_of(competition, tmp_path).warnings
+    )
 
 
 def test_data_that_do_not_tell_the_pixel_order_are_a_warning(tmp_path):
@@ -203,7 +214,9 @@ def test_copies_that_are_kept_in_one_group_are_a_fact_with_the_agreement_of_thei
     )
     report = report_of(competition, tmp_path)
     assert report.errors == ()
-    assert facts(report)["copies"].startswith("'image0002L.png' = 'image0006L.png', kept in one group")
+    assert facts(report)["copies"].startswith(
+        "'image0002L.png' = 'image0006L.png', kept in one group"
+    )
     assert "their labels agree to a Dice of" in facts(report)["copies"]
 
 
@@ -230,14 +243,19 @@ def test_sixteen_bit_images_that_use_twelve_are_an_error_until_depth_says_so(tmp
         save(tmp_path / f"train/images/000{number}.png", deep)
     (error,) = report_of(competition, tmp_path).errors
     assert "6 images declare more than 8 bits" in error and "set depth = 12 in [data]" in error
-    declared = competition.model_copy(update={"data": competition.data.model_copy(update={"depth": 12})})
+    declared = competition.model_copy(
+        update={"data": competition.data.model_copy(update={"depth": 12})}
+    )
     assert report_of(declared, tmp_path).errors == ()
 
 
 def test_a_class_that_is_never_there_is_a_warning(tmp_path):
     competition = hand_bone(tmp_path, classes=["Radius", "Ulna", "Wrist", "Carpus"])
-    rows = [[f"image00{n}{s}.png", c, ""] for n, s in ((12, "L"), (13, "R"), (14, "L"), (15, "R"))
-            for c in competition.classes]
+    rows = [
+        [f"image00{n}{s}.png", c, ""]
+        for n, s in ((12, "L"), (13, "R"), (14, "L"), (15, "R"))
+        for c in competition.classes
+    ]
     write_csv(tmp_path / "sample_submission.csv", [["image_name", "class", "rle"], *rows])
     (warning,) = report_of(competition, tmp_path).warnings
     assert warning == "class 'Carpus' is in no training image: nothing can be learnt of it"
@@ -347,6 +365,9 @@ def test_turned_plain_and_junk_files_are_mentioned(tmp_path):
 def test_reports_add_up_and_only_errors_stop():
     report = Report.error("a") + Report.warning("b") + Report.fact("c", "d")
     assert report.text().splitlines() == [
-        "c  d", "warning: b", "error: a", "errors: 1, warnings: 1"
+        "c  d",
+        "warning: b",
+        "error: a",
+        "errors: 1, warnings: 1",
     ]
     assert (report.exit_code, Report.warning("b").exit_code) == (2, 0)

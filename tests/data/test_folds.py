@@ -25,11 +25,20 @@ from competition.spec import Split
 def data(groups, present, strata=None):
     """A catalog of training images and labels with the classes present, bool (N, K)."""
     names = [f"i{n:03}" for n in range(len(groups))]
-    catalog = pd.DataFrame({
-        "image": names, "path": names, "split": "train", "height": 4, "width": 5,
-        "group": groups, "stratum": strata or ["all"] * len(groups),
-    })
-    masks = [Runs.from_dense(np.broadcast_to(row[:, None, None], (len(row), 4, 5))) for row in present]
+    catalog = pd.DataFrame(
+        {
+            "image": names,
+            "path": names,
+            "split": "train",
+            "height": 4,
+            "width": 5,
+            "group": groups,
+            "stratum": strata or ["all"] * len(groups),
+        }
+    )
+    masks = [
+        Runs.from_dense(np.broadcast_to(row[:, None, None], (len(row), 4, 5))) for row in present
+    ]
     return catalog, dict(zip(names, masks, strict=True))
 
 
@@ -87,7 +96,9 @@ def test_shares_of_images_strata_and_classes_are_nearly_equal():
     present = np.array([labels[image].area() > 0 for image in frame["image"]])
     by_fold = np.stack([present[frame["fold"] == fold].sum(axis=0) for fold in range(5)])
     assert np.ptp(by_fold, axis=0).max() <= 4
-    assert np.ptp(frame.groupby(["stratum", "fold"]).size().unstack(fill_value=0), axis=1).max() <= 3
+    assert (
+        np.ptp(frame.groupby(["stratum", "fold"]).size().unstack(fill_value=0), axis=1).max() <= 3
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class")
@@ -215,7 +226,9 @@ def test_a_split_that_does_not_fit_the_data_is_refused(split, change, message):
 def test_new_images_never_change_a_split_by_themselves(split):
     path, catalog, _ = split
     more = pd.concat([catalog, catalog.iloc[:1].assign(image="late", path="late")])
-    with pytest.raises(InputFault, match=r"'late' is in the data and has no fold[^$]*delete the file"):
+    with pytest.raises(
+        InputFault, match=r"'late' is in the data and has no fold[^$]*delete the file"
+    ):
         load_folds(path, more)
 
 

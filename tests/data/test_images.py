@@ -132,8 +132,11 @@ def _damaged(tmp_path: Path, kind: str) -> Path:
     jpeg = save(tmp_path / "whole.jpg", picture(4)).read_bytes()
     at = len(png) // 2
     content = {
-        "empty": b"", "text": b"<html>not found</html>", "half-png": png[:at],
-        "no-end-png": png[:-12], "flipped-png": png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :],
+        "empty": b"",
+        "text": b"<html>not found</html>",
+        "half-png": png[:at],
+        "no-end-png": png[:-12],
+        "flipped-png": png[:at] + bytes([png[at] ^ 1]) + png[at + 1 :],
         "half-jpeg": jpeg[: len(jpeg) // 2],
     }[kind]
     path = tmp_path / "broken.png"
@@ -171,8 +174,10 @@ def test_a_huge_image_is_refused_by_its_header(tmp_path):
     header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
     path = tmp_path / "bomb.png"
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+        + _chunk(b"IEND", b"")
     )
     assert image_size(path) == (40_000, 40_000)
     tracemalloc.start()
@@ -190,7 +195,8 @@ def test_the_limit_is_the_callers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret.png", "a/../../secret.png", "/etc/passwd", "a\\b.png", "C:/x.png", "", "a\0b"]
+    "path",
+    ["../secret.png", "a/../../secret.png", "/etc/passwd", "a\\b.png", "C:/x.png", "", "a\0b"],
 )
 def test_a_path_that_leaves_the_data_folder_is_refused(tmp_path, path):
     with pytest.raises(InputFault, match=r"path "):

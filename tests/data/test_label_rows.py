@@ -82,9 +82,13 @@ def test_an_illegal_text_is_named_by_file_line_image_and_class(tmp_path, text, m
 def test_a_csv_that_is_cut_is_noticed_by_its_missing_rows(tmp_path):
     competition = salt(tmp_path)
     content = (tmp_path / "train.csv").read_bytes()
-    (tmp_path / "train.csv").write_bytes(content[: content.rindex(b" ")].rsplit(b"\n", 1)[0] + b"\n")
+    (tmp_path / "train.csv").write_bytes(
+        content[: content.rindex(b" ")].rsplit(b"\n", 1)[0] + b"\n"
+    )
     fault = fault_of(competition)
-    assert "train.csv has 5 rows; 1 of 6 are missing" in fault and "no row for image '0005'" in fault
+    assert (
+        "train.csv has 5 rows; 1 of 6 are missing" in fault and "no row for image '0005'" in fault
+    )
 
 
 @pytest.mark.parametrize("rows", ["image", "object"])
@@ -108,7 +112,9 @@ def test_a_row_that_stands_twice_is_refused(tmp_path):
     competition = salt(tmp_path)
     rows = rows_of(tmp_path)
     write_rows(tmp_path, [*rows, rows[2]])
-    assert "train.csv line 8: image '0002', class 'salt': 2 rows of one key" in fault_of(competition)
+    assert "train.csv line 8: image '0002', class 'salt': 2 rows of one key" in fault_of(
+        competition
+    )
 
 
 def test_rows_of_unknown_images_are_refused(tmp_path):
@@ -120,8 +126,13 @@ def test_rows_of_unknown_images_are_refused(tmp_path):
 
 
 STEEL = {
-    "kind": "rle", "file": "train.csv", "image": "id", "label": "class", "rle": "rle_mask",
-    "rows": "image-class", "order": "columns",
+    "kind": "rle",
+    "file": "train.csv",
+    "image": "id",
+    "label": "class",
+    "rle": "rle_mask",
+    "rows": "image-class",
+    "order": "columns",
 }
 """Rows of image × class."""
 
@@ -131,8 +142,12 @@ def steel(root, rows, **labels):
     salt(root, count=3)
     write_rows(root, rows, header=["id", "class", "rle_mask"])
     table = {**HAND_BONE, "labels": {**STEEL, **labels}}
-    data = {"train_images": "train/images/*.png", "test_images": "test/images/*.png",
-            "root": ".", "image_id": "stem"}
+    data = {
+        "train_images": "train/images/*.png",
+        "test_images": "test/images/*.png",
+        "root": ".",
+        "image_id": "stem",
+    }
     return parsed({**table, "data": data}, root)
 
 
@@ -158,11 +173,20 @@ def test_a_class_that_is_written_otherwise_is_refused(tmp_path):
 def test_a_key_that_holds_the_class_is_split_from_the_right(tmp_path):
     salt(tmp_path, count=2)
     for number in range(2):
-        (tmp_path / f"train/images/000{number}.png").rename(tmp_path / f"train/images/a_{number}.png")
-    rows = [[f"a_{n}.png_{bone}", "7 2" if bone == "Ulna" else ""] for n in (0, 1) for bone in BONES]
+        (tmp_path / f"train/images/000{number}.png").rename(
+            tmp_path / f"train/images/a_{number}.png"
+        )
+    rows = [
+        [f"a_{n}.png_{bone}", "7 2" if bone == "Ulna" else ""] for n in (0, 1) for bone in BONES
+    ]
     write_rows(tmp_path, rows)
-    labels = {"kind": "rle", "file": "train.csv", "image": "id", "rle": "rle_mask",
-              "rows": "image-class"}
+    labels = {
+        "kind": "rle",
+        "file": "train.csv",
+        "image": "id",
+        "rle": "rle_mask",
+        "rows": "image-class",
+    }
     data = {"train_images": "train/images/*.png", "test_images": "test/images/*.png", "root": "."}
     submission = {**HAND_BONE["submission"], "label": None, "separator": "_"}
     table = {**HAND_BONE, "labels": labels, "data": data, "submission": submission}

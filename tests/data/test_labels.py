@@ -180,7 +180,9 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path):
     save(tmp_path / "train/masks/0000.png", np.zeros((30, 20), np.uint8))
     save(tmp_path / "train/masks/0001.png", np.zeros((10, 15), np.uint8))
     first, second = fault_of(competition).splitlines()
-    assert "0000.png has 30 × 20 pixels (height × width) and its image 20 × 30 (transposed?)" in first
+    assert (
+        "0000.png has 30 × 20 pixels (height × width) and its image 20 × 30 (transposed?)" in first
+    )
     assert "0001.png has 10 × 15 pixels (height × width) and its image 20 × 30" in second
     assert "transposed" not in second
 
@@ -240,6 +242,8 @@ def test_label_files_are_those_that_are_read(tmp_path):
     competition = masks(tmp_path)
     catalog = build_catalog(competition)
     assert [path.name for path in label_files(competition, catalog)] == [
-        "0000.png", "0001.png", "0002.png"
+        "0000.png",
+        "0001.png",
+        "0002.png",
     ]
     assert label_files(salt(tmp_path), catalog) == [tmp_path / "train.csv"]

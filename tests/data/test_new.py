@@ -43,7 +43,9 @@ def test_a_hand_bone_download_gives_a_file_that_reads_it(tmp_path):
     assert competition.classes == ("Radius", "Ulna", "Wrist")  # from the sample, in its order
     assert competition.data.root == "data" and competition.name == "mine"
     assert prove(competition).errors == ()
-    assert text.startswith(f"wrote {tmp_path / 'competition.toml'}, from the preset 'hand-bone' with")
+    assert text.startswith(
+        f"wrote {tmp_path / 'competition.toml'}, from the preset 'hand-bone' with"
+    )
     assert "images    train: 12, test: 4" in text and "errors: 0" in text
 
 
@@ -111,7 +113,9 @@ def test_salt_without_mask_images_and_with_other_names(tmp_path):
 def test_a_wrong_pixel_order_is_found_before_anything_is_written(tmp_path):
     salt(tmp_path / "data")
     fault = fault_of(
-        "salt", tmp_path / "data", tmp_path / "competition.toml",
+        "salt",
+        tmp_path / "data",
+        tmp_path / "competition.toml",
         changes={"submission.order": "rows"},
     )
     assert "masks look transposed" in fault and "Nothing was written" in fault
@@ -192,6 +196,10 @@ def test_values_of_every_kind_are_written_as_toml():
     names = [f'odd "name" {n} \\ ä' for n in range(20)]
     changes = {"a": [["x", "y"]], "t.b": names, "t.c": True, "t.d": 1e-4, "u.e": "1"}
     assert tomllib.loads(filled(text, changes)) == {
-        "a": [["x", "y"]], "t": {"b": names, "c": True, "d": 1e-4}, "u": {"e": "1"}
+        "a": [["x", "y"]],
+        "t": {"b": names, "c": True, "d": 1e-4},
+        "u": {"e": "1"},
     }
-    assert "# kept" in filled(text, changes) and max(map(len, filled(text, changes).split("\n"))) < 105
+    assert (
+        "# kept" in filled(text, changes) and max(map(len, filled(text, changes).split("\n"))) < 105
+    )

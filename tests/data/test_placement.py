@@ -41,8 +41,13 @@ def catalog(tmp_path):
     for name, value in (("a.png", 10), ("b.png", 200)):
         cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), value, np.uint8))
     return pd.DataFrame(
-        {"image": ["a", "b"], "path": ["a.png", "b.png"], "split": "train", "height": 20,
-         "width": 30}
+        {
+            "image": ["a", "b"],
+            "path": ["a.png", "b.png"],
+            "split": "train",
+            "height": 20,
+            "width": 30,
+        }
     )
 
 

@@ -30,7 +30,12 @@ def test_the_index_is_the_line_in_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"\xef\xbb\xbfid,rle\na,1 2\n", b"id,rle\r\na,1 2\r\n", b" id, rle \na,1 2\n", b"id,rle\na,1 2"],
+    [
+        b"\xef\xbb\xbfid,rle\na,1 2\n",
+        b"id,rle\r\na,1 2\r\n",
+        b" id, rle \na,1 2\n",
+        b"id,rle\na,1 2",
+    ],
     ids=["byte-order mark", "CRLF", "spaces in the header", "no last line break"],
 )
 def test_habits_of_real_files_are_accepted(tmp_path, content):
@@ -49,7 +54,10 @@ def test_habits_of_real_files_are_accepted(tmp_path, content):
         (b"id,rle\na,1 2\nb\n", "line 3: 1 fields, expected 2"),
         (b"id,rle\na,1 2,3\n", "line 2: 3 fields, expected 2"),
         (b'id,rle\n"a,1 2\nb,1 2\n', "is a quote open"),
-        (b"id,rel\na,1 2\n", r"no column 'rle'; did you mean 'rel'\?; its columns are \['id', 'rel'\]"),
+        (
+            b"id,rel\na,1 2\n",
+            r"no column 'rle'; did you mean 'rel'\?; its columns are \['id', 'rel'\]",
+        ),
         (b"id,rle,id\na,1 2,b\n", "has the column 'id' twice"),
     ],
 )

@@ -19,8 +19,13 @@ CLASSES = ("ulna", "radius", "finger-1")
 
 def provenance(**changes):
     values = {
-        "member": "small", "recipe": "small", "recipe_sha256": "ab", "folds": (0,), "part": "oof",
-        "classes": CLASSES, "checkpoints": ("cd",),
+        "member": "small",
+        "recipe": "small",
+        "recipe_sha256": "ab",
+        "folds": (0,),
+        "part": "oof",
+        "classes": CLASSES,
+        "checkpoints": ("cd",),
     }
     return Provenance(**{**values, **changes})
 
@@ -178,7 +183,9 @@ def test_the_file_is_a_plain_zstd_file_of_differences_between_rows(tmp_path):
     with open(tmp_path / "oof" / "logits.zst", "rb") as file:
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
         content = np.frombuffer(reader.read(), np.uint8).reshape(2, 4, 4, 6)
-    assert np.array_equal(np.add.accumulate(content[1], axis=1, dtype=np.uint8)[:3], store.codes("b"))
+    assert np.array_equal(
+        np.add.accumulate(content[1], axis=1, dtype=np.uint8)[:3], store.codes("b")
+    )
     assert json.loads((tmp_path / "oof" / "store.json").read_text())["images"] == 2
 
 
@@ -193,10 +200,12 @@ def test_a_store_in_an_older_format_is_refused(tmp_path):
 def test_reading_takes_no_more_memory_for_more_images_or_more_members(tmp_path):
     size = (128, 160)
     few, many = (
-        [written(tmp_path / f"{count}-{member}", [str(i) for i in range(count)], size)
-         for member in range(members)]
+        [
+            written(tmp_path / f"{count}-{member}", [str(i) for i in range(count)], size)
+            for member in range(members)
+        ]
         for count, members in ((2, 1), (24, 6))
-    )  # fmt: skip
+    )
     assert peak_of_reading(many) < 1.25 * peak_of_reading(few)
 
 
@@ -225,7 +234,9 @@ def test_folds_are_read_as_one_and_an_image_in_two_of_them_is_refused(tmp_path):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5))
-def test_the_mean_of_folds_is_within_half_a_code_of_the_mean_of_their_codes(tmp_path_factory, count):
+def test_the_mean_of_folds_is_within_half_a_code_of_the_mean_of_their_codes(
+    tmp_path_factory, count
+):
     folder = tmp_path_factory.mktemp("folds")
     stores = []
     for fold in range(count):

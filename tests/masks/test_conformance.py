@@ -54,7 +54,10 @@ def check_salt(csv_path: Path, archive: Path, count: int) -> None:
     assert encode_rows(masks, SALT) == texts
     proof = prove_order(texts, shapes, masks=masks)
     assert (proof.order, proof.base, proof.relative, proof.certainty) == (
-        "columns", 1, False, "proven",
+        "columns",
+        1,
+        False,
+        "proven",
     )
 
 

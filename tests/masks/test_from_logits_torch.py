@@ -93,7 +93,9 @@ def test_only_the_boundaries_of_runs_come_back_from_the_device(exclusive):
     with Departures() as departures:
         if exclusive:
             found = label_runs_from_tensor(logits, (160, 160), background=False)
-            boundaries = len(found) + 1  # where the winner changes, the end of one is the next's start
+            boundaries = (
+                len(found) + 1
+            )  # where the winner changes, the end of one is the next's start
         else:
             found = runs_from_tensor(logits, (160, 160))
             boundaries = 2 * len(found)

@@ -110,7 +110,9 @@ def test_no_dice_of_masks_is_computed_outside_scoring(path: str) -> None:
     """The doctor had one once; `training/loss_terms.py` has the differentiable one, of probabilities."""
     found = {f.name for f in functions(TREES[path]) if divides_twice_a_product(f)}
     if path != "training/loss_terms.py" and not path.startswith("scoring/"):
-        dice = {f.name for f in functions(TREES[path]) if f.name in found and COUNTING & set(
-            names_called(f)
-        )}
+        dice = {
+            f.name
+            for f in functions(TREES[path])
+            if f.name in found and COUNTING & set(names_called(f))
+        }
         assert dice == set()

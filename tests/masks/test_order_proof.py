@@ -44,7 +44,9 @@ def test_compactness_tells_the_order_on_wide_images(form: RleFormat) -> None:
     masks = ellipses(30, 90)
     proof = prove_order([encode(m, form) for m in masks], [(30, 90)] * len(masks))
     assert (proof.order, proof.relative, proof.base) == (form.order, form.relative, form.base)
-    assert f"{form.order}, {'near certain' if form.order == 'rows' else 'likely'}" in proof.evidence[2]
+    assert (
+        f"{form.order}, {'near certain' if form.order == 'rows' else 'likely'}" in proof.evidence[2]
+    )
     assert "perimeter over root of area" in proof.evidence[2]
 
 

@@ -107,7 +107,10 @@ def test_rings_of_a_file_are_an_outline_less_its_holes():
     expected = np.zeros((10, 10), bool)
     expected[1:9, 1:9], expected[4:6, 4:6], expected[0, 0] = True, False, True
     assert runs == Runs.from_dense(expected)
-    assert runs_from_rings([], (3, 3)) == Runs.empty((3, 3)) and rings_from_runs(Runs.empty((3, 3))) == []
+    assert (
+        runs_from_rings([], (3, 3)) == Runs.empty((3, 3))
+        and rings_from_runs(Runs.empty((3, 3))) == []
+    )
     with pytest.raises(InputFault, match="polygon 1 .*nan"):
         runs_from_rings([[outline, [[0, 0], [float("nan"), 1]]]], (10, 10))
     with pytest.raises(InputFault, match=r"\(2, 3, 3\)"):

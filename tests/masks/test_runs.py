@@ -174,7 +174,11 @@ def test_a_vote_refuses_what_has_no_meaning(weights, threshold, message):
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_label_map_becomes_one_class_per_value_and_back(data):
-    height, width, classes = data.draw(sides(12)), data.draw(sides(12)), data.draw(st.integers(1, 4))
+    height, width, classes = (
+        data.draw(sides(12)),
+        data.draw(sides(12)),
+        data.draw(st.integers(1, 4)),
+    )
     values = st.integers(0, classes)
     flat = data.draw(st.lists(values, min_size=height * width, max_size=height * width))
     dtype = data.draw(st.sampled_from([np.uint8, np.int16, np.int64]))
@@ -331,15 +335,18 @@ def test_equality_hash_and_digest_know_pixels_and_shape():
     assert runs != other and runs.sha256() != other.sha256()
     assert runs != "a mask"
     assert {runs: 1}[twin] == 1
-    assert runs.sha256() == (
-        "26b04bbf38805b420e6d572bfefad809"
-        "80437dc60f02aa564cc974899bebfc6e"
-    )
+    assert runs.sha256() == ("26b04bbf38805b420e6d572bfefad80980437dc60f02aa564cc974899bebfc6e")
 
 
 def test_masks_of_different_shapes_do_not_combine():
     a, b = Runs.full((2, 3)), Runs.full((3, 2))
-    for combine in (lambda: a | b, lambda: a & b, lambda: a - b, lambda: a ^ b, lambda: vote([a, b])):
+    for combine in (
+        lambda: a | b,
+        lambda: a & b,
+        lambda: a - b,
+        lambda: a ^ b,
+        lambda: vote([a, b]),
+    ):
         with pytest.raises(InputFault, match=r"\(2, 3\)"):
             combine()
     with pytest.raises(InputFault, match="stacked"):
@@ -407,7 +414,9 @@ def test_objects_keep_their_order_and_unite_by_class():
     united = np.stack([dense[1], dense[0] & False, dense[0] | dense[2]])
     same(objects.to_classes(3), united)
     turned = objects.select([2, 0])
-    assert turned.classes.tolist() == [2, 2] and np.array_equal(turned.runs.to_dense(), dense[[2, 0]])
+    assert turned.classes.tolist() == [2, 2] and np.array_equal(
+        turned.runs.to_dense(), dense[[2, 0]]
+    )
     assert turned != objects and objects == Objects(Runs.from_dense(dense), np.array([2, 0, 2]))
     assert hash(objects) == hash(objects.select([0, 1, 2]))
     with pytest.raises(InputFault, match="class 2; classes 0 to 1"):

@@ -177,9 +177,15 @@ def test_a_checkpoint_knows_its_recipe_and_classes_and_predicts_the_same_at_odd_
 
 def origin_of(recipe: Recipe) -> Training:
     return Training(
-        competition="contract", recipe=recipe, classes=NAMES, fold=0, seed=0, pseudo=None,
-        images=2, iterations=1,
-    )  # fmt: skip
+        competition="contract",
+        recipe=recipe,
+        classes=NAMES,
+        fold=0,
+        seed=0,
+        pseudo=None,
+        images=2,
+        iterations=1,
+    )
 
 
 def test_every_parameter_is_registered_and_counted_once(architecture):

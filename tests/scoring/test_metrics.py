@@ -41,8 +41,13 @@ metrics = st.sampled_from(
         Metric(name=name, empty=empty, **options)
         for empty in EMPTY
         for name, options in [
-            ("dice", {}), ("dice", {"eps": 1e-4}), ("iou", {}), ("iou", {"eps": 0.5}),
-            ("f-beta", {"beta": 0.5}), ("f-beta", {"beta": 2.0}), ("mean-precision", {}),
+            ("dice", {}),
+            ("dice", {"eps": 1e-4}),
+            ("iou", {}),
+            ("iou", {"eps": 0.5}),
+            ("f-beta", {"beta": 0.5}),
+            ("f-beta", {"beta": 2.0}),
+            ("mean-precision", {}),
         ]
     ]
 )
@@ -50,7 +55,11 @@ metrics = st.sampled_from(
 
 def dense_score(truth: np.ndarray, prediction: np.ndarray, metric: Metric) -> float:
     """One class (H, W) from its true positives, false positives and false negatives."""
-    tp, fp, fn = (truth & prediction).sum(), (~truth & prediction).sum(), (truth & ~prediction).sum()
+    tp, fp, fn = (
+        (truth & prediction).sum(),
+        (~truth & prediction).sum(),
+        (truth & ~prediction).sum(),
+    )
     if tp + fp + fn == 0:
         return EMPTY[metric.empty]
     if metric.name == "dice":
@@ -85,9 +94,7 @@ def test_pooled_dice_counts_all_pixels_of_all_images_at_once(
 def test_one_and_the_same_data_has_three_means_by_the_rule_for_empty_masks() -> None:
     truth = Runs.from_dense(np.array([[[1, 1, 0]], [[0, 0, 0]], [[0, 0, 0]], [[1, 0, 0]]]))
     guess = Runs.from_dense(np.array([[[0, 1, 1]], [[0, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]]))
-    means = {
-        rule: evaluate([truth], [guess], Metric(name="dice", empty=rule)) for rule in EMPTY
-    }
+    means = {rule: evaluate([truth], [guess], Metric(name="dice", empty=rule)) for rule in EMPTY}
     assert means == {"one": 1.5 / 4, "zero": 0.5 / 4, "skip": pytest.approx(0.5 / 3)}
 
 
@@ -152,13 +159,13 @@ def test_a_pooled_metric_is_not_computed_from_scores() -> None:
 
 def test_counts_and_scores_of_images_have_one_mean() -> None:
     rng = np.random.default_rng(0)
-    truths, guesses = ([Runs.from_dense(rng.random((2, 4, 5)) < 0.4) for _ in range(6)] for _ in "tp")
+    truths, guesses = (
+        [Runs.from_dense(rng.random((2, 4, 5)) < 0.4) for _ in range(6)] for _ in "tp"
+    )
     counts = np.array(
         [np.stack(dice_statistics(*pair), axis=1) for pair in zip(truths, guesses, strict=True)]
     )
-    scores = np.array(
-        [score_image(*pair, HAND_BONE) for pair in zip(truths, guesses, strict=True)]
-    )
+    scores = np.array([score_image(*pair, HAND_BONE) for pair in zip(truths, guesses, strict=True)])
     assert aggregate(counts, HAND_BONE) == pytest.approx(aggregate(scores, HAND_BONE))
 
 

@@ -56,7 +56,9 @@ def usual_counts(truth: np.ndarray, guess: np.ndarray, threshold: float) -> tupl
 
 def as_objects(labels: np.ndarray) -> Objects:
     values = [k for k in np.unique(labels) if k]
-    stack = np.stack([labels == k for k in values]) if values else np.zeros((0, *labels.shape), bool)
+    stack = (
+        np.stack([labels == k for k in values]) if values else np.zeros((0, *labels.shape), bool)
+    )
     return Objects(runs_of(stack), np.zeros(len(values), int))
 
 

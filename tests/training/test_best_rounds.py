@@ -63,7 +63,9 @@ def test_the_checkpoint_is_the_mean_of_the_best_rounds(bench, tmp_path, monkeypa
 def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(bench, tmp_path):
     task = task_of(bench, **BEST)
     fit(task, tmp_path / "true")
-    empty = {image: Runs.empty(task.validation.runs[image].shape) for image in task.validation.images}
+    empty = {
+        image: Runs.empty(task.validation.runs[image].shape) for image in task.validation.images
+    }
     garbled = replace(task, validation=replace(task.validation, runs=empty))
     fit(garbled, tmp_path / "garbled")
     assert same_weights(tmp_path / "true", tmp_path / "garbled")

@@ -94,7 +94,10 @@ def test_it_is_stale_when_its_parent_changes_and_says_so(trained):
 @pytest.mark.parametrize(
     ("member", "text"),
     [
-        (Member("longer", continued="nobody"), "'nobody' is not trained on fold 0 .*train it first"),
+        (
+            Member("longer", continued="nobody"),
+            "'nobody' is not trained on fold 0 .*train it first",
+        ),
         (Member("longer", seed=1, continued="tiny"), "has seed 0 and .* has 1"),
         (Member("other", continued="tiny"), "whose network is another: .*give both"),
     ],
@@ -115,8 +118,12 @@ def test_a_parent_of_another_split_is_refused_since_it_saw_what_is_held_out(trai
             trained.project.competition.folder / "competition.toml", trained.project.workspace.root
         )
         with pytest.raises(InputFault, match="another split than fold 0 is now"):
-            steps.train(Bench.of(other, say=lambda line: None), Member("longer", continued="tiny"), 0,
-                        again=True)  # fmt: skip
+            steps.train(
+                Bench.of(other, say=lambda line: None),
+                Member("longer", continued="tiny"),
+                0,
+                again=True,
+            )
     finally:
         path.write_text(text)
 

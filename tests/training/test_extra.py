@@ -70,7 +70,9 @@ def test_an_extra_copy_of_a_held_out_image_is_left_out_and_said(data, tmp_path):
     assert "copy.png" in task(bench, 1).train.images
 
 
-def test_an_extra_image_makes_trainings_stale_and_other_spellings_of_the_glob_do_not(data, tmp_path):
+def test_an_extra_image_makes_trainings_stale_and_other_spellings_of_the_glob_do_not(
+    data, tmp_path
+):
     inputs = bench_of(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs()
     path = data / "competition.toml"
     path.write_text(path.read_text().replace("train/more/*/*.png", "train/mor[e]/*/*.png"))

@@ -17,9 +17,7 @@ from competition.training.fit import fit
 from competition.training.module import SegmentationModule
 
 
-def test_a_killed_run_ends_with_the_weights_of_the_straight_one(
-    bench, straight_and_resumed
-):
+def test_a_killed_run_ends_with_the_weights_of_the_straight_one(bench, straight_and_resumed):
     straight, resumed = straight_and_resumed(task_of(bench))
     assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()
     assert not (resumed / "last.pt").exists()
@@ -189,12 +187,12 @@ def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_pat
             continue
         assert torch.allclose(value.float(), mean, atol=1e-6), name
     running = [name for name in found if name.endswith("running_mean")]
-    assert any(not torch.allclose(found[n], (seen[1][n] + seen[2][n]) / 2, atol=1e-4) for n in running)
+    assert any(
+        not torch.allclose(found[n], (seen[1][n] + seen[2][n]) / 2, atol=1e-4) for n in running
+    )
 
 
-def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(
-    bench, straight_and_resumed
-):
+def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(bench, straight_and_resumed):
     straight_and_resumed(task_of(bench, swa=2))
 
 

@@ -163,8 +163,7 @@ def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     logits, targets = batch()
     shares = Surroundings(frequencies=[0.5, 0.05, 0.0])
     each = [
-        build_loss(one("bce"))(logits[:, k : k + 1], targets[:, k : k + 1]).item()
-        for k in range(3)
+        build_loss(one("bce"))(logits[:, k : k + 1], targets[:, k : k + 1]).item() for k in range(3)
     ]
     found = build_loss(one("bce", class_weights="inverse"), shares)(logits, targets)
     assert found.item() == pytest.approx(np.average(each, weights=weights), rel=1e-5)

@@ -46,9 +46,14 @@ def labelled(count=10, positives=4):
 
 def recipe(iterations=100, **sampling):
     return Recipe(
-        name="x", about="x", batch=4, size=(40, 60), augmentation=STILL,
-        schedule=Schedule(iterations=iterations), sampling=Sampling(**sampling),
-    )  # fmt: skip
+        name="x",
+        about="x",
+        batch=4,
+        size=(40, 60),
+        augmentation=STILL,
+        schedule=Schedule(iterations=iterations),
+        sampling=Sampling(**sampling),
+    )
 
 
 def drawn(sampler, rounds):
@@ -139,7 +144,9 @@ def test_a_crop_depends_on_seed_pass_and_image_alone():
 
 
 def share_with_mask(chosen, positives=4):
-    shown = [bool(e["planes"].any()) for _, e in examples(labelled(positives=positives), chosen, 20)]
+    shown = [
+        bool(e["planes"].any()) for _, e in examples(labelled(positives=positives), chosen, 20)
+    ]
     return np.mean(shown)
 
 

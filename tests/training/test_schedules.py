@@ -39,8 +39,17 @@ def test_a_derived_recipe_may_change_the_kind_of_length():
 
 
 def test_the_published_runs_are_as_long_as_published():
-    long = {"": 25_000, "-12k": 12_000, "-37k": 37_000, "-50k": 50_000, "-1x1": 25_000,
-            "-1x1-12k": 12_000, "-1x1-13k": 13_000, "-up": 25_000, "-up-6k": 6_000}  # fmt: skip
+    long = {
+        "": 25_000,
+        "-12k": 12_000,
+        "-37k": 37_000,
+        "-50k": 50_000,
+        "-1x1": 25_000,
+        "-1x1-12k": 12_000,
+        "-1x1-13k": 13_000,
+        "-up": 25_000,
+        "-up-6k": 6_000,
+    }
     for ending, iterations in long.items():
         recipe = RECIPES[f"deeplabv3plus-gn{ending}"]
         assert plan_of(recipe, 640).iterations == iterations
@@ -102,7 +111,7 @@ def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(bench
 )
 def test_a_killed_run_of_any_kind_ends_with_the_weights_of_the_straight_one(
     bench, straight_and_resumed, changes, round_number
-):  # fmt: skip
+):
     """Also where it was killed after its last round: the average had not reached the weights."""
     straight, resumed = straight_and_resumed(task_of(bench, **changes), round_number)
     assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()

@@ -14,13 +14,21 @@ TEETH = ("tooth-15", "tooth-16", "tooth-26")
 
 def teeth(**changes):
     table = {
-        "name": "teeth", "classes": TEETH, "horizontal_flip": [["tooth-16", "tooth-26"]],
+        "name": "teeth",
+        "classes": TEETH,
+        "horizontal_flip": [["tooth-16", "tooth-26"]],
         "data": {"root": ".", "train_images": "a/*.png", "test_images": "b/*.png"},
         "labels": {"kind": "polygons", "files": "m/{stem}.json"},
-        "submission": {"sample": "s.csv", "image": "i", "rle": "r", "rows": "image",
-                       "order": "rows"},
-        "metric": {"name": "dice"}, "ensemble": {"recipes": ["unet-resnet18-cpu"]},
-    }  # fmt: skip
+        "submission": {
+            "sample": "s.csv",
+            "image": "i",
+            "rle": "r",
+            "rows": "image",
+            "order": "rows",
+        },
+        "metric": {"name": "dice"},
+        "ensemble": {"recipes": ["unet-resnet18-cpu"]},
+    }
     return parse(table | changes, folder=".", source="competition.toml")
 
 

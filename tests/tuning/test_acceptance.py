@@ -132,10 +132,12 @@ def test_the_luck_of_trainings_is_in_the_interval_only_with_several_seeds():
         return np.mean([one.high - one.low for one in found])
 
     def deviation(seeds):
-        return np.std([
-            differ(*trainings(np.random.default_rng(n), 30, seeds=seeds), DICE).gain
-            for n in range(200)
-        ])  # fmt: skip
+        return np.std(
+            [
+                differ(*trainings(np.random.default_rng(n), 30, seeds=seeds), DICE).gain
+                for n in range(200)
+            ]
+        )
 
     assert width(1) < 0.5 * 2 * 1.96 * deviation(1)
     assert width(6) > 0.7 * 2 * 1.96 * deviation(6)
@@ -144,7 +146,9 @@ def test_the_luck_of_trainings_is_in_the_interval_only_with_several_seeds():
 def test_a_real_difference_is_found_and_more_comparisons_ask_for_more():
     draws = trainings(np.random.default_rng(1), 30, seeds=1, noise=0.0, better=0.015)
     found = differ(*draws, DICE)
-    assert found.certain and found.low < 0.015 < found.high and (found.groups, found.seeds) == (30, 1)
+    assert (
+        found.certain and found.low < 0.015 < found.high and (found.groups, found.seeds) == (30, 1)
+    )
     assert not differ(*draws, DICE, comparisons=10_000).certain or found.low > 0.005
 
 

@@ -48,7 +48,8 @@ def test_the_labels_of_a_part_never_touch_the_chain_that_scores_it(readers):
     truth = discs(0)[1]
     garbled = {
         image: Runs.from_dense(np.random.default_rng(place).random((2, *SIZE)) < 0.5)
-        if place % 3 == 1 else truth[image]
+        if place % 3 == 1
+        else truth[image]
         for place, image in enumerate(truth)
     }
     (mixer, plans, _, choice), (other, others, _, changed) = (

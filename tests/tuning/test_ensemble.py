@@ -57,7 +57,9 @@ def test_probabilities_are_averaged_where_that_is_asked_for(tmp_path):
         expected = np.stack([0.75 * one[0] + 0.25 * two[0], 0.5 * one[1] + 0.5 * two[1]])
         logits = np.log(expected / (1 - expected))
         assert np.allclose(together.field(image).logits(), logits, atol=1e-3)
-        assert together.runs_at(image, HALF) != blend({"1": first, "2": second}, weights).runs_at(image, HALF)
+        assert together.runs_at(image, HALF) != blend({"1": first, "2": second}, weights).runs_at(
+            image, HALF
+        )
 
 
 def test_the_probabilities_of_one_member_are_its_own(tmp_path):

@@ -77,7 +77,9 @@ def test_a_head_of_other_classes_is_refused():
 def test_the_head_that_was_decided_for_a_member_becomes_its_layer(tmp_path, monkeypatch):
     head = head_of("1x1")
     mixture = Mixture(weights={"one": 0.5, "two": 0.5}, heads={"one": head})
-    monkeypatch.setattr(fusing, "read_decisions", lambda path, classes: SimpleNamespace(mixture=mixture))
+    monkeypatch.setattr(
+        fusing, "read_decisions", lambda path, classes: SimpleNamespace(mixture=mixture)
+    )
     layer = decided_head(tmp_path / "decisions.json", "one", classes=("a", "b"))
     assert np.allclose(layer.bias.detach().numpy(), head.bias)
     with pytest.raises(InputFault, match="no head for 'two'.*members with one: one"):
@@ -94,8 +96,10 @@ def test_a_head_of_sizes_that_disagree_is_refused(change):
 @pytest.mark.parametrize("kinds", [("1x1", None), ("scale and bias", "3x3"), (None, "3x3")])
 def test_members_are_mixed_after_their_heads_with_a_weight_for_each_class(tmp_path, kinds):
     names = ("one", "two")
-    stores = {name: store_of(tmp_path / name, {"x": smooth_logits(seed)})
-              for seed, name in enumerate(names)}
+    stores = {
+        name: store_of(tmp_path / name, {"x": smooth_logits(seed)})
+        for seed, name in enumerate(names)
+    }
     heads = {name: head_of(kind) for name, kind in zip(names, kinds, strict=True) if kind}
     weights = {"one": (0.75, 0.25), "two": (0.25, 0.75)}
     expected = 0

@@ -29,8 +29,13 @@ def samples_of(codes, truth, *, pixels_each=1000):
     )
     counts = np.full((members + 1, images, classes), pixels_each)
     return Samples(
-        tuple(f"i{n}" for n in range(images)), tuple(f"m{n}" for n in range(members)), parts,
-        labelled=counts[0], predicted=counts, common=counts * 9 // 10, one_grid=True,
+        tuple(f"i{n}" for n in range(images)),
+        tuple(f"m{n}" for n in range(members)),
+        parts,
+        labelled=counts[0],
+        predicted=counts,
+        common=counts * 9 // 10,
+        one_grid=True,
     )
 
 
@@ -105,7 +110,10 @@ def test_heads_are_compared_with_thresholds_of_classes():
     """With one member, scale and bias are a threshold; what a class hides is not."""
     table = {step.name: step.verdict for step in compared(hidden(), sides(40))}
     assert list(table) == [
-        "class thresholds alone", "head scale and bias alone", "head 1x1 alone", "head 3x3 alone",
+        "class thresholds alone",
+        "head scale and bias alone",
+        "head 1x1 alone",
+        "head 3x3 alone",
     ]
     thresholds, scaled, mixed, _ = table.values()
     assert scaled.gain == pytest.approx(thresholds.gain, abs=0.003)
@@ -186,7 +194,11 @@ def test_one_class_has_no_other_to_mix_and_no_weights_of_its_own():
     codes = np.random.default_rng(0).integers(80, 176, (2, 9, 20, 5), dtype=np.uint8)
     offered = mixing.plans_on(PLAIN, samples_of(codes, codes[0, :1] > 127))
     assert [*offered] == [
-        "head scale and bias", "head 3x3", "greedy weights", "simplex weights", "mean of probabilities",
+        "head scale and bias",
+        "head 3x3",
+        "greedy weights",
+        "simplex weights",
+        "mean of probabilities",
     ]
 
 
@@ -203,8 +215,12 @@ def test_the_slope_of_the_smooth_dice_is_its_derivative():
     features = np.zeros((1, 30), np.float32)
     counts = (np.array([40.0, 0, 60]), np.array([35.0, 45, 70]), np.array([30.0, 0, 50]))
     problem = Problem(
-        features, generator.random(30) < 0.5, generator.random(30) < 0.5,
-        generator.uniform(1, 3, 30), np.array([0, 8, 20]), *counts,
+        features,
+        generator.random(30) < 0.5,
+        generator.random(30) < 0.5,
+        generator.uniform(1, 3, 30),
+        np.array([0, 8, 20]),
+        *counts,
     )
     value, slope = problem.loss(z)
     for place in (0, 9, 25):

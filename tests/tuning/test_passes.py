@@ -26,7 +26,8 @@ def processes(request, monkeypatch):
 def test_results_come_in_the_order_of_the_images(processes):
     advanced = []
     found = over_images(
-        lambda place, image: (place, image, np.full(40_000, place)), IMAGES,
+        lambda place, image: (place, image, np.full(40_000, place)),
+        IMAGES,
         advance=lambda: advanced.append(1),
     )
     assert [(place, image) for place, image, _ in found] == list(enumerate(IMAGES))

@@ -21,8 +21,9 @@ def test_each_node_that_shows_the_image_is_counted_with_the_pixel_below_it(tmp_p
     logits = np.full((1, 4, 6), -3.0, np.float32)
     logits[0, 1, 2:4] = 3.0
     logits[0, 3] = 8.0  # padding
-    store = store_of(tmp_path / "s", {"i": logits}, size=(4, 6), region=(1.0, 0.0, 2.0, 6.0),
-                     classes=("a",))  # fmt: skip
+    store = store_of(
+        tmp_path / "s", {"i": logits}, size=(4, 6), region=(1.0, 0.0, 2.0, 6.0), classes=("a",)
+    )
     truth = np.zeros((1, 4, 6), bool)
     truth[0, 1, 2] = truth[0, 3, 5] = True  # rows 1 and 3 lie under the two nodes
     truth[0, 0, 3] = True  # row 0 lies under none
@@ -58,6 +59,8 @@ def test_labels_drawn_as_predicted_are_reliable_and_others_are_not():
     groups = np.repeat(np.arange(15), 2).astype(str)
     found = reliability_of(by_image, groups)
     assert found.error < 0.01 and found.pixels.sum() == 120_000
-    covered = (found.intervals[:, 0] <= found.predicted) & (found.predicted <= found.intervals[:, 1])
+    covered = (found.intervals[:, 0] <= found.predicted) & (
+        found.predicted <= found.intervals[:, 1]
+    )
     assert covered.mean() > 0.8
     assert reliability_of(by_image[:, ::-1], groups).error > 0.3

@@ -20,7 +20,8 @@ def case(tmp_path):
         name: store_of(
             tmp_path / name,
             {image: smooth_logits(seed + place, GRID, 3) for place, image in enumerate("xyz")},
-            size=GRID, classes=CLASSES,
+            size=GRID,
+            classes=CLASSES,
         )
         for seed, name in ((0, "one"), (10, "two"))
     }
@@ -51,7 +52,9 @@ def test_the_drawn_pixels_of_an_image_stand_for_all_of_them(case, pixels):
     samples = draw(*case, pixels=pixels)
     for sample in samples.classes:
         for place in range(3):
-            assert sample.weight[sample.image == place].sum() == pytest.approx(GRID[0] * GRID[1], rel=0.05)
+            assert sample.weight[sample.image == place].sum() == pytest.approx(
+                GRID[0] * GRID[1], rel=0.05
+            )
             if pixels:
                 assert np.sum(sample.image == place) <= pixels + pixels // 8
 
@@ -93,9 +96,12 @@ def test_padding_is_never_drawn_and_grids_meet(tmp_path):
     padded = smooth_logits(0, GRID, 3)
     padded[:, :2], padded[:, 10:] = 8, 8
     stores = {
-        "fine": store_of(tmp_path / "1", {"x": padded}, size=(8, 16), region=region, classes=CLASSES),
-        "coarse": store_of(tmp_path / "2", {"x": smooth_logits(1, (4, 8), 3)}, size=(8, 16),
-                           classes=CLASSES),
+        "fine": store_of(
+            tmp_path / "1", {"x": padded}, size=(8, 16), region=region, classes=CLASSES
+        ),
+        "coarse": store_of(
+            tmp_path / "2", {"x": smooth_logits(1, (4, 8), 3)}, size=(8, 16), classes=CLASSES
+        ),
     }
     samples = draw(stores, {"x": Runs.empty((3, 8, 16))})
     assert not samples.one_grid

@@ -50,7 +50,9 @@ def test_public_and_private_are_as_far_apart_as_is_said():
     far = []
     for _ in range(400):
         public, private = people(random, 6), people(random, 14)
-        far.append(abs(float(DICE.overall(public.parts.sum(0)) - DICE.overall(private.parts.sum(0)))))
+        far.append(
+            abs(float(DICE.overall(public.parts.sum(0)) - DICE.overall(private.parts.sum(0))))
+        )
     found = expect_private(people(random, 400), DICE, BoardSize(6, 14), NO_SHIFT)
     assert found.spread == pytest.approx(np.quantile(far, 0.95), rel=0.12)
 
@@ -76,7 +78,9 @@ def test_no_score_is_expected_that_no_submission_can_have():
 def test_a_distance_is_predicted_with_its_own_sign():
     """HD95: sums hold it turned round, the expectation is in millimetres."""
     measure = Measure(Metric(name="hausdorff-95"))
-    sums = GroupSums.of(np.array([[[-4.0, 1.0]], [[-6.0, 1.0]], [[-5.0, 1.0]]]), np.array(list("abc")))
+    sums = GroupSums.of(
+        np.array([[[-4.0, 1.0]], [[-6.0, 1.0]], [[-5.0, 1.0]]]), np.array(list("abc"))
+    )
     found = expect_private(sums, measure, BoardSize(3, 3), NO_SHIFT)
     assert found.value == 5.0 and found.low < 5 < found.high
 
@@ -98,7 +102,10 @@ def test_the_better_submission_is_surely_better_only_where_it_is_on_most_people(
 def test_submissions_of_other_people_are_not_ranked():
     random = np.random.default_rng(0)
     table = ranking(
-        {n: Candidate(people(random, count), None) for n, count in {"a": 20, "b": 20, "c": 19}.items()},
+        {
+            n: Candidate(people(random, count), None)
+            for n, count in {"a": 20, "b": 20, "c": 19}.items()
+        },
         DICE,
     )
     assert table[0, 1] + table[1, 0] == 1
@@ -120,9 +127,9 @@ def discs(count, noise, seed):
     found = {}
     for number in range(count):
         away = random.normal(0, noise, 2)
-        found[f"i{number}"] = (
-            5 - np.hypot(rows - 12 - away[0], columns - 12 - away[1])
-        ).astype(float)[None]
+        found[f"i{number}"] = (5 - np.hypot(rows - 12 - away[0], columns - 12 - away[1])).astype(
+            float
+        )[None]
     return found
 
 
@@ -139,12 +146,15 @@ def test_the_gain_of_a_mean_is_told_from_how_far_its_parts_lie_from_it():
     truth = discs(200, 0.0, 0)
     recipes, folds = ([discs(200, 1.5, seed) for seed in pair] for pair in ((1, 2), (3, 4)))
     groups = np.array([f"g{n // 2}" for n in range(200)])
-    members = compare(truth, masks(mean_of(recipes)), [masks(r) for r in recipes], DICE,
-                      truth=masks(truth))  # fmt: skip
+    members = compare(
+        truth, masks(mean_of(recipes)), [masks(r) for r in recipes], DICE, truth=masks(truth)
+    )
     rate = rate_of(members, groups, DICE)
     unlabelled = compare(truth, masks(mean_of(folds)), [masks(f) for f in folds], DICE)
     found = shift_of(unlabelled, rate, DICE)
-    known = compare(truth, masks(mean_of(folds)), [masks(f) for f in folds], DICE, truth=masks(truth))
+    known = compare(
+        truth, masks(mean_of(folds)), [masks(f) for f in folds], DICE, truth=masks(truth)
+    )
     scores = DICE.overall(known.scored.sum(axis=0))
     assert scores[0] - scores[1:].mean() == pytest.approx(found.value, abs=0.01)
     assert found.value > 0.03 and 0 < found.error < found.value
@@ -171,8 +181,9 @@ def test_sums_by_group_survive_the_file(tmp_path, columns):
 
 
 def test_the_worst_people_come_first(tmp_path):
-    parts = np.array([[[0.9, 1], [0.8, 1]], [[0.1, 1], [0.3, 1]], [[0.0, 0], [0.0, 0]],
-                      [[0.6, 1], [0.5, 1]]])  # fmt: skip
+    parts = np.array(
+        [[[0.9, 1], [0.8, 1]], [[0.1, 1], [0.3, 1]], [[0.0, 0], [0.0, 0]], [[0.6, 1], [0.5, 1]]]
+    )
     sums = GroupSums.of(parts, np.array(["good", "bad", "uncounted", "middle"]))
     table = GroupTable(sums, sums, DICE, ("x", "y"))
     lines = table.text(2).splitlines()

@@ -80,7 +80,9 @@ def scene_of(gains):
 def choice(scene):
     groups = np.arange(60) // 2
     both = Sides(groups.astype(str), groups % 5, groups % 5)
-    return adopted_steps(choose(ShapeFits(scene, dict.fromkeys(range(5), scene), both.parts), both.groups))
+    return adopted_steps(
+        choose(ShapeFits(scene, dict.fromkeys(range(5), scene), both.parts), both.groups)
+    )
 
 
 def test_a_shape_that_helps_is_adopted_and_the_best_of_its_step_taken():
@@ -112,14 +114,21 @@ def test_what_a_shape_adds_is_the_score_of_the_masks_that_are_handed_in(tmp_path
     evidence = gather_evidence(source, mixer, Plans(PLAIN, dict.fromkeys(range(3), PLAIN)))
     rules = plain(evidence.plain.statistics)
     rules = replace(
-        rules, threshold=np.array([7, 11]), minimum=np.array([0, 900]),
-        top=np.array([9, 12]), shape=np.full(2, SHAPES.index(shape)),
+        rules,
+        threshold=np.array([7, 11]),
+        minimum=np.array([0, 900]),
+        top=np.array([9, 12]),
+        shape=np.full(2, SHAPES.index(shape)),
     )
     scene = gather_shapes(evidence, [(evidence.plain, rules)]).scene(evidence.plain, rules)
     found = scene.outcome(rules)
     by_class = {
-        name: ClassRule(threshold=GRID[rules.threshold[kind]], top=GRID[rules.top[kind]],
-                        minimum_area=int(rules.minimum[kind]), shape=shape)
+        name: ClassRule(
+            threshold=GRID[rules.threshold[kind]],
+            top=GRID[rules.top[kind]],
+            minimum_area=int(rules.minimum[kind]),
+            shape=shape,
+        )
         for kind, name in enumerate("ab")
     }
     together = blend(readers)

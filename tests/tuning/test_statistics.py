@@ -27,7 +27,9 @@ METRICS = [
 def case(tmp_path):
     logits = {f"i{seed}": smooth_logits(seed) for seed in range(6)}
     logits["i0"] -= 20
-    truth = {name: Runs.from_dense(smooth_logits(50 + k, (8, 12)) > 1) for k, name in enumerate(logits)}
+    truth = {
+        name: Runs.from_dense(smooth_logits(50 + k, (8, 12)) > 1) for k, name in enumerate(logits)
+    }
     truth["i0"] = truth["i1"] = Runs.empty((2, 8, 12))
     return blend({"m": store_of(tmp_path / "m", logits)}), truth
 

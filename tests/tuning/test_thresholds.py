@@ -24,18 +24,29 @@ def shrinking(seed, images=12, classes=3, metric=None):
     """Random counts: the predicted area falls with the threshold, some labels are empty."""
     generator = np.random.default_rng(seed)
     areas = np.sort(generator.integers(0, 60, (images, classes, len(GRID))))[..., ::-1]
-    truth = generator.integers(0, 2, (images, classes)) * generator.integers(1, 60, (images, classes))
+    truth = generator.integers(0, 2, (images, classes)) * generator.integers(
+        1, 60, (images, classes)
+    )
     inside = np.minimum(areas, truth[..., None]) * generator.random(areas.shape)
     measure = Measure(metric or Metric(name="dice"))
     wide = np.broadcast_to(truth[..., None], areas.shape)
     nothing = np.zeros_like(truth)
     return Statistics(
-        measure, tuple(map(str, range(images))), GRID, truth, areas,
-        measure.from_counts(inside.astype(int), wide, areas), measure.from_counts(nothing, truth, nothing),
+        measure,
+        tuple(map(str, range(images))),
+        GRID,
+        truth,
+        areas,
+        measure.from_counts(inside.astype(int), wide, areas),
+        measure.from_counts(nothing, truth, nothing),
     )
 
 
-METRICS = [Metric(name="dice"), Metric(name="dice", empty="skip"), Metric(name="dice", over="pixels")]
+METRICS = [
+    Metric(name="dice"),
+    Metric(name="dice", empty="skip"),
+    Metric(name="dice", over="pixels"),
+]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: f"{m.empty}-{m.over}")
@@ -108,7 +119,13 @@ def test_a_class_that_is_never_counted_keeps_its_rule():
     parts, empty = statistics.parts.copy(), statistics.empty.copy()
     parts[:, 1] = empty[:, 1] = 0
     changed = Statistics(
-        statistics.measure, statistics.images, GRID, statistics.truth, statistics.areas, parts, empty
+        statistics.measure,
+        statistics.images,
+        GRID,
+        statistics.truth,
+        statistics.areas,
+        parts,
+        empty,
     )
     for step in (class_thresholds, minimum_area, double_threshold):
         rules = step(changed, plain(changed))

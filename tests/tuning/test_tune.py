@@ -33,16 +33,22 @@ SIZE = (24, 24)
 
 def competition(tmp_path, **changes):
     table = {
-        "name": "discs", "classes": CLASSES, "horizontal_flip": "allowed",
+        "name": "discs",
+        "classes": CLASSES,
+        "horizontal_flip": "allowed",
         "data": {"root": ".", "train_images": "train/*.png", "test_images": "test/*.png"},
         "labels": {"kind": "masks", "files": "masks/{stem}.png", "values": "index"},
         "submission": {
-            "sample": "s.csv", "image": "i", "label": "c", "rle": "r", "rows": "image-class",
+            "sample": "s.csv",
+            "image": "i",
+            "label": "c",
+            "rle": "r",
+            "rows": "image-class",
             "order": "rows",
         },
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
-    }  # fmt: skip
+    }
     return parse({**table, **changes}, folder=tmp_path, source="competition.toml")
 
 
@@ -75,7 +81,8 @@ def made(folder, images):
     }
     folds = pd.DataFrame(
         {
-            "image": list(truth), "group": [f"g{n // 2}" for n in range(images)],
+            "image": list(truth),
+            "group": [f"g{n // 2}" for n in range(images)],
             "fold": [n // 4 % 3 for n in range(images)],
         }
     )
