@@ -178,7 +178,6 @@ def _trainer(recipe: Recipe, plan: Plan, first: Sequence[Callback], progress: Pr
     return Trainer(
         max_epochs=plan.rounds,
         precision=_PRECISION[numbers_of(recipe)],
-        gradient_clip_val=recipe.optimizer.clip,
         accumulate_grad_batches=recipe.accumulate,
         check_val_every_n_epoch=plan.validate_every,
         num_sanity_val_steps=0,

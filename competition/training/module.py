@@ -110,6 +110,14 @@ class SegmentationModule(LightningModule):
         """One for each validation loader; `verdicts` holds what each has found."""
         self.judges, self.verdicts = judges, [[] for _ in judges]
 
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **given: Any) -> None:
+        """Clips the norm here: under autocast Lightning's own refuses every fused optimizer.
+
+        The gradients are in the weights' units: with a scaler the optimizer is not fused, and
+        Lightning has unscaled them before.
+        """
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
+
     def configure_optimizers(self) -> dict[str, Any]:
         chosen = self.recipe.optimizer
         optimizer = torch.optim.AdamW(
