@@ -1,5 +1,6 @@
 """A tiny competition, made once and shared: three people of the demo, folds, one-epoch recipes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from competition.project import Project
 # A crowded machine draws examples slowly; that is no fault of the code.
 settings.register_profile("podium", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("podium")
+
+# What the processor would choose must not decide what a test sees; tests of dtypes choose theirs.
+os.environ.setdefault("PODIUM_DTYPE", "float32")
+os.environ.setdefault("PODIUM_KEEP_MEMORY", "no")  # many tests' memory in one process
 
 TINY = """
 [recipes.tiny]

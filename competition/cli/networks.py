@@ -17,6 +17,7 @@ from competition.cli.options import (
     bench_of,
     entry_from,
 )
+from competition.machine import ask
 
 
 @app.command()
@@ -47,7 +48,9 @@ def train(
     entry = entry_from(
         bench, recipes, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
     )
-    steps.train_all(bench, entry, workers=workers, again=again)
+    if workers is not None:
+        ask("workers", str(workers))
+    steps.train_all(bench, entry, again=again)
 
 
 @app.command()

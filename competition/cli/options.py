@@ -1,15 +1,13 @@
 """The app, and what its commands share: options, the bench, the entry, progress bars."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from competition.entry import Entry, entry_of
+from competition.progress_bar import bars_on
 from competition.project import Project
 
 app = typer.Typer(
@@ -21,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True)
+watch = bars_on(console)
 
 File = Annotated[
     Path | None,
@@ -80,22 +79,6 @@ def bench_of(given: Path | None):
     from competition.steps import Bench
 
     return Bench.of(Project.open(given), say=typer.echo, watch=watch)
-
-
-@contextmanager
-def watch(title: str, units: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on the terminal; nothing where the output is a file."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(title, total=units)
-        yield lambda: progress.advance(task)
 
 
 def entry_from(

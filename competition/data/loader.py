@@ -12,6 +12,7 @@ from competition.data.augment import augment, transform
 from competition.data.crop import cut
 from competition.data.distances import signed_distances
 from competition.data.placement import PlacedImages
+from competition.machine import Machine
 from competition.masks import Runs, unpack
 from competition.recipes import Recipe
 
@@ -25,6 +26,8 @@ class Draw(NamedTuple):
     index: int
     positive: bool | None
     """Whether a crop must show a mask; None: as it comes."""
+    place: int
+    """In the run, counted from 0 over all rounds: by it a batch is known to be the one that is due."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
                 random=np.random.default_rng((*seed, 1)),
             )
         example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}
+        example["place"] = torch.tensor(draw.place)
         if self.distances:
             masks = unpack(planes, self.distances).astype(bool)
             example["distances"] = torch.from_numpy(signed_distances(masks))
@@ -124,7 +128,7 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
 
 
 def training_loader(
-    dataset: TrainingSet, sampler: Sampler[Draw], *, batch: int, workers: int
+    dataset: TrainingSet, sampler: Sampler[Draw], *, batch: int, machine: Machine
 ) -> DataLoader:
     """Batches as drawn; a last short batch is dropped, since batch norm refuses a batch of one."""
     return DataLoader(
@@ -132,8 +136,10 @@ def training_loader(
         batch_size=batch,
         sampler=sampler,
         drop_last=len(sampler) >= batch,
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        num_workers=machine.workers,
+        multiprocessing_context=machine.start_method if machine.workers else None,
+        persistent_workers=machine.workers > 0,
+        pin_memory=machine.kind == "cuda",
     )
 
 

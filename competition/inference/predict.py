@@ -12,8 +12,8 @@ from competition.data.loader import PlainSet, normalised, plain_loader
 from competition.data.placement import PlacedImages
 from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.machine import Machine
 from competition.models import SegmentationNetwork
-from competition.models.precision import Numbers, autocast
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Settings:
     """
 
     batch: int
-    numbers: Numbers
+    machine: Machine
     permutation: tuple[int, ...] | None
 
 
@@ -60,11 +60,11 @@ def view_means(
 
     In the order of `images`.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = settings.machine.torch_device()
     networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
     for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
         pixels = normalised(batch["images"].to(device))
-        with torch.inference_mode(), autocast(device, settings.numbers):
+        with torch.inference_mode(), settings.machine.autocast():
             views = [one for network in networks for one in _views(network, pixels, settings)]
             logits, variance = sum(views) / len(views), _variance(views)
         planes = plane_of(variance.cpu().numpy())

@@ -1,22 +1,13 @@
 """What every step works with: the project, its graph, and how to tell a person about it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from competition.freshness import Step
 from competition.pipeline import Pipeline
+from competition.progress_bar import Watch, unwatched
 from competition.project import Project
-
-Watch = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""(title, number of units) → a context whose value is called once a unit: a progress bar."""
-
-
-@contextmanager
-def unwatched(title: str, units: int) -> Iterator[Callable[[], None]]:
-    """No progress bar."""
-    yield lambda: None
 
 
 @dataclass(frozen=True)

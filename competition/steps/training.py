@@ -13,6 +13,7 @@ from competition.errors import InputFault
 from competition.freshness import hash_of
 from competition.inference.joined import combine_folds
 from competition.inference.store import Provenance
+from competition.machine import machine_of
 from competition.masks import Runs
 from competition.recipes import Recipe
 from competition.steps.bench import Bench
@@ -39,42 +40,39 @@ def split(bench: Bench) -> str:
     return describe_folds(project.folds, project.labels, classes=project.competition.classes)
 
 
-def train(
-    bench: Bench, member: Member, fold: int, *, workers: int | None = None, again: bool = False
-) -> Path:
+def train(bench: Bench, member: Member, fold: int, *, again: bool = False) -> Path:
     """One network on one fold; returns its checkpoint."""
     folder = bench.project.workspace.run(str(member), fold)
 
     def run() -> dict[str, Any]:
-        from competition.models.precision import computed_with
         from competition.training.fit import fit
 
         recipe = member.adapted(bench.project.recipe(member.recipe))
         task = training_task(bench, member, fold, recipe)
+        machine = machine_of().for_precision(recipe.precision)
         bench.say(
-            f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out"
+            f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
+            f"{machine.line()}"
         )
-        fitted = fit(task, folder, workers=workers, say=bench.say)
+        fitted = fit(task, folder, machine=machine, say=bench.say, watch=bench.watch)
         return {
             "images": len(task.train),
             "held out": len(task.validation),
             "iterations": task.training.iterations_in_all,
             "ancestors": [one.model_dump() for one in task.training.ancestors],
             "dead classes": list(fitted.dead),
-            **computed_with(recipe),
+            "machine": machine.recorded(),
         }
 
     bench.perform(bench.pipeline.train(member, fold), run, again=again)
     return folder / "checkpoint.pt"
 
 
-def train_all(
-    bench: Bench, entry: Entry, *, workers: int | None = None, again: bool = False
-) -> None:
+def train_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:
     """Train every network of the entry, one after another."""
     for member in entry.members:
         for fold in entry.folds:
-            train(bench, member, fold, workers=workers, again=again)
+            train(bench, member, fold, again=again)
 
 
 def predict_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:
@@ -260,12 +258,11 @@ def placed_by_image(bench: Bench, recipe: Recipe, split: str) -> dict[str, Place
 def prediction_settings(bench: Bench, recipe: Recipe) -> Any:
     """`inference.predict.Settings` of a recipe: its batch and numbers, and the mirrors allowed."""
     from competition.inference.predict import Settings
-    from competition.models.precision import numbers_of
 
     flips = bench.pipeline.flips()
     return Settings(
         batch=recipe.batch,
-        numbers=numbers_of(recipe),
+        machine=machine_of().for_precision(recipe.precision),
         permutation=None if flips is None else tuple(flips),
     )
 

@@ -25,7 +25,7 @@ class MovingAverage(WeightAveraging):
     """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._copy_average_to_current(pl_module)
+        self.on_train_end(trainer, pl_module)
 
 
 class EqualAverage(MovingAverage):
@@ -42,16 +42,16 @@ class EqualAverage(MovingAverage):
         return epoch_idx is not None and epoch_idx >= self.first
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._begun:
+        if self._has_begun(trainer):
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._begun:
+        if self._has_begun(trainer):
             super().on_validation_epoch_end(trainer, pl_module)
 
-    @property
-    def _begun(self) -> bool:
-        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+    def _has_begun(self, trainer: Trainer) -> bool:
+        """A round is validated before its weights are averaged, so the first one that counts is not."""
+        return trainer.current_epoch > self.first
 
 
 def average_of(recipe: Recipe, rounds: int) -> MovingAverage:

@@ -5,28 +5,23 @@ of those that score best on people set aside. It is never chosen by its validati
 optimistic by the choice.
 """
 
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loader, training_loader
 from competition.errors import InputFault
+from competition.machine import Machine, machine_of
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
-from competition.models.precision import numbers_of
-from competition.recipes import Recipe
+from competition.progress_bar import Watch, unwatched
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
 from competition.training.averaging import average_of, measure_norms
@@ -35,8 +30,9 @@ from competition.training.checkpoint import Training, save
 from competition.training.losses import Surroundings, needs_distances
 from competition.training.module import Judge, SegmentationModule, Verdict
 from competition.training.plan import Plan, plan_of
-from competition.training.progress import Progress
+from competition.training.progress import Progress, ProgressBar
 from competition.training.sampler import run_sampler
+from competition.training.trainer import trainer_on
 from competition.workspace import remove_orphans
 
 
@@ -65,50 +61,75 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    task: Task, folder: Path, *, workers: int | None = None, say: Callable[[str], None] = print
+    task: Task,
+    folder: Path,
+    *,
+    machine: Machine | None = None,
+    say: Callable[[str], None] = print,
+    watch: Watch = unwatched,
 ) -> Fitted:
     """Train `task` and write checkpoint.pt and history.csv into `folder`.
 
-    workers: loader processes; None: as many as the machine is good for.
-    A run that was killed goes on from the last whole round, and ends with the weights that the
-    straight run would have had (same machine, versions and thread count).
+    machine: what computes, and in which dtype; None: as it is found. A run that was killed goes on
+    from the last whole round, and ends with the weights that the straight run would have had (same
+    machine, versions and thread count); another dtype than it began with is refused.
     """
     _refuse_empty_sides(task)
     remove_orphans(folder)
-    _hush_advice()
-    recipe, seed = task.training.recipe, task.training.seed
+    machine = (machine or machine_of()).for_precision(task.training.recipe.precision)
+    machine.apply()
+    try:
+        return _fitted(task, folder, machine, say, watch)
+    finally:
+        gc.collect()  # trainer and module hold each other: each network would stay in memory
+
+
+def _fitted(
+    task: Task, folder: Path, machine: Machine, say: Callable[[str], None], watch: Watch
+) -> Fitted:
+    recipe = task.training.recipe
     plan, metric = plan_of(recipe, len(task.train)), judged_metric(task.metric)
-    distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
-    loader = training_loader(
-        TrainingSet(
-            task.train, recipe, permutation=task.permutation, seed=seed, distances=distances
-        ),
-        run_sampler(task.train, recipe, plan, seed=seed),
-        batch=recipe.batch,
-        workers=good_workers() if workers is None else workers,
-    )
-    progress = Progress(folder, task.training, plan, metric, say)
+    progress = Progress(folder, task.training, plan, metric, machine, say)
     resumed = progress.unfinished()
-    module = _module(task, steps=plan.iterations)
+    module = _module(task, machine, steps=plan.iterations)
     judged = [task.validation] if task.aside is None else [task.validation, task.aside]
     module.judge_with(*(judge_at_native_size(side, metric) for side in judged))
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
-    trainer = _trainer(recipe, plan, [best] if best else [], progress)
-    trainer.fit(module, loader, [_plain(side, recipe.batch) for side in judged], ckpt_path=resumed)
+    # The best rounds' network is the one that was validated: they look before it is averaged.
+    first = [] if best is None else [best]
+    with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
+        callbacks = [*first, average_of(recipe, plan.rounds), progress, ProgressBar(progress, bar)]
+        trainer = trainer_on(machine, plan, callbacks, accumulate=recipe.accumulate)
+        loader = _training_loader(task, plan, machine, round_=progress.rounds_done())
+        validated = [_plain(side, recipe.batch) for side in judged]
+        trainer.fit(module, loader, validated, ckpt_path=resumed)
     if best is not None:
         module.network.load_state_dict(best.mean())
         say(best.said())
     if recipe.swa is not None or best is not None:
-        measure_norms(module.network, _plain(task.train, recipe.batch))
+        network = module.network.to(machine.torch_device())  # Lightning left it on the CPU
+        with machine.autocast():
+            measure_norms(network, _plain(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
     save(checkpoint, module.network, task.training)
     progress.clear()
     return Fitted(checkpoint, progress.dead())
 
 
-def good_workers() -> int:
-    """None beside a CPU training, which uses every core itself; up to eight beside a GPU."""
-    return min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0
+def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -> DataLoader:
+    """round_: the round that the run begins or goes on with, counted from 0.
+
+    The sampler must know it from the start: loader processes draw their first batches before
+    Lightning tells a resumed run where it is.
+    """
+    recipe, seed = task.training.recipe, task.training.seed
+    distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
+    dataset = TrainingSet(
+        task.train, recipe, permutation=task.permutation, seed=seed, distances=distances
+    )
+    sampler = run_sampler(task.train, recipe, plan, seed=seed)
+    sampler.set_epoch(round_)
+    return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 
 def judge_at_native_size(labelled: Labelled, metric: Metric) -> Judge:
@@ -130,7 +151,7 @@ def judged_metric(metric: Metric) -> Metric:
     return Metric(name="dice") if metric.over_volumes else metric
 
 
-def _module(task: Task, *, steps: int) -> SegmentationModule:
+def _module(task: Task, machine: Machine, *, steps: int) -> SegmentationModule:
     recipe = task.training.recipe
     return SegmentationModule(
         _network(task).to(memory_format=torch.channels_last),
@@ -139,6 +160,7 @@ def _module(task: Task, *, steps: int) -> SegmentationModule:
         steps=steps,
         seed=task.training.seed,
         surroundings=surroundings_of(task),
+        fused=machine.dtype != "float16",
     )
 
 
@@ -168,28 +190,6 @@ def surroundings_of(task: Task) -> Surroundings:
     return Surroundings(task.metric, task.exclusive, (areas / pixels).tolist())
 
 
-_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-"""As Lightning names them; the last one scales the loss."""
-
-
-def _trainer(recipe: Recipe, plan: Plan, first: Sequence[Callback], progress: Progress) -> Trainer:
-    """first: callbacks that see the network as it was validated."""
-    bar = [TQDMProgressBar(leave=True)] if sys.stderr.isatty() else []
-    return Trainer(
-        max_epochs=plan.rounds,
-        precision=_PRECISION[numbers_of(recipe)],
-        accumulate_grad_batches=recipe.accumulate,
-        check_val_every_n_epoch=plan.validate_every,
-        num_sanity_val_steps=0,
-        callbacks=[*first, average_of(recipe, plan.rounds), progress, *bar],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=bool(bar),
-        use_distributed_sampler=False,
-    )
-
-
 def _plain(labelled: Labelled, batch: int) -> DataLoader:
     """The images as they are, those that lie where the first one does: the organisers' own."""
     placed = labelled.placed[labelled.images[0]]
@@ -203,10 +203,3 @@ def _refuse_empty_sides(task: Task) -> None:
         raise InputFault(f"fold {fold} leaves no image to train on; check the folds file")
     if not len(task.validation):
         raise InputFault(f"no image in fold {fold}; check the folds file")
-
-
-def _hush_advice() -> None:
-    """Silence Lightning's advice on loggers and workers, which is settled here on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")

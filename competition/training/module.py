@@ -47,13 +47,15 @@ class SegmentationModule(LightningModule):
         steps: int,
         seed: int,
         surroundings: Surroundings = UNKNOWN,
+        fused: bool = True,
     ) -> None:
         """steps: optimizer steps of the whole run, which the schedule spans; surroundings: what
-        the loss needs of the competition.
+        the loss needs of the competition; fused: the optimizer passes over memory once, which a
+        scaled loss (float16) does not allow: gradients are clipped between unscaling and stepping.
         """
         super().__init__()
         self.network, self.recipe = network, recipe
-        self.classes, self.steps, self.seed = classes, steps, seed
+        self.classes, self.steps, self.seed, self.fused = classes, steps, seed, fused
         self.loss = build_loss(recipe.loss, surroundings)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -111,11 +113,7 @@ class SegmentationModule(LightningModule):
         self.judges, self.verdicts = judges, [[] for _ in judges]
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **given: Any) -> None:
-        """Clips the norm here: under autocast Lightning's own refuses every fused optimizer.
-
-        The gradients are in the weights' units: with a scaler the optimizer is not fused, and
-        Lightning has unscaled them before.
-        """
+        """Clips the norm here: under autocast Lightning's own refuses every fused optimizer."""
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -123,7 +121,7 @@ class SegmentationModule(LightningModule):
         optimizer = torch.optim.AdamW(
             parameter_groups(self.network, chosen.weight_decay),
             lr=chosen.learning_rate,
-            fused=self.device.type == "cpu" or None,  # one pass over memory; GPUs choose themselves
+            fused=self.fused and self.device.type in ("cpu", "cuda"),
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: factor(step, self.steps, self.recipe.schedule)

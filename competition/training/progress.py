@@ -1,7 +1,8 @@
 """What a run leaves as it goes: its history, a point to go on from, and a warning of dead classes."""
 
 import io
-import sys
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from competition.errors import InputFault
+from competition.machine import Machine
+from competition.progress_bar import Advance
 from competition.scoring.metrics import Metric, aggregate
-from competition.training.checkpoint import Training, hash_file, read_torch, write_torch
+from competition.training.checkpoint import Training, hash_file, read_torch
 from competition.training.module import Verdict
 from competition.training.plan import Plan
 from competition.workspace import write_text
@@ -34,53 +37,88 @@ class Progress(Callback):
         training: Training,
         plan: Plan,
         metric: Metric,
+        machine: Machine,
         say: Callable[[str], None] = print,
     ) -> None:
         self.history_file, self.last = folder / "history.csv", folder / "last.pt"
         self.training, self.plan, self.metric, self.say = training, plan, metric, say
+        self.machine = machine
         self.rows: list[Row] = []
+        self._begun, self._first = time.monotonic(), 0
         self.silent = [0] * len(training.classes)
         """Validations in a row that found no pixel of a class, though images have it."""
 
     def unfinished(self) -> str | None:
-        """The checkpoint of a killed run of the same settings; InputFault where they differ."""
+        """The checkpoint of a killed run of the same settings; InputFault where they differ.
+
+        The dtype counts as a setting: weights that began in another one would be of no run at all.
+        """
         if not self.last.is_file():
             return None
-        begun = read_torch(self.last)["podium_training"]
+        begun = read_torch(self.last)
         wanted = self.training.model_dump(mode="json")
-        changed = sorted(changes(begun, wanted))
+        changed = changes(begun["podium_training"], wanted)
+        before, now = begun.get("podium_machine", {}), self.machine.recorded()
+        if before.get("dtype", now["dtype"]) != now["dtype"]:
+            changed.append(f"dtype {before['dtype']} → {now['dtype']}")
         if changed:
-            listed = "; ".join(changed)
+            listed = "; ".join(sorted(changed))
             raise InputFault(
                 f"{self.last} was begun with other settings ({listed}); set them back to go on, "
                 f"or delete {self.last.name} to start anew"
             )
+        moved = changes({**before, "dtype": None}, {**now, "dtype": None}) if before else []
+        if moved:
+            self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
+        self.rows = begun["podium_rows"]
         return str(self.last)
+
+    def rounds_done(self) -> int:
+        """Rounds that the run has behind it: more than 0 where it goes on."""
+        return len(self.rows)
 
     def dead(self, *, after: int = SILENT_LAST) -> tuple[str, ...]:
         """Classes that the last `after` validations did not find at all."""
         classes = zip(self.training.classes, self.silent, strict=True)
         return tuple(name for name, silent in classes if silent >= after)
 
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """A batch that is not due would train on something twice, in silence: loader processes draw
+        ahead, and have begun a resumed run at its first round before.
+        """
+        place = trainer.current_epoch * self.plan.examples
+        due = place + batch_idx * self.training.recipe.batch
+        if int(batch["place"][0]) != due:
+            raise RuntimeError(f"batch at place {int(batch['place'][0])} came where {due} is due")
+
     def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
         """Ends a run by iterations, whose last round may be a short one."""
         if trainer.global_step >= self.plan.iterations:
             trainer.should_stop = True
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begun, self._first = time.monotonic(), trainer.global_step
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.rows.append(self._row(trainer, pl_module))
         write_text(self.history_file, _csv(self.rows))
-        content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-        content["podium_training"] = self.training.model_dump(mode="json")
-        write_torch(self.last, content)
-        if not sys.stderr.isatty():
-            self.say(self._line(self.rows[-1]))
+        trainer.save_checkpoint(self.last)
+        self.say(self.line())
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["podium_training"] = self.training.model_dump(mode="json")
+        checkpoint["podium_machine"] = self.machine.recorded()
+        checkpoint["podium_rows"] = self.rows
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "silent": self.silent}
+        return {"silent": self.silent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows, self.silent = state_dict["rows"], state_dict["silent"]
+        self.silent = state_dict["silent"]
 
     def clear(self) -> None:
         """The run is finished: what it could be resumed from is not needed any more."""
@@ -128,16 +166,61 @@ class Progress(Callback):
     def _is_last(self, step: int) -> bool:
         return step >= self.plan.iterations
 
-    def _line(self, row: Row) -> str:
-        schedule = self.training.recipe.schedule
+    def line(self) -> str:
+        """The last row of history for people: place, loss, score, the best so far, time left."""
+        row, schedule = self.rows[-1], self.training.recipe.schedule
         place = (
             f"epoch {row['epoch']:.0f}/{schedule.epochs}"
             if schedule.iterations is None
             else f"iteration {row['step']:.0f}/{schedule.iterations}"
         )
-        score = f"  score {row['score']:.4f}" if "score" in row else ""
-        aside = f"  set aside {row['score_aside']:.4f}" if "score_aside" in row else ""
-        return f"{place}  loss {row['train_loss']:.4f}{score}{aside}"
+        words = [place, f"loss {row['train_loss']:.4f}", *self.scores()]
+        if "score_aside" in row:
+            words.append(f"set aside {row['score_aside']:.4f}")
+        left = self._seconds_left(int(row["step"]))
+        return "  ".join([*words, *([f"{duration(left)} left"] if left else [])])
+
+    def scores(self) -> list[str]:
+        """The last score and the best one so far, with the round that it is of; [] before any."""
+        scored = [row for row in self.rows if not math.isnan(row.get("score", math.nan))]
+        if not scored:
+            return []
+        choose = max if self.metric.higher_is_better else min
+        best = choose(scored, key=lambda row: row["score"])
+        unit = "epoch" if self.training.recipe.schedule.iterations is None else "step"
+        mark = f"best {best['score']:.4f} at {unit} {best[unit]:.0f}"
+        return [f"score {scored[-1]['score']:.4f}", mark]
+
+    def _seconds_left(self, step: int) -> float:
+        """At the pace of this process so far; 0 where nothing is left or nothing was done."""
+        done = step - self._first
+        spent = time.monotonic() - self._begun
+        return spent / done * (self.plan.iterations - step) if done > 0 else 0.0
+
+
+class ProgressBar(Callback):
+    """Moves a bar at every iteration, with the loss, the last score and the best one beside it."""
+
+    def __init__(self, progress: Progress, advance: Advance) -> None:
+        self.progress, self.advance, self.shown = progress, advance, 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any
+    ) -> None:
+        words = [f"loss {float(outputs['loss']):.4f}", *self.progress.scores()]
+        self.advance(trainer.global_step - self.shown, "  ".join(words))
+        self.shown = trainer.global_step
+
+
+def duration(seconds: float) -> str:
+    """Time as people read it.
+
+    >>> duration(59.6), duration(125), duration(7384)
+    ('1:00', '2:05', '2:03:04')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def metric_over(verdicts: Sequence[Verdict], metric: Metric) -> float:

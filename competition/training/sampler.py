@@ -74,7 +74,7 @@ class RunSampler(Sampler[Draw]):
 
     def draw(self, place: int) -> Draw:
         """The example at a place of the run, counted from 0 over all rounds."""
-        return Draw(*self.everything[place], None)
+        return Draw(*self.everything[place], None, place)
 
 
 class RatioSampler(RunSampler):
@@ -100,8 +100,8 @@ class RatioSampler(RunSampler):
     def draw(self, place: int) -> Draw:
         before = self.ratio.before(place)
         if self.ratio.before(place + 1) > before:
-            return Draw(*self.positive[before], True)
-        return Draw(*self.negative[place - before], False)
+            return Draw(*self.positive[before], True, place)
+        return Draw(*self.negative[place - before], False, place)
 
 
 def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) -> RunSampler:

@@ -9,7 +9,6 @@ touches nothing but arrays and ends without running anybody's clean-up. Elsewher
 
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,15 +16,10 @@ from multiprocessing.connection import Connection, Pipe
 from typing import TypeVar
 
 from competition.errors import MachineFault
+from competition.machine import processes
 
 Result = TypeVar("Result")
 Work = Callable[[int, str], Result]
-
-MOST_PROCESSES = 4
-"""Each holds one image of all members."""
-
-_FORKS = sys.platform == "linux"
-"""macOS has fork too, but its own libraries do not survive it."""
 
 
 def over_images(
@@ -36,7 +30,7 @@ def over_images(
     `work` must give back all that it finds: what it changes elsewhere may stay in a child. Its
     exceptions come through. MachineFault where a child is killed.
     """
-    count = min(MOST_PROCESSES, os.cpu_count() or 1, len(images)) if _FORKS else 1
+    count = min(processes(), len(images))
     results = []
     for result in _alone(work, images) if count < 2 else _shared(work, images, count):
         results.append(result)

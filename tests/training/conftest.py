@@ -32,19 +32,19 @@ def killed_after(monkeypatch):
 
 @pytest.fixture
 def straight_and_resumed(tmp_path, killed_after, monkeypatch):
-    """Trains a task straight, and once more killed after a round and begun again; their folders, in
-    which the weights are the same.
+    """Trains a task straight, and once more killed after a round and begun again, perhaps on another
+    machine than the straight one; their folders, in which the weights are the same.
     """
 
-    def arrange(task, number=2):
+    def arrange(task, number=2, *, machine=None, resumed_on=None):
         straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-        fit(task, straight)
+        fit(task, straight, machine=machine)
         with pytest.raises(Killed):
             killed_after(number)
-            fit(task, resumed)
+            fit(task, resumed, machine=resumed_on or machine)
         monkeypatch.undo()
         assert not (resumed / "checkpoint.pt").exists()
-        fit(task, resumed)
+        fit(task, resumed, machine=resumed_on or machine)
         assert same_weights(straight, resumed)
         return straight, resumed
 

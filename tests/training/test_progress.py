@@ -1,13 +1,19 @@
 """What validation says on the way: scores as the leaderboard counts them, and dead classes."""
 
 import csv
+import io
+import re
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from training_runs import task_of
+from rich.console import Console
+from training_runs import Killed, task_of
 
+from competition.machine import machine_of
 from competition.models import build
+from competition.progress_bar import bars_on
 from competition.scoring.metrics import Metric
 from competition.training.fit import fit
 from competition.training.module import Verdict
@@ -46,7 +52,8 @@ def test_a_class_that_stays_at_zero_is_named_once_and_stands_in_the_history(benc
 def progress(bench, tmp_path):
     said = []
     training = task_of(bench).training.model_copy(update={"classes": ("a", "b", "c")})
-    progress = Progress(tmp_path, training, Plan(9, 9, 1, 2), Metric(name="dice"), said.append)
+    plan, metric = Plan(9, 9, 1, 2), Metric(name="dice")
+    progress = Progress(tmp_path, training, plan, metric, machine_of(), said.append)
     progress.said = said
     return progress
 
@@ -80,3 +87,55 @@ def test_a_metric_that_is_no_mean_over_images_is_validated_too(bench, tmp_path, 
     fit(task, tmp_path)
     row = next(csv.DictReader((tmp_path / "history.csv").open()))
     assert 0 <= float(row["score"]) <= 1
+
+
+def test_every_round_is_a_line_with_loss_score_best_so_far_and_time_left(bench, tmp_path):
+    said = []
+    fit(task_of(bench), tmp_path, say=said.append)
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    best = max(rows, key=lambda row: float(row["score"]))
+    lines = [line for line in said if line.startswith("epoch")]
+    words = r"/3  loss \d\.\d{4}  score (\d\.\d{4})  best \d\.\d{4} at epoch \d"
+    for number, line in enumerate(lines, 1):
+        found = re.match(f"epoch {number}{words}", line)
+        assert found and float(found[1]) == pytest.approx(
+            float(rows[number - 1]["score"]), abs=1e-4
+        )
+        assert re.search(r"  \d+:\d\d left$", line) if number < 3 else "left" not in line
+    assert len(lines) == 3
+    assert f"best {float(best['score']):.4f} at epoch {float(best['epoch']):.0f}" in lines[-1]
+
+
+def test_a_lower_score_is_the_best_one_of_a_metric_that_is_better_when_lower(progress):
+    progress.metric = Metric(name="hausdorff-95")
+    progress.rows = [{"score": 3.0, "epoch": 1.0}, {"score": 2.0, "epoch": 2.0}, {"epoch": 3.0}]
+    assert progress.scores() == ["score 2.0000", "best 2.0000 at epoch 2"]
+
+
+@pytest.mark.parametrize("width", ["100", "40", "0"])
+def test_a_terminal_shows_the_loss_the_scores_and_the_way_left(bench, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True)
+    fit(task_of(bench), tmp_path, say=console.print, watch=bars_on(console))
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "epoch 3/3" in shown and "training tiny fold 0" in " ".join(shown.split())
+    if width == "100":
+        assert re.search(r"\d+/\d+ \d:\d\d:\d\d loss \d\.\d{4}  score \d\.\d{4}", shown)
+
+
+def test_a_bar_goes_on_where_a_killed_run_was(bench, tmp_path, killed_after, monkeypatch):
+    def counted(counts):
+        def watch(title, units):
+            return nullcontext(lambda units=1, note=None: counts.append(units))
+
+        return watch
+
+    before, after, straight = [], [], []
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task_of(bench), tmp_path / "killed", watch=counted(before))
+    monkeypatch.undo()
+    fit(task_of(bench), tmp_path / "killed", watch=counted(after))
+    fit(task_of(bench), tmp_path / "straight", watch=counted(straight))
+    assert sum(after) == sum(straight) == 3 * sum(before) and after[0] > 1

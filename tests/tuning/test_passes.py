@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from competition.errors import InputFault, MachineFault
-from competition.tuning import passes
 from competition.tuning.passes import over_images
 
 IMAGES = [f"image {number}" for number in range(11)]
@@ -19,7 +18,7 @@ IMAGES = [f"image {number}" for number in range(11)]
 
 @pytest.fixture(params=[1, 3], ids=["one process", "three processes"])
 def processes(request, monkeypatch):
-    monkeypatch.setattr(passes.os, "cpu_count", lambda: request.param)
+    monkeypatch.setenv("PODIUM_PROCESSES", str(request.param))
     return request.param
 
 
@@ -57,7 +56,7 @@ def test_an_error_comes_through_as_it_is(processes):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no process is forked here")
 def test_a_killed_child_is_a_fault_of_the_machine(monkeypatch):
-    monkeypatch.setattr(passes.os, "cpu_count", lambda: 2)
+    monkeypatch.setenv("PODIUM_PROCESSES", "2")
 
     def work(place, image):
         if place == 5:
@@ -71,11 +70,11 @@ def test_a_killed_child_is_a_fault_of_the_machine(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="no process is forked here")
 def test_children_do_not_outlive_a_killed_parent():
     script = textwrap.dedent("""
-        import time
-        from competition.tuning import passes
-        passes.os.cpu_count = lambda: 3
+        import os, time
+        from competition.tuning.passes import over_images
+        os.environ["PODIUM_PROCESSES"] = "3"
         print("begun", flush=True)
-        passes.over_images(lambda place, image: time.sleep(0.2), [str(n) for n in range(1000)])
+        over_images(lambda place, image: time.sleep(0.2), [str(n) for n in range(1000)])
     """)
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout.readline() == "begun\n"

@@ -1,0 +1,390 @@
+"""What the machine decides, as plain values in one place: what was found, what was chosen, and why.
+
+Each can be asked for by an environment variable (`PODIUM_DTYPE`, …); the options of the commands set
+these variables, so that processes begun by a command follow it. What is not asked for is chosen from
+what is found. torch is imported only where a choice depends on it.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from competition.errors import InputFault, MachineFault
+
+if TYPE_CHECKING:
+    import torch
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+START_METHODS: tuple[StartMethod, ...] = get_args(StartMethod)
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+MOST_WORKERS = 8
+MOST_PROCESSES = 4
+"""Of a pass over images: each holds one image of all members."""
+
+
+class Setting(NamedTuple):
+    """One thing that the machine decides, and how to ask for it."""
+
+    name: str
+    values: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return f"PODIUM_{self.name.upper()}"
+
+    @property
+    def option(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+SETTINGS = (
+    Setting("device", "cpu, cuda, cuda:1, mps", "Device that trains and predicts: one, always"),
+    Setting("dtype", ", ".join(DTYPES), "Number format that networks compute in"),
+    Setting("workers", "a number", "Processes that load images; 0: the training process itself"),
+    Setting("start_method", ", ".join(START_METHODS), "How loader processes begin"),
+    Setting("threads", "a number", "Threads of torch on the CPU"),
+    Setting("processes", "a number", "Processes that share a pass over images in `tune`"),
+    Setting("keep_memory", "yes, no", "Keep freed memory instead of giving it back (glibc)"),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was chosen for this process. `why` has a sentence for each; `found` what there is.
+
+    device: as torch names it ("cpu", "cuda:0", "mps"). workers, start_method: of the loader; threads:
+    of torch on the CPU; processes: of a pass over images; keep_memory: see `apply`.
+    """
+
+    device: str
+    dtype: Dtype
+    workers: int
+    start_method: StartMethod
+    threads: int
+    processes: int
+    keep_memory: bool
+    why: Mapping[str, str] = field(default_factory=dict, compare=False)
+    found: Mapping[str, str] = field(default_factory=dict, compare=False)
+    dtype_is_asked: bool = field(default=False, compare=False)
+
+    def for_precision(self, precision: str) -> "Machine":
+        """With the dtype that a recipe's `precision` names; what a person asks for goes before it.
+
+        >>> machine_of({"PODIUM_DTYPE": "float32"}).for_precision("bf16").dtype
+        'float32'
+        """
+        if precision == "auto" or self.dtype_is_asked:
+            return self
+        why = {**self.why, "dtype": f"the recipe's precision = {precision!r}"}
+        return replace(self, dtype=_PRECISIONS[precision], why=why)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """A context in which networks compute in the dtype."""
+        import torch
+
+        kind = torch.float16 if self.dtype == "float16" else torch.bfloat16
+        return torch.autocast(self.kind, kind, enabled=self.dtype != "float32")
+
+    @property
+    def kind(self) -> str:
+        """The device without its number: "cpu", "cuda", "mps"."""
+        return self.device.split(":")[0]
+
+    def torch_device(self) -> "torch.device":
+        import torch
+
+        return torch.device(self.device)
+
+    def apply(self) -> None:
+        """Make it so in this process: threads, and memory that is kept.
+
+        glibc gives large tensors back to the kernel at every step of a training on a CPU; keeping
+        them made a step 1.5 to 2.9 times faster (docs/training.md).
+        """
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.keep_memory:
+            _keep_freed_memory()
+
+    def recorded(self) -> dict[str, str | int | bool]:
+        """For receipts: what the last digits and the time of a result depend on."""
+        names = (setting.name for setting in SETTINGS)
+        return {name: getattr(self, name) for name in names} | {"card": self.found["device"]}
+
+    def line(self) -> str:
+        """What computes, in one line before it begins; devices that stay idle are named."""
+        loading = f"{self.workers} loader processes" if self.workers else "no loader process"
+        idle = f"; {self.why['device']}" if "idle" in self.why["device"] else ""
+        return f"{self.dtype} on {self.device} ({self.found['device']}), {loading}{idle}"
+
+    def text(self) -> str:
+        """A table for people: found, chosen, why, and how to ask for something else."""
+        rows = [
+            (one.name, str(_shown(getattr(self, one.name))), self.why[one.name], one)
+            for one in SETTINGS
+        ]
+        lines = [f"found: {what}: {value}" for what, value in self.found.items()]
+        for name, value, why, setting in rows:
+            asking = f"{setting.option} or {setting.variable}: {setting.values}"
+            lines.append(f"{name:13}{value:10}{why}\n{'':23}{asking}")
+        return "\n".join(lines)
+
+
+def machine_of(environment: Environment | None = None) -> Machine:
+    """The machine as it is found, with what the environment asks for; imports torch.
+
+    InputFault where a variable has no value that it may have; MachineFault where the machine does not
+    have what is asked for.
+    """
+    asked = _Asked(os.environ if environment is None else environment)
+    device, device_why = _device(asked)
+    dtype, dtype_why = _dtype(asked, device)
+    chosen = {
+        "workers": _workers(asked, device),
+        "start_method": _start_method(asked),
+        "threads": _threads(asked),
+        "processes": _processes(asked),
+        "keep_memory": _keep_memory(asked, device),
+    }
+    values: dict[str, Any] = {name: value for name, (value, _) in chosen.items()}
+    why = {"device": device_why, "dtype": dtype_why}
+    why |= {name: reason for name, (_, reason) in chosen.items()}
+    return Machine(
+        device=device,
+        dtype=dtype,
+        **values,
+        why=why,
+        found=_found(device),
+        dtype_is_asked=asked.text("dtype") is not None,
+    )
+
+
+def processes(environment: Environment | None = None) -> int:
+    """How many processes share a pass over images; imports nothing heavy."""
+    return _processes(_Asked(os.environ if environment is None else environment))[0]
+
+
+def usable_cpus() -> int:
+    """Processors that this process may use: affinity and a container's quota count."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(count or 1, _quota()))
+
+
+def ask(name: str, value: str) -> None:
+    """Ask for a value of a setting, for this process and those that it begins."""
+    asked = _Asked({_BY_NAME[name].variable: value})
+    _CHECKS.get(name, _Asked.text)(asked, name)
+    os.environ[_BY_NAME[name].variable] = value
+
+
+class _Asked:
+    """What the environment asks for; a variable that is empty asks for nothing."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def text(self, name: str) -> str | None:
+        return self.environment.get(_BY_NAME[name].variable) or None
+
+    def one_of(self, name: str, values: tuple[Any, ...]) -> Any:
+        given = self.text(name)
+        if given is not None and given not in values:
+            raise self.fault(name, f"expected {', '.join(values)}")
+        return given
+
+    def number(self, name: str, *, least: int = 0) -> int | None:
+        given = self.text(name)
+        if given is None:
+            return None
+        if not (given.isascii() and given.isdecimal() and int(given) >= least):
+            raise self.fault(name, f"expected a whole number of at least {least}")
+        return int(given)
+
+    def fault(self, name: str, expected: str) -> InputFault:
+        setting = _BY_NAME[name]
+        return InputFault(
+            f"{setting.option} or {setting.variable} is {self.text(name)!r}: {expected}"
+        )
+
+    def reason(self, name: str) -> str:
+        return f"asked for by {_BY_NAME[name].option} or {_BY_NAME[name].variable}"
+
+
+_CHECKS: dict[str, Callable[[_Asked, str], Any]] = {
+    "dtype": lambda asked, name: asked.one_of(name, DTYPES),
+    "start_method": lambda asked, name: asked.one_of(name, START_METHODS),
+    "keep_memory": lambda asked, name: asked.one_of(name, ("yes", "no")),
+    "workers": _Asked.number,
+    "threads": lambda asked, name: asked.number(name, least=1),
+    "processes": lambda asked, name: asked.number(name, least=1),
+}
+
+_PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def _device(asked: _Asked) -> tuple[str, str]:
+    import torch
+
+    given = asked.text("device")
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if given is None:
+        if not cards:
+            return "cpu", "torch sees no CUDA device"
+        idle = f"; the other {cards - 1} stay idle" if cards > 1 else ""
+        return "cuda:0", f"the first of {cards} CUDA devices{idle}"
+    kind, _, number = given.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+        raise asked.fault("device", "expected cpu, cuda, cuda:NUMBER or mps")
+    if kind == "cuda" and int(number or 0) >= cards:
+        raise MachineFault(f"device {given!r}: torch sees {cards} CUDA devices; use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise MachineFault("device 'mps': torch finds no Metal device; use --device cpu")
+    return (f"cuda:{number or 0}" if kind == "cuda" else kind), asked.reason("device")
+
+
+def _dtype(asked: _Asked, device: str) -> tuple[Dtype, str]:
+    """bfloat16 only where the hardware computes in it: emulated on a CPU with AVX2 alone, one step
+    of the ResNet18-UNet at 192² took 36 times as long as in float32.
+    """
+    import torch
+
+    given = asked.one_of("dtype", DTYPES)
+    if given is not None:
+        return given, asked.reason("dtype")
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "the card computes in it"
+        return "float32", "the card does not compute in bfloat16; float16 scales the loss"
+    if device == "mps":
+        return "float32", "Metal computes in it"
+    if _cpu_computes_in_bfloat16():
+        return "bfloat16", "the processor computes in it"
+    return "float32", "the processor would emulate bfloat16, many times slower"
+
+
+def _workers(asked: _Asked, device: str) -> tuple[int, str]:
+    given = asked.number("workers")
+    if given is not None:
+        return given, asked.reason("workers")
+    if device == "cpu":
+        return 0, "training on a CPU uses every core itself"
+    count = min(MOST_WORKERS, usable_cpus())
+    return count, f"as many as there are processors, up to {MOST_WORKERS}"
+
+
+def _start_method(asked: _Asked) -> tuple[StartMethod, str]:
+    given = asked.one_of("start_method", START_METHODS)
+    if given == "fork" and not hasattr(os, "fork"):
+        raise MachineFault(f"start method 'fork': {platform.system()} has none; use spawn")
+    if given is not None:
+        return given, asked.reason("start_method")
+    if sys.platform == "linux":
+        return "fork", "Linux forks, and shares what is loaded"
+    return "spawn", f"{platform.system()} does not fork safely"
+
+
+def _threads(asked: _Asked) -> tuple[int, str]:
+    import torch
+
+    given = asked.number("threads", least=1)
+    if given is not None:
+        return given, asked.reason("threads")
+    own, cpus = torch.get_num_threads(), usable_cpus()
+    if os.environ.get("OMP_NUM_THREADS"):
+        return own, "OMP_NUM_THREADS"
+    return min(own, cpus), f"what torch takes on {cpus} usable processors"
+
+
+def _processes(asked: _Asked) -> tuple[int, str]:
+    """Processes of a pass are forked: macOS has fork too, but its libraries do not survive it."""
+    given = asked.number("processes", least=1)
+    if given is not None and given > 1 and sys.platform != "linux":
+        raise MachineFault(f"{given} processes: a pass is forked, which only Linux does safely")
+    if given is not None:
+        return given, asked.reason("processes")
+    if sys.platform != "linux":
+        return 1, f"{platform.system()} does not fork safely"
+    count = min(MOST_PROCESSES, usable_cpus())
+    return count, f"as many as there are processors, up to {MOST_PROCESSES}"
+
+
+def _keep_memory(asked: _Asked, device: str) -> tuple[bool, str]:
+    given = asked.one_of("keep_memory", ("yes", "no"))
+    if given is not None:
+        return given == "yes", asked.reason("keep_memory")
+    if platform.libc_ver()[0] != "glibc":
+        return False, "only glibc gives freed tensors back at every step"
+    if device != "cpu":
+        return False, "the tensors lie on the card"
+    return True, "glibc would give freed tensors back at every step"
+
+
+def _found(device: str) -> dict[str, str]:
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {
+        "device": name,
+        "CUDA devices": str(cards),
+        "processors": f"{usable_cpus()} usable of {os.cpu_count()}",
+        "system": platform.platform(),
+        "Python, torch": f"{platform.python_version()}, {torch.__version__}",
+    }
+
+
+def processor_name() -> str:
+    """The processor as its system names it.
+
+    >>> bool(processor_name())
+    True
+    """
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_computes_in_bfloat16() -> bool:
+    """AVX-512 BF16 or AMX; asked of torch, which older versions answer by private names alone."""
+    import torch
+
+    if hasattr(torch.cpu, "get_capabilities"):
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+
+
+def _quota() -> int:
+    """Processors that a container's quota comes to (cgroup 2), rounded up; many where there is none."""
+    words = _QUOTA.read_text().split() if _QUOTA.is_file() else ["max"]
+    if words[0] == "max":
+        return sys.maxsize
+    return -(-int(words[0]) // int(words[1]))
+
+
+def _keep_freed_memory() -> None:
+    """No memory maps for large blocks, no trimming, 256 MB asked for at a time (mallopt(3))."""
+    library = ctypes.CDLL(None)
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    library.mallopt(mmap_max, 0)
+    library.mallopt(trim_threshold, -1)
+    library.mallopt(top_pad, 2**28)
+
+
+def _shown(value: str | int | bool) -> str | int:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

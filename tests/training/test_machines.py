@@ -1,0 +1,153 @@
+"""Whatever a machine chooses: every dtype, loader processes or none, each way to begin them."""
+
+import ast
+import gc
+import multiprocessing
+import os
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_runs import Killed, same_weights, task_of
+
+import competition
+from competition.errors import InputFault
+from competition.export import export
+from competition.inference.predict import Settings, view_means
+from competition.machine import machine_of
+from competition.models import SegmentationNetwork
+from competition.training.checkpoint import load, read_torch
+from competition.training.fit import fit
+from competition.training.sampler import RunSampler
+
+DTYPES = ("float32", "bfloat16", "float16")
+LOADERS = {"none": (0, "spawn"), "two forked": (2, "fork"), "two spawned": (2, "spawn")}
+SHORT = (("float32", "two spawned"), ("bfloat16", "two forked"), ("float16", "none"))
+"""Every dtype and every loader once; the other pairs are long tests."""
+
+
+def machine(dtype="float32", **asked):
+    asked = {"device": "cpu", "dtype": dtype, "threads": torch.get_num_threads(), **asked}
+    return machine_of({f"PODIUM_{name.upper()}": str(value) for name, value in asked.items()})
+
+
+@pytest.fixture
+def task(bench):
+    return task_of(bench, schedule={"epochs": 2}, size=[32, 32])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "loader"),
+    [
+        pytest.param(*pair, marks=[] if pair in SHORT else pytest.mark.long)
+        for pair in product(DTYPES, LOADERS)
+    ],
+)
+def test_a_run_is_trained_killed_resumed_predicted_and_exported(
+    task, straight_and_resumed, tmp_path, dtype, loader
+):
+    """Straight without loader processes, killed and resumed with them: the same weights."""
+    workers, start_method = LOADERS[loader]
+    if start_method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {start_method} here")
+    chosen = machine(dtype, workers=workers, start_method=start_method)
+    folder, _ = straight_and_resumed(task, 1, machine=machine(dtype), resumed_on=chosen)
+    network, training = load(folder / "checkpoint.pt", classes=task.training.classes)
+    image = task.validation.images[0]
+    settings = Settings(batch=2, machine=chosen, permutation=None)
+    [(_, logits, _)] = view_means([network], (image,), task.validation.placed[image], settings)
+    assert logits.dtype == np.float32 and np.isfinite(logits).all()
+    size, channels = training.recipe.size, training.recipe.network.channels
+    assert export(network, tmp_path, size=size, channels=channels).difference < 1e-4
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_dtype_is_what_training_computes_in(task, tmp_path, monkeypatch, dtype):
+    seen, forward = set(), SegmentationNetwork.forward
+
+    def spy(network, images):
+        output = forward(network, images)
+        seen.add(output.logits.dtype)
+        return output
+
+    monkeypatch.setattr(SegmentationNetwork, "forward", spy)
+    fit(task, tmp_path, machine=machine(dtype))
+    assert seen == {getattr(torch, dtype)}
+
+
+def test_ten_networks_trained_in_one_process_take_the_memory_of_one(task, tmp_path):
+    for number in range(2):
+        fit(task, tmp_path / str(number), machine=machine())
+    assert not [one for one in gc.get_objects() if isinstance(one, SegmentationNetwork)]
+
+
+def test_going_on_in_another_dtype_is_refused(task, tmp_path, killed_after, monkeypatch):
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task, tmp_path, machine=machine("bfloat16"))
+    monkeypatch.undo()
+    with pytest.raises(InputFault, match="dtype bfloat16 → float32"):
+        fit(task, tmp_path, machine=machine())
+
+
+def test_going_on_with_other_threads_is_said(task, tmp_path, killed_after, monkeypatch):
+    said = []
+    threads = torch.get_num_threads()
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task, tmp_path, machine=machine(threads=threads))
+    monkeypatch.undo()
+    fit(task, tmp_path, machine=machine(threads=threads + 1), say=said.append)
+    torch.set_num_threads(threads)
+    assert any(f"threads {threads} → {threads + 1}" in line for line in said)
+
+
+def test_a_batch_that_is_not_due_stops_the_run(task, tmp_path, monkeypatch):
+    """What a resumed run with loader processes did in silence: it began at round 0 again."""
+    draw = RunSampler.draw
+    monkeypatch.setattr(RunSampler, "draw", lambda self, place: draw(self, place % 10))
+    with pytest.raises(RuntimeError, match="at place 0 came where 10 is due"):
+        fit(task, tmp_path, machine=machine())
+
+
+def test_lightning_variables_change_nothing(task, tmp_path, monkeypatch):
+    """One process, one device: with two asked for, both would train on the same batches."""
+    fit(task, tmp_path / "plain", machine=machine())
+    asked = {
+        "DEVICES": "2",
+        "ACCELERATOR": "gpu",
+        "STRATEGY": "ddp",
+        "PRECISION": "bf16-mixed",
+        "MAX_STEPS": "1",
+        "LIMIT_TRAIN_BATCHES": "1",
+        "FAST_DEV_RUN": "1",
+        "DETERMINISTIC": "1",
+    }
+    for name, value in asked.items():
+        monkeypatch.setenv(f"PL_TRAINER_{name}", value)
+    fit(task, tmp_path / "asked", machine=machine())
+    assert same_weights(tmp_path / "plain", tmp_path / "asked")
+    assert os.environ["PL_TRAINER_DEVICES"] == "2"
+
+
+def test_float16_scales_its_loss_and_goes_on_with_the_scale(task, tmp_path, killed_after):
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task, tmp_path, machine=machine("float16"))
+    kept = read_torch(tmp_path / "last.pt")
+    assert kept["MixedPrecision"]["scale"] > 1
+
+
+def test_no_private_name_of_lightning_is_used():
+    """They change without a word; these versions were tried whole: 2.6.6."""
+    for file in Path(competition.__file__).parent.rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lightning"):
+                assert not [name.name for name in node.names if name.name.startswith("_")]
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                owner, name = node.value.id, node.attr
+                private = name.startswith("_") and not name.startswith("__")
+                assert not (owner in ("trainer", "pl_module") and private), (file, name)
