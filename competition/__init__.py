@@ -17,10 +17,11 @@ leaves a plain value or a readable file with a receipt beside it:
     vote        submissions                         the hard vote of them, a submission
     holdout     predictions of the holdout          its score, once
     leaderboard submissions, scores                 a table; how sure its order is
-    status      receipts                            fresh, stale or missing, and why
+    status      receipts                            done, outdated or to do, and why
     ablation    stores and scores of its trials     runs/<competition>/ablations/<name>.md, .csv, .png
     models      recipes                             what each network costs
     export      a checkpoint                        model.onnx, model.pt2, checked
+    run GOAL    any of the above                    whatever is missing before it, then the goal
 
 A mask is `masks.Runs` all the way: sorted run boundaries, dense only inside the network. A
 *member* is a recipe with its seed and pseudo round; an *entry* is the members and folds of one
@@ -31,5 +32,5 @@ h' w' the size of its logits, P bit planes (8 classes each).
 
 Rooms, each importing only from those before it: errors, workspace, masks, scoring, spec, recipes,
 data, models, training, inference, tuning, pictures, doctor, submission, pseudo, solution, leaderboard,
-project, entry, experiment, ablation, pipeline, steps, cli.
+project, entry, experiment, ablation, pipeline, chain, steps, cli.
 """

@@ -1,7 +1,9 @@
-"""`python -m competition STEP …`: our own errors become one message and an exit code."""
+"""`python -m competition STEP …` and `podium STEP …`: our own errors become one message and a code."""
 
+import os
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 from competition.errors import PodiumError
@@ -9,22 +11,41 @@ from competition.errors import PodiumError
 _STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-def main() -> int:
-    """Run one command; 0 done, 2 bad input, 3 the machine cannot, 130 Ctrl-C, 143 terminated."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 2 bad input, 3 the machine cannot, 130 Ctrl-C, 143 terminated.
+
+    words: the command and its options; None: those that the process was started with.
+    """
+    print_anywhere()
     from competition.cli import app
 
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app()
+        app(words, prog_name=None if words is None else "podium")
     except PodiumError as error:
         return _told(str(error), error.exit_code)
+    except SystemExit as ended:  # click's way to return a code
+        return int(ended.code or 0)
     except Exception as error:
         advice = _advice(error)
         if advice is None:
             raise
         return _told(advice, 3)
     return 0
+
+
+def print_anywhere() -> None:
+    """Let the output be printed whatever takes it.
+
+    A pipe on Windows takes cp1252, which has no sign for the lines of our tables: those become
+    question marks. A terminal that says it has no columns is one that does not know.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a test or a notebook may have put another one there
+            stream.reconfigure(errors="replace")
+    if os.environ.get("COLUMNS") == "0":
+        del os.environ["COLUMNS"]
 
 
 def _advice(error: Exception) -> str | None:
@@ -44,6 +65,8 @@ def _advice(error: Exception) -> str | None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ctrl-C or a request to end: unwind, so that unfinished files go, and say how to go on."""
+    # Ctrl-C reaches a chain and its step, and the chain asks its step to end, too: once is enough.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(_STOPPED[number])
 

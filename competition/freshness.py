@@ -31,26 +31,44 @@ class State:
     kind: Literal["fresh", "stale", "missing"]
     why: str = ""
 
+    def text(self, *, after: str | None = None) -> str:
+        """In words that do not read like a fault; after: the step that has to be done first.
+
+        >>> State("stale", "labels changed").text(), State("missing").text(after="train unet fold 0")
+        ('outdated: labels changed', 'to do: after train unet fold 0')
+        """
+        word = {"fresh": "done", "stale": "outdated", "missing": "to do"}[self.kind]
+        reasons = [self.why] if self.why else []
+        reasons += [f"after {after}"] if after and self.kind == "missing" else []
+        return f"{word}: {'; '.join(reasons)}" if reasons else word
+
+    def beginning(self) -> str:
+        """What a step says as it is done, by the state that it was in."""
+        if self.kind == "fresh":
+            return "again, as asked"
+        return f"again: {self.why}" if self.why else "begun"
+
 
 @dataclass(frozen=True)
 class Step:
     """One unit of work with its inputs and outputs. `name` is unique within a competition.
 
     inputs raises InputFault where what it needs is not there yet. Without a receipt the output is
-    kept as it is once it is there.
+    kept as it is once it is there. after: the names of the steps whose outputs it reads.
     """
 
     name: str
     inputs: Callable[[], Inputs]
     outputs: tuple[Path, ...]
     receipt: Path | None
+    after: tuple[str, ...] = ()
 
     def state(self) -> State:
         gone = [path for path in self.outputs if not path.exists()]
         if self.receipt is None:
-            return State("missing", "not made yet") if gone else State("fresh")
+            return State("missing") if gone else State("fresh")
         if not self.receipt.exists():
-            return State("missing", "not made yet")
+            return State("missing")
         if gone:
             return State("missing", f"{gone[0].name} is gone")
         try:
@@ -62,7 +80,7 @@ class Step:
             return State("stale", str(fault).splitlines()[0])
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
-            return State("stale", f"changed: {', '.join(changed)}")
+            return State("stale", f"{', '.join(changed)} changed")
         if edited:
             return State("stale", f"edited since it was written: {', '.join(edited)}")
         return State("fresh")

@@ -9,7 +9,7 @@ takes, in order, and tasks run those that are not fresh. Nothing here imports to
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
@@ -69,6 +69,7 @@ class Pipeline:
             lambda: self._training_inputs(member, fold),
             (folder / "checkpoint.pt", folder / "history.csv"),
             folder / "train.json",
+            ("folds", *([f"pseudo {member.pseudo}"] if member.pseudo else [])),
         )
 
     def predict(self, member: Member, fold: int) -> Step:
@@ -89,6 +90,7 @@ class Pipeline:
             ),
             tuple(folder / part / "store.json" for part in ("oof", *self.averaged())),
             folder / "predict.json",
+            (f"train {member} fold {fold}",),
         )
 
     def averaged(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ class Pipeline:
             lambda: {f"fold {fold}": _file(s) for fold, s in zip(folds, stores, strict=True)},
             (folder / "store.json",),
             folder.with_name(folder.name + ".json"),
+            tuple(f"predict {member} fold {fold}" for fold in folds),
         )
 
     def mean_folder(self, member: Member, folds: tuple[int, ...], part: str = "test") -> Path:
@@ -116,6 +119,7 @@ class Pipeline:
             lambda: self._decision_inputs(entry),
             (folder / "ensemble.json", folder / "ensemble.png"),
             folder / "ensemble.receipt.json",
+            tuple(f"predict {m} fold {fold}" for m in entry.members for fold in entry.folds),
         )
 
     def tune(self, entry: Entry) -> Step:
@@ -125,6 +129,7 @@ class Pipeline:
             lambda: self._decision_inputs(entry) | {"ensemble": _file(folder / "ensemble.json")},
             tuple(folder / name for name in TUNED),
             folder / "tune.receipt.json",
+            (f"ensemble {entry.name}",),
         )
 
     def submit(self, entry: Entry, *, plain: bool = False) -> Step:
@@ -149,6 +154,10 @@ class Pipeline:
             ),
             (target,),
             folder / f"submit{'-plain' if plain else ''}.receipt.json",
+            (
+                *(f"mean {member}" for member in entry.members),
+                f"{'ensemble' if plain else 'tune'} {entry.name}",
+            ),
         )
 
     def ablation(self, experiment: Experiment) -> Step:
@@ -173,13 +182,14 @@ class Pipeline:
         written = map(self._plain_submission, entries)
         return [path for path in written if read_score(path) is None]
 
-    def pseudo(self, round_name: str) -> Step:
+    def pseudo(self, round_name: str, *, after: tuple[str, ...] = ()) -> Step:
         """A round is kept as it is once it is there: it may come from any csv."""
         return Step(
             f"pseudo {round_name}",
             dict,
             (self.workspace.pseudo(round_name) / "receipt.json",),
             None,
+            after,
         )
 
     def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
@@ -197,7 +207,8 @@ class Pipeline:
         """What leads to a pseudo round: the file's ensemble, trained without one, and decided."""
         teacher = entry_of(self.project.competition, pseudo=NO_ROUND, pretrained=pretrained)
         command = ("pseudo", *options_of(teacher), "--round", name)
-        return [*self._until("tune", teacher), Stage(command, (self.pseudo(name),))]
+        step = self.pseudo(name, after=(f"tune {teacher.name}",))
+        return [*self._until("tune", teacher), Stage(command, (step,))]
 
     def ablation_stages(self, experiment: Experiment, *, submitted: bool) -> list[Stage]:
         """What leads to an ablation's table; `submitted`: plain submissions of each trial too.
@@ -342,6 +353,25 @@ def states(stages: list[Stage]) -> list[tuple[Step, State]]:
         for step in stage.steps:
             found.setdefault(step.name, (step, step.state()))
     return list(found.values())
+
+
+def states_text(found: list[tuple[Step, State]]) -> str:
+    """One line a step: its state in words, and what has to be done before it."""
+    undone = {step.name for step, state in found if state.kind != "fresh"}
+    width = max(len(step.name) for step, _ in found)
+    lines = []
+    for step, state in found:
+        first = next((name for name in step.after if name in undone), None)
+        lines.append(f"{step.name:<{width}}  {state.text(after=first)}")
+    return "\n".join(lines)
+
+
+def states_document(found: list[tuple[Step, State]]) -> list[dict[str, Any]]:
+    """The same for programs; kind: fresh, stale or missing."""
+    return [
+        {"step": step.name, "kind": state.kind, "why": state.why, "after": list(step.after)}
+        for step, state in found
+    ]
 
 
 def _file(path: Path) -> str:

@@ -1,18 +1,20 @@
 """The command line: what it says, what it refuses, and its exit codes."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
+from command_lines import COMMANDS, EXAMPLES, GOALS, ROOT
 from typer.testing import CliRunner
 
 from competition import __main__ as entrance
 from competition.cli import app
 from competition.errors import InputFault
 
-ROOT = Path(__file__).parents[1]
 ORDER = [
     "demo",
     "new",
@@ -33,6 +35,34 @@ ORDER = [
     "models",
     "export",
 ]
+WORK = {
+    "demo": "data.demo.make_demo",
+    "new": "new.new_competition",
+    "doctor": "doctor.examine",
+    "folds": "steps.split",
+    "train": "steps.train_all",
+    "predict": "steps.predict_all",
+    "ensemble": "steps.weigh",
+    "tune": "steps.tune",
+    "submit": "steps.submit",
+    "holdout": "steps.score_holdout",
+    "pseudo": "steps.label_test_images",
+    "score": "solution.score_file",
+    "vote": "submission.write_vote",
+    "leaderboard": "leaderboard.read_leaderboard",
+    "status": "pipeline.states_text",
+    "ablation": "steps.compare_trials",
+    "models": "models.complexity.measure_recipe",
+    "export": "export.export",
+}
+"""The function that does the work of each command."""
+PATHS = [*([name] for name in COMMANDS), *(["run", name] for name in GOALS)]
+
+
+VARIANT = """
+[variants.quick]
+batch = 4
+"""
 
 
 def run(*words):
@@ -48,21 +78,92 @@ def elsewhere(tmp_path, monkeypatch):
 def test_help_lists_the_steps_in_pipeline_order():
     text = run("--help").output
     places = [text.index(f" {name} ") for name in ORDER]
-    assert places == sorted(places)
+    assert places == sorted(places) and list(COMMANDS) == ORDER
 
 
-@pytest.mark.parametrize("command", ORDER)
-def test_every_command_explains_itself(command):
-    result = run(command, "--help")
-    assert result.exit_code == 0 and "Usage" in result.output
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+def test_every_command_explains_itself_and_every_option_in_full(path):
+    """rich took everything in square brackets for its markup: defaults, [variants.NAME]."""
+    command = (GOALS if path[0] == "run" else COMMANDS)[path[-1]]
+    told = "".join(run(*path, "--help").output.split())
+    assert "".join(command.help.split()) in told
+    options = [one for one in command.params if not getattr(one, "hidden", False)]
+    assert options
+    for option in options:
+        assert "".join(option.help.split()) in told, option.name
+        if isinstance(option.show_default, str):
+            assert f"[default:({''.join(option.show_default.split())})]" in told, option.name
+
+
+def test_the_lists_of_commands_are_not_cut():
+    for path, commands in (((), COMMANDS), (("run",), GOALS)):
+        told = "".join(run(*path, "--help").output.split())
+        for command in commands.values():
+            assert "".join(command.help.splitlines()[0].split()) in told
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_every_command_is_entered_and_does_its_work_once(name, tiny_data, monkeypatch):
+    module, _, function = WORK[name].rpartition(".")
+    work = MagicMock(name=name)
+    work.return_value.difference = work.return_value.speed = 0.0
+    work.return_value.errors = ()
+    monkeypatch.setattr(importlib.import_module(f"competition.{module}"), function, work)
+    if name == "export":
+        loaded = MagicMock(name="network"), MagicMock(name="training")
+        loading = importlib.import_module("competition.training.checkpoint")
+        monkeypatch.setattr(loading, "load", lambda *_, **__: loaded)
+    if name == "models":
+        costs = importlib.import_module("competition.models.complexity")
+        monkeypatch.setattr(costs, "complexity_text", str)
+    (tiny_data / "chosen.toml").write_text((tiny_data / "competition.toml").read_text() + VARIANT)
+    file = [] if name in ("demo", "new") else ["-c", str(tiny_data / "chosen.toml")]
+    words = [word for word in EXAMPLES.get(name, []) if word not in ("--groups", "3")]
+    result = run(name, *words, *file)
+    assert result.exit_code == 0, result.exception
+    assert work.call_count == (2 if name == "score" else 1)
+
+
+def test_force_has_an_earlier_name_that_is_not_shown(tiny_data, monkeypatch):
+    file, asked = str(tiny_data / "competition.toml"), []
+    from competition import steps
+
+    monkeypatch.setattr(
+        steps, "predict_all", lambda bench, entry, *, again=False: asked.append(again)
+    )
+    for word in ("--force", "--again"):
+        run("predict", "-c", file, word)
+    run("predict", "-c", file)
+    assert asked == [True, True, False] and "--again" not in run("predict", "--help").output
+
+
+def test_submissions_are_words_or_options_and_there_must_be_one(tiny_data, monkeypatch):
+    from competition import solution
+
+    scored, file = [], str(tiny_data / "competition.toml")
+    monkeypatch.setattr(
+        solution, "score_file", lambda spec, path, *_: scored.append(str(path)) or MagicMock()
+    )
+    run("score", "A.csv", "--csv", "C.csv", "B.csv", "--solution", "S.csv", "-c", file)
+    assert scored == ["A.csv", "B.csv", "C.csv"]
+    fault = run("score", "--solution", "S.csv", "-c", file).exception
+    assert isinstance(fault, InputFault) and "no submission is named" in str(fault)
+
+
+def test_the_version_is_told():
+    assert run("--version").output.startswith("podium 0.")
 
 
 def test_folds_then_status_from_the_command_line(tiny_data):
     file = str(tiny_data / "competition.toml")
-    before = run("status", "-c", file).output
-    assert "missing folds" in before.replace("  ", " ") and "train tiny fold 1" in before
+    before = run("status", "-c", file).output.splitlines()
+    assert before[0].split() == ["folds", "to", "do"]
+    assert before[2].split(maxsplit=4)[-1] == "to do: after folds"
+    assert before[4].split("  ")[0] == "predict tiny fold 1"
     assert "images" in run("folds", "-c", file).output
-    assert "fresh   folds" in run("status", "-c", file).output
+    after = run("status", "-c", file).output.splitlines()
+    assert after[0].split() == ["folds", "done"]
+    assert after[2].split(maxsplit=4)[-1] == "to do"
 
 
 def test_the_doctor_passes_the_tiny_competition_and_checks_a_csv(tiny_data):

@@ -7,19 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from competition.cli.options import (
-    Again,
-    File,
-    app,
-    bench_of,
-    console,
-)
+from competition.cli.options import File, Json, app, bench_of, console, echo_json, forcible
 from competition.errors import InputFault
-from competition.project import Project, demo_folder
 
 
 @app.command()
+@forcible
 def demo(
+    again: bool,
     seed: Annotated[int, typer.Option(help="Seed of the generated people")] = 0,
     short: Annotated[
         bool,
@@ -27,14 +22,14 @@ def demo(
             "--short", help="Few people and epochs: to see that every step runs, not how well"
         ),
     ] = False,
-    again: Again = False,
 ) -> None:
     """Write the demo competition: generated X-rays of hands, with labels, sample and solution."""
     from competition.data.demo import make_demo, make_short_demo
+    from competition.project import demo_folder
 
     folder = demo_folder(Path.cwd(), short=short)
     if (folder / "competition.toml").exists() and not again:
-        typer.echo(f"fresh: {folder}")
+        typer.echo(f"{folder}: done already")
         return
     (make_short_demo if short else make_demo)(folder, seed=seed)
     typer.echo(f"wrote {folder}")
@@ -46,7 +41,7 @@ def new(
     data: Annotated[Path, typer.Option(help="Folder of the organisers' download")],
     name: Annotated[
         str | None,
-        typer.Option(help="Name of the competition [default: the folder's]", show_default=False),
+        typer.Option(help="Name of the competition", show_default="the folder's"),
     ] = None,
     target: Annotated[Path, typer.Option(help="File to write")] = Path("competition.toml"),
     change: Annotated[
@@ -54,7 +49,6 @@ def new(
         typer.Option(
             "--set",
             help="A value that the preset has otherwise, such as metric.name=dice; may be repeated",
-            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -82,21 +76,23 @@ def doctor(
     competition: File = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Check this submission instead, whoever wrote it", show_default=False),
+        typer.Option(help="Check this submission instead, whoever wrote it"),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
-    from competition.doctor import examine
+    from competition.doctor import Report, examine
+    from competition.project import Project
     from competition.submission import check_order, check_submission
 
     project = Project.open(competition)
     if csv is not None:
         check_submission(project.competition, csv, project.sample, project.sizes)
-        typer.echo(f"{csv}: the sample's rows, every text legal")
-        report = check_order(project.competition, csv, project.part("test"))
+        fact = Report.fact(str(csv), "the sample's rows, every text legal")
+        report = fact + check_order(project.competition, csv, project.part("test"))
     else:
         report = examine(project.competition, project.workspace, progress=console.is_terminal)
-    typer.echo(report.text())
+    echo_json(report.document()) if as_json else typer.echo(report.text())
     if report.errors:
         raise InputFault(f"{len(report.errors)} errors above; repair the data and run it again")
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from competition.cli.options import (
-    Again,
     File,
     Folds,
     Pretrained,
@@ -14,12 +13,14 @@ from competition.cli.options import (
     Seeds,
     app,
     bench_of,
+    forcible,
 )
-from competition.project import Project
 
 
 @app.command()
+@forcible
 def ablation(
+    again: bool,
     name: Annotated[
         str,
         typer.Option(
@@ -38,16 +39,13 @@ def ablation(
     ] = False,
     variant: Annotated[
         str | None,
-        typer.Option(
-            help="Lay the changes of [variants.NAME] over all of its recipes", show_default=False
-        ),
+        typer.Option(help="Lay the changes of [variants.NAME] over all of its recipes"),
     ] = None,
     pretrained: Pretrained = True,
-    again: Again = False,
 ) -> None:
     """Print the table of an ablation from its trials' predictions: scores, differences, noise.
 
-    `invoke ablation` first trains, predicts and submits what is missing.
+    `podium run ablation` first trains, predicts and submits what is missing.
     """
     from competition import steps
     from competition.experiment import Choice, experiment_of
@@ -76,6 +74,7 @@ def models(
     """
     from competition.models.complexity import complexity_text, measure_recipe
     from competition.models.published import published_text
+    from competition.project import Project
 
     if published:
         typer.echo(published_text())
@@ -92,7 +91,7 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a trained network")],
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where to write [default: beside the checkpoint]", show_default=False),
+        typer.Option(help="Where to write", show_default="beside the checkpoint"),
     ] = None,
     decisions: Annotated[
         Path | None,
@@ -104,6 +103,7 @@ def export(
 ) -> None:
     """Write a trained network as ONNX and torch.export, checked against torch on this machine."""
     from competition.export import export as write
+    from competition.project import Project
     from competition.training.checkpoint import load
     from competition.tuning.fusing import decided_head
 

@@ -1,41 +1,28 @@
 """Commands on networks: training and prediction."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from competition.cli.options import (
-    Again,
-    Continued,
-    File,
-    Folds,
-    Pretrained,
-    Pseudo,
-    Recipes,
-    Seeds,
-    app,
-    bench_of,
-    entry_from,
-)
+from competition.cli.options import app, forcible, on_entry, on_first_recipe
 from competition.machine import ask
+
+if TYPE_CHECKING:
+    from competition.entry import Entry
+    from competition.steps import Bench
 
 
 @app.command()
+@on_first_recipe
+@forcible
 def train(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
+    bench: "Bench",
+    entry: "Entry",
+    again: bool,
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Loader processes [default: 0 on a CPU, up to 8 beside a GPU]", show_default=False
-        ),
+        typer.Option(help="Loader processes", show_default="0 on a CPU, up to 8 beside a GPU"),
     ] = None,
-    again: Again = False,
 ) -> None:
     """Train networks: by default the ensemble's first recipe, on each of its folds.
 
@@ -43,32 +30,16 @@ def train(
     """
     from competition import steps
 
-    bench = bench_of(competition)
-    recipes = recipe or [bench.project.competition.ensemble.recipes[0]]
-    entry = entry_from(
-        bench, recipes, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
-    )
     if workers is not None:
         ask("workers", str(workers))
     steps.train_all(bench, entry, again=again)
 
 
 @app.command()
-def predict(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
-    again: Again = False,
-) -> None:
+@on_entry
+@forcible
+def predict(bench: "Bench", entry: "Entry", again: bool) -> None:
     """Predict out of fold and test images with every network of the ensemble."""
     from competition import steps
 
-    bench = bench_of(competition)
-    entry = entry_from(
-        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
-    )
     steps.predict_all(bench, entry, again=again)

@@ -1,59 +1,123 @@
-"""The app, and what its commands share: options, the bench, the entry, progress bars."""
+"""The app, and what its commands share: groups of options, the bench, the entry, progress bars."""
 
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from competition.entry import Entry, entry_of
 from competition.progress_bar import bars_on
-from competition.project import Project
 
+if TYPE_CHECKING:  # these cost most of a second, which --help and completion need not wait for
+    from competition.entry import Entry
+    from competition.steps import Bench
+
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": None,  # rich takes [default: …] and [variants.NAME] for its markup
+    "pretty_exceptions_enable": False,
+}
 app = typer.Typer(
     help="From the organisers' download to a checked submission, one command a step.\n\n"
-    "Each command does its own step only and skips what is fresh; `invoke STEP` first makes what "
-    "is missing before it. Without a competition.toml everything runs on the built-in demo.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    "Each command does its own step only and skips what is done; `podium run STEP` first makes "
+    "what is missing before it. Without a competition.toml everything runs on the built-in demo.",
+    **SETTINGS,
 )
 console = Console(stderr=True)
 watch = bars_on(console)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"podium {version('podium')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _podium(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is", callback=_version),
+    ] = False,
+) -> None:
+    """Options before the command; the help is the app's."""
+
+
+def _recipe_names(context: typer.Context, incomplete: str) -> list[str]:
+    """For shell completion: the file's recipes where it can be read, and the built-in ones."""
+    from competition.errors import PodiumError
+    from competition.project import competition_file
+    from competition.recipes import RECIPES
+    from competition.spec import load
+
+    given = context.params.get("competition")
+    try:
+        own = load(competition_file(given and Path(given), Path.cwd())).recipes
+    except PodiumError:
+        own = {}  # a shell's Tab key is no place for a fault; the command itself will tell it
+    return [name for name in [*own, *RECIPES] if name.startswith(incomplete)]
+
 
 File = Annotated[
     Path | None,
     typer.Option(
         "--competition",
         "-c",
-        help="Competition file [default: ./competition.toml, or the demo's]",
-        show_default=False,
+        help="Competition file",
+        show_default="./competition.toml, or the demo's",
     ),
 ]
 Recipes = Annotated[
     list[str] | None,
     typer.Option(
-        "--recipe", "-r", help="Recipe; may be repeated [default: as above]", show_default=False
+        "--recipe",
+        "-r",
+        help="Recipe; may be repeated",
+        show_default="the ensemble's",
+        autocompletion=_recipe_names,
+    ),
+]
+FirstRecipe = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        help="Recipe; may be repeated",
+        show_default="the ensemble's first",
+        autocompletion=_recipe_names,
     ),
 ]
 Folds = Annotated[
     list[int] | None,
     typer.Option(
-        "--fold", "-f", help="Fold; may be repeated [default: the ensemble's]", show_default=False
+        "--fold", "-f", help="Fold; may be repeated", show_default="those of the ensemble"
     ),
 ]
 Seeds = Annotated[
     list[int] | None,
-    typer.Option(
-        "--seed", help="Seed; may be repeated [default: the ensemble's]", show_default=False
-    ),
+    typer.Option("--seed", help="Seed; may be repeated", show_default="those of the ensemble"),
 ]
 Pseudo = Annotated[
     str | None,
     typer.Option(
         "--pseudo",
-        help="Train with this pseudo-label round too; 'none' for none [default: the ensemble's]",
-        show_default=False,
+        help="Train with this pseudo-label round too; 'none' for none",
+        show_default="the ensemble's",
+    ),
+]
+Teachers = Annotated[
+    str | None,
+    typer.Option(
+        "--pseudo",
+        help="Round that the teachers were trained with, for a second round",
+        show_default="none",
     ),
 ]
 Pretrained = Annotated[
@@ -69,34 +133,151 @@ Continued = Annotated[
         "--continue-from",
         help="Members that start from the weights of this trained one "
         "(a folder of runs/COMPETITION), fold by fold",
-        show_default=False,
     ),
 ]
-Again = Annotated[bool, typer.Option("--again", help="Do it even where it is fresh")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document instead of text, for programs to read"),
+]
 
 
-def bench_of(given: Path | None):
+@dataclass(frozen=True)
+class Group:
+    """Options that stand together on several commands, as a decorator below `@app.command()`.
+
+    make: a function whose parameters are the options and which returns, in the order of `gives`,
+    the arguments that the decorated command takes in their place; at_end: listed after the
+    command's own options.
+    """
+
+    make: Callable[..., tuple[Any, ...]]
+    gives: tuple[str, ...]
+    at_end: bool = False
+
+    @property
+    def options(self) -> list[inspect.Parameter]:
+        parameters = inspect.signature(self.make).parameters.values()
+        return [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+
+    def made(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What the options among these values, by name, amount to."""
+        return self.make(**{one.name: values[one.name] for one in self.options})
+
+    def __call__(self, command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for one in inspect.signature(command).parameters.values()
+            if one.name not in self.gives
+        ]
+        names = {one.name for one in self.options}
+
+        @functools.wraps(command)
+        def parsed(**values: Any) -> None:
+            given = dict(zip(self.gives, self.made(values), strict=True))
+            rest = {name: value for name, value in values.items() if name not in names}
+            command(**given, **rest)
+
+        in_order = [*own, *self.options] if self.at_end else [*self.options, *own]
+        return with_options(parsed, in_order)
+
+
+def first_line(command: Callable[..., None]) -> str:
+    """What stands in a list of commands, uncut."""
+    return (command.__doc__ or "").splitlines()[0]
+
+
+def with_options(
+    function: Callable[..., None], options: list[inspect.Parameter]
+) -> Callable[..., None]:
+    """The function, such that typer takes these for its parameters."""
+    vars(function).pop("__wrapped__", None)  # typer would look through it, at other parameters
+    function.__signature__ = inspect.Signature(options)
+    function.__annotations__ = {one.name: one.annotation for one in options}
+    return function
+
+
+def _of_ensemble(
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+) -> "tuple[Bench, Entry]":
+    bench = bench_of(competition)
+    chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
+    return bench, _entry(bench, recipe, fold, seed, **chosen)
+
+
+def _of_first_recipe(
+    competition: File = None,
+    recipe: FirstRecipe = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    pseudo: Pseudo = None,
+    pretrained: Pretrained = True,
+    continued: Continued = None,
+) -> "tuple[Bench, Entry]":
+    bench = bench_of(competition)
+    recipes = recipe or [bench.project.competition.ensemble.recipes[0]]
+    chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
+    return bench, _entry(bench, recipes, fold, seed, **chosen)
+
+
+def _of_teachers(
+    competition: File = None,
+    recipe: Recipes = None,
+    fold: Folds = None,
+    seed: Seeds = None,
+    teachers: Teachers = None,
+    pretrained: Pretrained = True,
+) -> "tuple[Bench, Entry]":
+    from competition.entry import NO_ROUND
+
+    bench = bench_of(competition)
+    chosen = {"pseudo": teachers or NO_ROUND, "pretrained": pretrained}
+    return bench, _entry(bench, recipe, fold, seed, **chosen)
+
+
+def _whether_again(
+    force: Annotated[bool, typer.Option("--force", help="Do it even where it is done")] = False,
+    again: Annotated[bool, typer.Option("--again", hidden=True)] = False,  # its earlier name
+) -> tuple[bool]:
+    return (force or again,)
+
+
+on_entry = Group(_of_ensemble, gives=("bench", "entry"))
+on_first_recipe = Group(_of_first_recipe, gives=("bench", "entry"))
+on_teachers = Group(_of_teachers, gives=("bench", "entry"))
+forcible = Group(_whether_again, gives=("again",), at_end=True)
+
+
+def echo_json(document: Any) -> None:
+    """The one thing on standard output under --json; ASCII, so that any encoding will do."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def bench_of(given: Path | None) -> "Bench":
+    from competition.project import Project
     from competition.steps import Bench
 
     return Bench.of(Project.open(given), say=typer.echo, watch=watch)
 
 
-def entry_from(
-    bench,
+def _entry(
+    bench: "Bench",
     recipes: list[str] | None,
     folds: list[int] | None,
     seeds: list[int] | None,
-    *,
-    pseudo: str | None,
-    pretrained: bool,
-    continued: str | None = None,
-) -> Entry:
+    **chosen: Any,
+) -> "Entry":
+    from competition.entry import entry_of
+
     return entry_of(
         bench.project.competition,
         recipes=tuple(recipes or ()),
         folds=tuple(folds or ()),
         seeds=tuple(seeds or ()),
-        pseudo=pseudo,
-        pretrained=pretrained,
-        continued=continued,
+        **chosen,
     )

@@ -1,43 +1,47 @@
 """Commands on what is handed in, and what came of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from competition.cli.options import (
-    Again,
-    Continued,
     File,
-    Folds,
-    Pretrained,
-    Pseudo,
-    Recipes,
-    Seeds,
+    Json,
     app,
-    bench_of,
-    entry_from,
+    echo_json,
+    forcible,
+    on_entry,
+    on_teachers,
 )
-from competition.entry import NO_ROUND
-from competition.project import Project
+from competition.errors import InputFault
+
+if TYPE_CHECKING:
+    from competition.entry import Entry
+    from competition.steps import Bench
+
+Words = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="CSV", help="Submissions, whoever wrote them", show_default=False),
+]
+Csvs = Annotated[
+    list[Path] | None, typer.Option("--csv", help="The same as an option; may be repeated")
+]
 
 
 @app.command()
+@on_entry
+@forcible
 def submit(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
+    bench: "Bench",
+    entry: "Entry",
+    again: bool,
     plain: Annotated[
         bool,
         typer.Option(
             "--plain", help="Thresholds of one half, for comparison, not the tuned decisions"
         ),
     ] = False,
-    again: Again = False,
 ) -> None:
     """Write the submission in the sample's form, read it back, and only then let it appear.
 
@@ -45,22 +49,14 @@ def submit(
     """
     from competition import steps
 
-    bench = bench_of(competition)
-    entry = entry_from(
-        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
-    )
     typer.echo(str(steps.submit(bench, entry, plain=plain, again=again)))
 
 
 @app.command()
+@on_entry
 def holdout(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
+    bench: "Bench",
+    entry: "Entry",
     plain: Annotated[
         bool, typer.Option("--plain", help="Thresholds of one half, not the tuned decisions")
     ] = False,
@@ -71,33 +67,21 @@ def holdout(
     """
     from competition import steps
 
-    bench = bench_of(competition)
-    entry = entry_from(
-        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
-    )
     typer.echo(str(steps.score_holdout(bench, entry, plain=plain)))
 
 
 @app.command()
+@on_teachers
+@forcible
 def pseudo(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pretrained: Pretrained = True,
-    teachers: Annotated[
-        str,
-        typer.Option(
-            "--pseudo", help="Round that the teachers were trained with, for a second round"
-        ),
-    ] = NO_ROUND,
+    bench: "Bench",
+    entry: "Entry",
+    again: bool,
     round_name: Annotated[str, typer.Option("--round", help="Name of the round")] = "round1",
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from",
-            help="A submission csv to take the labels from, instead of the predictions",
-            show_default=False,
+            "--from", help="A submission csv to take the labels from, instead of the predictions"
         ),
     ] = None,
     confidence: Annotated[
@@ -106,42 +90,50 @@ def pseudo(
             min=0, max=1, help="Least share of decided pixels (p < .2 or > .8) of an image"
         ),
     ] = 0.9,
-    again: Again = False,
 ) -> None:
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>."""
     from competition import steps
 
-    bench = bench_of(competition)
-    entry = entry_from(bench, recipe, fold, seed, pseudo=teachers, pretrained=pretrained)
     choice = steps.Round(round_name, source, confidence)
     typer.echo(steps.label_test_images(bench, entry, choice, again=again).text())
 
 
 @app.command()
 def score(
-    csv: Annotated[list[Path], typer.Argument(help="Submissions to score")],
-    solution: Annotated[Path, typer.Option(help="The organisers' answers, with a Usage column")],
+    words: Words = None,
+    csv: Csvs = None,
+    solution: Annotated[
+        Path, typer.Option(help="The organisers' answers, with a Usage column")
+    ] = ...,
     competition: File = None,
+    as_json: Json = False,
 ) -> None:
     """Score submissions against a solution: Public, Private, by class, present and absent masks."""
+    from competition.project import Project
     from competition.solution import score_file
 
+    paths = _submissions(words, csv)
     project = Project.open(competition)
-    for path in csv:
-        table = score_file(project.competition, path, solution, project.sizes)
-        typer.echo(table.text() if len(csv) == 1 else f"{path}: {table.summary()}")
+    scored = [(p, score_file(project.competition, p, solution, project.sizes)) for p in paths]
+    if as_json:
+        rows = [{"file": str(path), **table.model_dump(mode="json")} for path, table in scored]
+        echo_json({"solution": str(solution), "submissions": rows})
+        return
+    for path, table in scored:
+        typer.echo(table.text() if len(scored) == 1 else f"{path}: {table.summary()}")
 
 
 @app.command()
 def vote(
-    csv: Annotated[list[Path], typer.Argument(help="Submissions that vote, whoever wrote them")],
+    words: Words = None,
+    csv: Csvs = None,
     weight: Annotated[
         list[float] | None,
         typer.Option(
             "--weight",
             "-w",
-            help="Weight of each, in their order [default: equal]",
-            show_default=False,
+            help="Weight of each, words first, in their order; repeated",
+            show_default="equal",
         ),
     ] = None,
     threshold: Annotated[
@@ -152,57 +144,60 @@ def vote(
     competition: File = None,
 ) -> None:
     """Write the hard vote of submissions, row by image and class, checked like any other."""
+    from competition.project import Project
     from competition.submission import Ballots, write_vote
 
+    paths = _submissions(words, csv)
     project = Project.open(competition)
     target = project.workspace.submission(name)
-    ballots = Ballots.of(csv, weight or (), threshold)
+    ballots = Ballots.of(paths, weight or (), threshold)
     made = write_vote(project.competition, ballots, project.sample, project.sizes, target)
     typer.echo(
         f"wrote {target}: {made.rows} rows of {made.images} images, {made.empty} empty; vote of "
-        f"{len(csv)} files, read back and equal to what was meant"
+        f"{len(paths)} files, read back and equal to what was meant"
     )
+
+
+def _submissions(words: list[Path] | None, options: list[Path] | None) -> list[Path]:
+    """The files named as words, then those named by --csv."""
+    paths = [*(words or ()), *(options or ())]
+    if not paths:
+        raise InputFault("no submission is named; name one or more, as CSV or as --csv CSV")
+    return paths
 
 
 @app.command()
 def leaderboard(
     competition: File = None,
     csv: Annotated[
-        Path | None,
-        typer.Option(help="Also write it as a csv for spreadsheets", show_default=False),
+        Path | None, typer.Option(help="Also write it as a csv for spreadsheets")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """List every submission: out of fold, expected Private, Public, Private, decisions kept.
 
     Below it: how far Public and Private may differ by the split alone, and how sure the order is.
     """
     from competition.leaderboard import read_leaderboard
+    from competition.project import Project
     from competition.tuning.measure import Measure
 
     project = Project.open(competition)
     spec = project.competition
     board = read_leaderboard(project.workspace.submissions, Measure.of(spec), spec.classes)
-    typer.echo(board.text())
+    echo_json(board.document()) if as_json else typer.echo(board.text())
     if csv is not None:
         board.write_csv(csv)
 
 
 @app.command()
-def status(
-    competition: File = None,
-    recipe: Recipes = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
-) -> None:
-    """Show each step of the submission: fresh, stale or missing, and why."""
-    from competition.pipeline import states
+@on_entry
+def status(bench: "Bench", entry: "Entry", as_json: Json = False) -> None:
+    """Show each step of the submission: done, outdated or to do, and why."""
+    from competition.pipeline import states, states_document, states_text
 
-    bench = bench_of(competition)
-    entry = entry_from(
-        bench, recipe, fold, seed, pseudo=pseudo, pretrained=pretrained, continued=continued
-    )
-    for step, state in states(bench.pipeline.stages("submit", entry)):
-        typer.echo(f"{state.kind:8}{step.name}" + (f"  ({state.why})" if state.why else ""))
+    found = states(bench.pipeline.stages("submit", entry))
+    if as_json:
+        echo_json({"entry": entry.name, "steps": states_document(found)})
+    else:
+        typer.echo(states_text(found))

@@ -1,7 +1,7 @@
 """What the doctor says: errors that stop, warnings that do not, and the facts it found."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from competition.errors import listed
 
@@ -36,6 +36,11 @@ class Report:
     def exit_code(self) -> int:
         """2, that of an input fault, where there is an error; else 0."""
         return 2 if self.errors else 0
+
+    def document(self) -> dict[str, Any]:
+        """All findings for programs, not the first ten of each."""
+        found = [{"what": what, "value": value} for what, value in self.found]
+        return {"errors": list(self.errors), "warnings": list(self.warnings), "found": found}
 
     def text(self) -> str:
         """The facts as a table, then warnings and errors, the first ten of each."""

@@ -29,9 +29,8 @@ class Bench:
         """Do a step unless it is fresh; returns whether it was done."""
         state = step.state()
         if state.kind == "fresh" and not again:
-            self.say(f"fresh: {step.name}")
+            self.say(f"{step.name}: done already")
             return False
-        why = f" ({state.why})" if state.why else ""
-        self.say(f"{step.name}: {state.kind}{why}")
+        self.say(f"{step.name}: {state.beginning()}")
         step.perform(run)
         return True

@@ -1,0 +1,148 @@
+"""`podium run GOAL`: the commands again, each after whatever is missing before it."""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from competition.cli.options import (
+    SETTINGS,
+    Group,
+    app,
+    first_line,
+    on_entry,
+    on_first_recipe,
+    on_teachers,
+    with_options,
+)
+from competition.cli.words import words_of
+
+run = typer.Typer(
+    help="Make whatever is missing before a goal, then the goal: one process a step.\n\n"
+    "Each step is echoed as the command that repeats it; what is done is not done again. A goal "
+    "has the options of its command.",
+    **SETTINGS,
+)
+Values = Mapping[str, Any]
+Before = Callable[[Any, Values], None]
+"""Makes what is missing before a goal, given a `Chain` and the goal's options by name."""
+
+
+def _nothing(chain: Any, values: Values) -> None:
+    """The demo's data at most, which `_reached` looks for."""
+
+
+def _before(goal: str, group: Group) -> Before:
+    """What a goal of an entry needs; the group says which entry the options mean."""
+
+    def before(chain: Any, values: Values) -> None:
+        _, entry = group.made(values)
+        chain.prepare(goal, entry, plain=values.get("plain", False))
+
+    return before
+
+
+def _before_pseudo(chain: Any, values: Values) -> None:
+    """The teachers' decisions, unless the labels come from a csv."""
+    if values["source"] is None:
+        _before("submit", on_teachers)(chain, values)
+
+
+def _before_ablation(chain: Any, values: Values) -> None:
+    from competition.experiment import Choice
+
+    numbers = {name: tuple(values[name] or ()) for name in ("fold", "seed")}
+    choice = Choice(
+        values["name"],
+        values["full"],
+        values["variant"],
+        numbers["fold"],
+        numbers["seed"],
+        values["pretrained"],
+    )
+    chain.prepare_ablation(choice, values["solution"])
+
+
+GOALS: dict[str, Before] = {
+    "doctor": _nothing,
+    "folds": _nothing,
+    "train": _before("train", on_first_recipe),
+    "predict": _before("predict", on_entry),
+    "ensemble": _before("ensemble", on_entry),
+    "tune": _before("tune", on_entry),
+    "submit": _before("submit", on_entry),
+    "holdout": _before("submit", on_entry),  # what is scored there is what would be handed in
+    "pseudo": _before_pseudo,
+    "leaderboard": _nothing,
+    "status": _nothing,
+    "ablation": _before_ablation,
+}
+
+Answers = Annotated[
+    Path | None,
+    typer.Option(
+        help="The answers, by which the trials get a Public and a Private score",
+        show_default="the data's solution.csv",
+    ),
+]
+FURTHER: dict[str, list[inspect.Parameter]] = {
+    "ablation": [
+        inspect.Parameter(
+            "solution", inspect.Parameter.KEYWORD_ONLY, annotation=Answers, default=None
+        )
+    ]
+}
+"""Options of what is made before a goal, which the goal's own command has no use for."""
+
+
+def _reached(name: str, before: Before) -> Callable[..., None]:
+    """The body of `run NAME`: what is missing, then the command as it was given."""
+
+    def reached(**values: Any) -> None:
+        from competition.chain import Chain, run_step
+
+        # Under --json standard output belongs to the goal's document alone.
+        aside = partial(run_step, stdout=sys.stderr) if values.get("as_json") else run_step
+        chain = Chain(values["competition"], aside)
+        chain.write_demo()
+        before(chain, values)
+        parameters = typer.main.get_command(app).commands[name].params
+        run_step([name, *words_of(parameters, values)])
+
+    return reached
+
+
+def _whole_demo(**values: Any) -> None:
+    """The main job on the demo competition, from its data to the leaderboard: minutes on 2 cores.
+
+    Each model, their ensemble, tuned thresholds and a pseudo-label round, all scored.
+    """
+    from competition.chain import run_demo, run_step
+
+    parameters = typer.main.get_command(app).commands["demo"].params
+    sheet = run_demo(words_of(parameters, values), short=values["short"], step=run_step)
+    typer.echo(f"look at {sheet}")
+
+
+def _add_goals() -> None:
+    """A goal for each of GOALS, in the order of the commands and with their options."""
+    for info in app.registered_commands:
+        command, name = info.callback, info.callback.__name__
+        options = list(inspect.signature(command).parameters.values())
+        if name == "demo":
+            body = _whole_demo
+        elif name in GOALS:
+            body = _reached(name, GOALS[name])
+            body.__doc__ = command.__doc__
+            options += FURTHER.get(name, [])
+        else:
+            continue
+        run.command(name, short_help=first_line(body))(with_options(body, options))
+
+
+_add_goals()
+app.add_typer(run, name="run")

@@ -1,0 +1,201 @@
+"""What is missing before a goal is made first, each step as a command of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_lines import EXAMPLES, GOALS, ROOT, parse_command, parse_task
+from invoke import Context, Exit
+
+import tasks
+from competition import chain
+from competition.__main__ import main
+from competition.chain import Chain, StepFailed
+from competition.entry import NO_ROUND, entry_of
+from competition.experiment import Choice
+
+VARIANT = """
+[variants.quick]
+size = [32, 32]
+batch = 4
+schedule = { epochs = 1, warmup = 0.0 }
+"""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The steps that would be run, in order; of these only the split is done."""
+    taken = []
+
+    def step(words, stdout=None):
+        taken.append(list(words))
+        if words[0] == "folds":
+            main(words)
+
+    monkeypatch.setattr(chain, "run_step", step)
+    return taken
+
+
+@pytest.fixture(scope="module")
+def file(tiny_data):
+    path = tiny_data / "chained.toml"
+    path.write_text((tiny_data / "competition.toml").read_text() + VARIANT)
+    return path
+
+
+def commands(taken):
+    return [words[0] for words in taken]
+
+
+def test_a_goal_from_nothing_takes_every_step_before_it_and_then_itself(file, steps):
+    assert main(["run", "submit", "-c", str(file), "--fold", "0"]) == 0
+    assert commands(steps) == ["folds", "train", "predict", "ensemble", "tune", "submit"]
+    assert steps[0] == ["folds", "--competition", str(file)]
+    entry = ["--recipe", "tiny", "--fold", "0", "--seed", "0", "--pseudo", "none"]
+    assert steps[1] == ["train", *entry, "--competition", str(file)]
+    assert steps[-1] == ["submit", "--competition", str(file), "--fold", "0"]
+
+
+def test_a_plain_submission_needs_no_decisions_and_a_round_needs_its_teachers(file, steps):
+    main(["run", "submit", "-c", str(file), "--plain", "--pseudo", "round1"])
+    teachers = ["folds", "train", "predict", "ensemble", "tune", "pseudo"]
+    assert commands(steps) == [*teachers, "train", "predict", "ensemble", "submit"]
+    assert steps[-1][-1] == "--plain"
+
+
+def test_what_is_done_is_not_done_again_but_the_goal_is(file, steps):
+    assert main(["folds", "-c", str(file)]) == 0
+    main(["run", "train", "-c", str(file), "--force"])
+    assert steps == [["train", "--competition", str(file), "--force"]]
+
+
+def test_labels_from_a_csv_need_no_teachers(file, steps):
+    main(["run", "pseudo", "-c", str(file), "--from", "A.csv"])
+    main(["run", "pseudo", "-c", str(file), "--round", "round2"])
+    assert commands(steps)[0] == "pseudo" and commands(steps)[-2:] == ["tune", "pseudo"]
+    assert steps[-1][-2:] == ["--round", "round2"]
+
+
+def test_an_ablation_trains_predicts_submits_and_scores_its_trials(file, steps):
+    main(["run", "ablation", "-c", str(file), *EXAMPLES["ablation"]])
+    done = ["folds", "train", "predict", *["ensemble", "submit"] * 3, "score", "ablation"]
+    assert commands(steps) == done
+    assert steps[-2][-4:-2] == ["--solution", str(file.with_name("solution.csv"))]
+    assert "--solution" not in steps[-1] and steps[-1][-4:] == ["--seed", "0", "--variant", "quick"]
+
+
+@pytest.mark.parametrize("name", [name for name in GOALS if name != "demo"])
+def test_every_goal_is_entered_from_the_command_line_and_as_a_task(name, file, steps):
+    words = [name, "-c", str(file), *EXAMPLES.get(name, [])]
+    assert main(["run", *words]) == 0
+    entered = list(steps)
+    assert commands(entered)[-1] == name
+    tasks.ns[name](Context(), **parse_task(words).as_kwargs)
+    assert [words for words in entered if words[0] != "folds" or name == "folds"] == [
+        words for words in steps[len(entered) :]
+    ]
+    for taken in steps:
+        parse_command(taken)
+
+
+def test_the_demo_runs_to_its_leaderboard(tiny_data, steps, monkeypatch, capsys):
+    def step(words, stdout=None):
+        steps.append(list(words))
+        if words[0] == "demo":
+            shutil.copytree(tiny_data, Path("runs/demo-short/data"))
+        if words[0] == "folds":
+            main(words)
+
+    monkeypatch.setattr(chain, "run_step", step)
+    assert main(["run", "demo", "--short", "--seed", "3"]) == 0
+    assert steps[0] == ["demo", "--seed", "3", "--short"]
+    assert commands(steps)[1] == "doctor" and commands(steps)[-2:] == ["score", "leaderboard"]
+    assert commands(steps).count("submit") == 4 and "pseudo" in commands(steps)
+    for taken in steps:
+        parse_command(taken)
+    assert "look at" in capsys.readouterr().out
+
+
+def test_the_demo_is_written_first_where_there_is_no_competition_file(steps):
+    def step(words):
+        steps.append(list(words))
+
+    Chain(step=step).write_demo()
+    assert steps == [["demo"]]
+    assert main(["run", "doctor"]) == 0 and commands(steps) == ["demo", "demo", "doctor"]
+
+
+def test_a_notebook_reaches_a_goal_without_the_command_line(file):
+    taken = []
+    own = Chain(file, taken.append)
+    main(["folds", "-c", str(file)])
+    own.reach("train")
+    own.reach("ensemble", entry_of(own.project.competition, folds=(1,), pseudo=NO_ROUND))
+    own.prepare_ablation(Choice("skips", variant="quick", folds=(0,)))
+    assert commands(taken)[:4] == ["train", "train", "predict", "ensemble"]
+    assert commands(taken)[-1] == "score" and "--fold 1" in " ".join(taken[3])
+
+
+def test_a_step_that_fails_ends_the_chain_with_its_code(capfd):
+    assert main(["run", "folds", "-c", "nowhere.toml"]) == 2
+    told = capfd.readouterr()
+    assert told.out == "" and told.err.splitlines() == [
+        "$ python -m competition folds --competition nowhere.toml",
+        "error: no competition file 'nowhere.toml'; `python -m competition new` writes one",
+        f"error: {StepFailed(['folds', '--competition', 'nowhere.toml'], 2)}",
+    ]
+    with pytest.raises(Exit) as ended:
+        tasks.ns["folds"](Context(), competition="nowhere.toml")
+    assert ended.value.code == 2
+
+
+def test_a_step_that_is_killed_has_the_code_that_a_shell_gives():
+    assert StepFailed(["train"], -signal.SIGKILL).exit_code == 137
+    assert StepFailed(["train"], 3).exit_code == 3
+
+
+def test_a_step_gets_its_memory_settings_and_its_output_is_its_own(monkeypatch, capfd):
+    started = {}
+
+    class Process:
+        def __init__(self, command, **options):
+            started.update(options, command=command)
+
+        __enter__ = lambda self: self
+        __exit__ = lambda self, *fault: None
+        wait = lambda self: 0
+
+    monkeypatch.setattr(chain.subprocess, "Popen", Process)
+    chain.run_step(["status"], stdout=sys.stderr)
+    assert started["command"] == [sys.executable, "-m", "competition", "status"]
+    assert started["env"]["MALLOC_MMAP_MAX_"] == "0" and started["stdout"] is sys.stderr
+    assert capfd.readouterr().out == ""
+
+
+def test_the_whole_chain_in_an_empty_folder_needs_no_checkout(tiny_data, tmp_path):
+    """With the package alone, as a wheel installs it: no tasks.py, no git."""
+    shutil.copytree(tiny_data, tmp_path / "data")
+    path = tmp_path / "data" / "competition.toml"
+    path.write_text(path.read_text() + VARIANT)
+    words = ["run", "train", "-c", "data/competition.toml", "-f", "0", "-r", "tiny@quick"]
+    done = subprocess.run(
+        [sys.executable, "-m", "competition", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1" in done.stdout and "$ python" not in done.stdout
+    echoed = [line.split()[4] for line in done.stderr.splitlines() if line.startswith("$ ")]
+    assert echoed == ["folds", "train"]
