@@ -1,5 +1,11 @@
 """The one family of errors: caught once, in `__main__`, and shown as one message with an exit code."""
 
+import difflib
+from collections.abc import Iterable
+
+FEW = 6
+"""So many names are told all; of more, the nearest."""
+
 
 class PodiumError(Exception):
     """Something the user can act on: the message says what, where, what was expected, what to do."""
@@ -31,3 +37,20 @@ def listed(faults: list[str], *, first: int = 10) -> str:
     if len(faults) > first:
         shown = [*shown, f"… and {len(faults) - first} more"]
     return "\n".join(shown)
+
+
+def nearest(name: str, known: Iterable[str], *, all_by: str) -> str:
+    """What could have been meant by an unknown name, for the end of a message.
+
+    all_by: what shows every name, where there are too many to tell.
+
+    >>> nearest("foldres", ["hand-bone", "salt", "folders"], all_by="`podium new --help`")
+    'there are hand-bone, salt, folders'
+    >>> nearest("unet-8", [f"unet-{number}" for number in range(80)], all_by="`podium models --list`")
+    'the nearest of 80 are unet-8, unet-78, unet-68; `podium models --list` shows all'
+    """
+    names = list(known)
+    if len(names) <= FEW:
+        return f"there are {', '.join(names) or 'none'}"
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0)
+    return f"the nearest of {len(names)} are {', '.join(near)}; {all_by} shows all"

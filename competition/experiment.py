@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.entry import NO_ROUND, Entry, Member, entry_of
-from competition.errors import InputFault
+from competition.errors import InputFault, nearest
 from competition.recipes import ABLATIONS, Recipe, Trial, for_cpus, recipe_named, varied
 from competition.spec import Competition
 from competition.workspace import Workspace
@@ -67,7 +67,8 @@ class Experiment:
 def experiment_of(competition: Competition, choice: Choice) -> Experiment:
     """The ablation that is asked for; InputFault where it does not exist or compares nothing."""
     if choice.name not in ABLATIONS:
-        raise InputFault(f"no ablation {choice.name!r}; there are {', '.join(ABLATIONS)}")
+        known = nearest(choice.name, ABLATIONS, all_by="`python -m competition ablation --help`")
+        raise InputFault(f"no ablation {choice.name!r}; {known}")
     trials = ABLATIONS[choice.name] if choice.full else for_cpus(ABLATIONS[choice.name])
     if choice.variant is not None:
         trials = varied(trials, choice.variant)

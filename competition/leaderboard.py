@@ -1,6 +1,7 @@
 """The list of all submissions, the best out of fold first, and how far its order is to be trusted."""
 
 import csv
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.text import Text
 from competition.errors import InputFault
 from competition.solution import read_score
 from competition.submission import evidence_path, read_receipt
-from competition.text_table import rendered, text_table
+from competition.text_table import WIDTH, rendered, text_table
 from competition.tuning.decisions import Score
 from competition.tuning.groups import read_sums
 from competition.tuning.measure import Measure
@@ -31,6 +32,7 @@ COLUMNS = (
     "Public",
     "Private",
 )
+SCORES = ("submission", "out of fold", "expected\nPrivate", "Public", "Private")
 MOST_RANKED = 12
 """Submissions, the best ones, whose order is judged in the text."""
 
@@ -42,13 +44,30 @@ class Standing:
     """
 
     name: str
-    members: str
-    kept: str
+    members: tuple[str, ...]
+    kept: tuple[str, ...]
     out_of_fold: Score | None
     images: int | None
     expected: Expected | None
     public: Score | None
     private: Score | None
+
+    def document(self) -> dict[str, Any]:
+        """For programs; null where a score is not known."""
+        scores = {
+            "out_of_fold": self.out_of_fold,
+            "expected_private": self.expected,
+            "public": self.public,
+            "private": self.private,
+        }
+        known = {key: None if s is None else s.model_dump(mode="json") for key, s in scores.items()}
+        return {
+            "name": self.name,
+            "members": list(self.members),
+            "kept": list(self.kept),
+            "images": self.images,
+            **known,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +81,21 @@ class Leaderboard:
     order: np.ndarray
 
     def text(self) -> str:
+        """For a terminal of WIDTH columns: scores, what each is made of, spread, order."""
         if not self.standings:
             return "no submission yet; `python -m competition submit` writes one"
-        table = text_table(*COLUMNS)
-        for row in self._cells():
-            table.add_row(*map(Text, row))
-        return "\n\n".join([rendered(table), *self._spread(), *self._ranking()])
+        table = text_table("#", *SCORES, folded="submission")
+        for place, s in enumerate(self.standings, start=1):
+            scores = (s.out_of_fold, s.expected, s.public, s.private)
+            table.add_row(str(place), Text(s.name), *map(_in_two_lines, scores))
+        parts = [rendered(table, width=WIDTH), self._made_of(), *self._spread(), *self._ranking()]
+        return "\n\n".join(parts)
+
+    def document(self) -> dict[str, Any]:
+        """For programs: the submissions, and how probably each is better than each other."""
+        order = [[None if np.isnan(p) else float(p) for p in row] for row in self.order]
+        rows = [one.document() for one in self.standings]
+        return {"submissions": rows, "better_than": order}
 
     def write_csv(self, path: Path) -> None:
         """For spreadsheets: what would be read as a formula is made text."""
@@ -81,8 +109,8 @@ class Leaderboard:
             (
                 str(place),
                 s.name,
-                s.members,
-                s.kept,
+                ", ".join(s.members),
+                ", ".join(s.kept) or "–",
                 _shown(s.out_of_fold),
                 _shown(s.images),
                 _shown(s.expected),
@@ -92,6 +120,16 @@ class Leaderboard:
             for place, s in enumerate(self.standings, start=1)
         ]
 
+    def _made_of(self) -> str:
+        """The members of each, and the steps of the chain that it is made with."""
+        lines = []
+        for place, s in enumerate(self.standings, start=1):
+            parts = [f"members: {', '.join(s.members) or '–'}"]
+            parts += [f"{s.images} images out of fold"] if s.images is not None else []
+            parts += [f"kept: {', '.join(s.kept)}"] if s.kept else []
+            lines.append(_filled(f"#{place} {s.name}; {'; '.join(parts)}"))
+        return "\n".join(lines)
+
     def _spread(self) -> list[str]:
         """How far Public may lie from Private by the split alone."""
         known = [s for s in self.standings if s.expected is not None]
@@ -100,7 +138,10 @@ class Leaderboard:
         name, first = known[0].name, known[0].expected
         split = f"{first.public_groups} and {first.private_groups} groups like this one"
         return [
-            f"Public and Private of {name} differ by up to {first.spread:.4f} in 95 % of splits into {split}"
+            _filled(
+                f"Public and Private of {name} differ by up to {first.spread:.4f} in 95 % of splits "
+                f"into {split}"
+            )
         ]
 
     def _ranking(self) -> list[str]:
@@ -109,11 +150,12 @@ class Leaderboard:
         order = self.order[:shown, :shown]
         if np.isnan(order).all():
             return []
-        table = text_table("better than", *(f"#{place}" for place in range(1, shown + 1)))
+        table = text_table("better than", *(f"#{place}" for place in range(2, shown + 1)))
         for place, row in enumerate(order[:-1]):
-            cells = ["" if column <= place else _percent(p) for column, p in enumerate(row)]
-            table.add_row(Text(f"#{place + 1} {self.standings[place].name}"), *cells)
-        return [f"how probably, from the same groups out of fold:\n{rendered(table)}"]
+            below = [_percent(p) if column > place else "" for column, p in enumerate(row)]
+            table.add_row(f"#{place + 1}", *below[1:])
+        title = "how probably, in percent, from the same groups out of fold:"
+        return [f"{title}\n{rendered(table, width=WIDTH)}"]
 
 
 def read_leaderboard(folder: Path, measure: Measure, classes: tuple[str, ...]) -> Leaderboard:
@@ -147,8 +189,8 @@ def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
     parts = {} if scored is None else {name: part.score for name, part in scored.parts.items()}
     return Standing(
         name=path.stem,
-        members=", ".join(receipt.get("members", ())),
-        kept=", ".join(receipt.get("kept", ())) or "–",
+        members=tuple(receipt.get("members", ())),
+        kept=tuple(receipt.get("kept", ())),
         out_of_fold=None if expected is None else _score_from(expected, path),
         images=None if expected is None else expected.get("images"),
         expected=_expected_from(receipt.get("expected private"), path),
@@ -191,4 +233,17 @@ def _shown(value: object) -> str:
 
 
 def _percent(probability: float) -> str:
-    return "–" if np.isnan(probability) else f"{100 * probability:.0f} %"
+    return "–" if np.isnan(probability) else f"{100 * probability:.0f}"
+
+
+def _in_two_lines(score: Score | Expected | None) -> str:
+    """The value, and below it its interval: four of these and a name stand side by side."""
+    if score is None:
+        return "–"
+    return f"{score.value:.4f}" + (
+        "" if score.low is None else f"\n{score.low:.4f}–{score.high:.4f}"
+    )
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="   ", break_on_hyphens=False)

@@ -14,7 +14,7 @@ from competition.data.catalog import image_paths
 from competition.data.images import image_size, safe_path
 from competition.data.layout import Changes
 from competition.doctor import Report, prove
-from competition.errors import InputFault, listed
+from competition.errors import InputFault, listed, nearest
 from competition.workspace import write_text
 
 PRESETS = Path(__file__).parent / "presets"
@@ -81,7 +81,8 @@ def filled(text: str, changes: Mapping[str, Any]) -> str:
 def _preset_text(preset: str) -> str:
     path = PRESETS / f"{preset}.toml"
     if preset not in preset_names():
-        raise InputFault(f"no preset {preset!r}; there are {', '.join(preset_names())}")
+        known = nearest(preset, preset_names(), all_by="`python -m competition new --help`")
+        raise InputFault(f"no preset {preset!r}; {known}")
     return path.read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from competition.data.tables import read_csv_text
-from competition.errors import InputFault, listed
+from competition.errors import InputFault, listed, nearest
 from competition.inference.store import Provenance
 from competition.masks import RleFormat, Runs, encode
 from competition.masks.geometry import resize_nearest
@@ -288,7 +288,9 @@ def _at_size(masks: Runs, size: tuple[int, int]) -> Runs:
 
 def _rounds_beside(folder: Path) -> str:
     found = sorted(path.parent.name for path in folder.parent.glob("*/receipt.json"))
-    return f"there are {', '.join(found)}" if found else "`python -m competition pseudo` makes one"
+    if not found:
+        return "`python -m competition pseudo` makes one"
+    return nearest(folder.name, found, all_by=f"the folder {folder.parent}")
 
 
 def _draw(

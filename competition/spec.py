@@ -5,13 +5,15 @@ which derives a recipe from a built-in one (`[variants.NAME]`: from any); they l
 file describes a whole entry.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from competition.errors import InputFault
+from competition.errors import FEW, InputFault, nearest
 from competition.masks.rle import RleFormat
 from competition.scoring.metrics import Metric
 from competition.scoring.splitting import CONNECTED_PARTS, ObjectRule
@@ -272,5 +274,14 @@ def describe(error: ValidationError, source: str) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "the file"
         found = "" if fault["type"] == "missing" else f"; found {fault['input']!r}"
-        lines.append(f"{source}: {key}: {fault['msg']}{found}")
+        lines.append(f"{source}: {key}: {_expected(fault)}{found}")
     return "\n".join(lines)
+
+
+def _expected(fault: ErrorDetails) -> str:
+    """pydantic's own words; of many names, the nearest."""
+    names = re.findall(r"'([^']*)'", fault.get("ctx", {}).get("expected", ""))
+    if fault["type"] != "literal_error" or len(names) <= FEW:
+        return fault["msg"]
+    known = nearest(str(fault["input"]), names, all_by="docs/competition-file.md")
+    return f"no such name; {known}"

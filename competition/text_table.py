@@ -1,4 +1,6 @@
-"""Tables for people in plain text, as wide as they need: a table cut at a terminal's edge loses numbers."""
+"""Tables for people in plain text. A table cut at a terminal's edge loses numbers: what has to give
+way are the texts of one column, which go on in a further line.
+"""
 
 import io
 
@@ -6,17 +8,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+WIDTH = 100
+"""Columns of a terminal that a page of text may take, whatever the names in it."""
 
-def text_table(*columns: str) -> Table:
-    """Columns by name: the first to the left, the others, numbers, to the right."""
+
+def text_table(*columns: str, folded: str | None = None) -> Table:
+    """Columns by name: the first to the left, the others, numbers, to the right.
+
+    folded: the column, to the left too, that takes as many lines as the width leaves it.
+    """
     table = Table(box=box.SIMPLE_HEAD)
     for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        left = place == 0 or name == folded
+        table.add_column(
+            name, justify="left" if left else "right", overflow="fold", no_wrap=name != folded
+        )
     return table
 
 
-def rendered(table: Table) -> str:
+def rendered(table: Table, *, width: int = 10_000) -> str:
     """The table's lines, without colours and trailing spaces."""
-    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(table)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")

@@ -1,6 +1,7 @@
 """Scores against a solution, and the list of submissions."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -224,10 +225,10 @@ def test_submissions_stand_in_the_order_of_their_out_of_fold_scores(case, tmp_pa
     score_file(spec, scored, solution, SIZES)
     board = board_of(tmp_path)
     assert [standing.name for standing in board.standings] == ["high", "middle", "low", "sub"]
-    assert board.standings[0].members == "unet, fcn"
+    assert board.standings[0].members == ("unet", "fcn")
     assert board.standings[0].public is None
     assert board.standings[1].private == read_score(scored).parts["Private"].score
-    assert "0.8000 (0.7900 to 0.8100)" in board.text()
+    assert "0.7900–0.8100" in board.text() and "#1 high; members: unet, fcn" in board.text()
 
 
 def test_an_unfinished_file_is_no_submission(case, tmp_path):
@@ -288,9 +289,39 @@ def test_the_order_of_submissions_comes_with_its_probability(case, tmp_path):
     assert board.order[0, 1] == 1.0 and board.order[1, 0] == 0.0
     assert np.isnan(board.order[0, 2])
     text = board.text()
-    assert "0.8000 (0.7000 to 0.9000)" in text and "one threshold" in text
+    assert "0.7000–0.9000" in text and "kept: one threshold" in text
     assert "differ by up to 0.0700 in 95 % of splits into 3 and 7 groups" in text
-    assert "100 %" in text
+    assert text.splitlines()[-2].split() == ["#1", "100", "–"]
+
+
+def test_it_fits_a_terminal_whatever_the_names_and_loses_none_of_them(case, tmp_path):
+    spec, _, _, _, predicted = case
+    steps = [f"{name} of the class number {n}" for n in range(12) for name in ("heads", "shapes")]
+    for number in range(13):
+        long = f"deeplabv3plus-gn-12k+from-deeplabv3plus-gn+{'seed' * 20}-{number}"
+        path = with_evidence(tmp_path, spec, predicted, long, 123.4567 + number)
+        receipt = {"members": [f"{long}-{n}" for n in range(5)], "kept": steps}
+        digest = {"sha256": file_sha256(path), "parts": None}
+        told = json.loads(receipt_path(path.parents[1] / f"{long}.csv").read_text())
+        submission_file(tmp_path, spec, predicted, long, {**told, **receipt, "evidence": digest})
+    board = board_of(tmp_path)
+    text = board.text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(board.standings) == 14 and "123.3567–123.5567" in text
+    squeezed = "".join(text.split())
+    for standing in board.standings:
+        assert standing.name in squeezed
+
+
+def test_programs_read_the_board_as_a_document(case, tmp_path):
+    spec, _, _, _, predicted = case
+    with_evidence(tmp_path, spec, predicted, "good", 0.8)
+    board = json.loads(json.dumps(board_of(tmp_path).document(), allow_nan=False))
+    assert [row["name"] for row in board["submissions"]] == ["good", "sub"]
+    first = board["submissions"][0]
+    assert first["kept"] == ["one threshold"] and first["public"] is None
+    assert first["out_of_fold"]["value"] == 0.8 and first["expected_private"]["spread"] == 0.07
+    assert board["better_than"] == [[None, None], [None, None]]
 
 
 def test_evidence_of_another_run_ranks_nothing(case, tmp_path):

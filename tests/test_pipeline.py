@@ -98,7 +98,7 @@ def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finishe
     again = Bench.of(finished.project, say=said.append)
     steps.train(again, Member("tiny"), 0)
     steps.submit(again, entry_of(finished.project.competition))
-    assert said == ["fresh: train tiny fold 0", "fresh: submit main"]
+    assert said == ["train tiny fold 0: done already", "submit main: done already"]
 
 
 def test_copied_data_is_not_stale(bench):
@@ -112,7 +112,7 @@ def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
     found = kinds(reopened(bench))
     assert (found["train tiny fold 0"].kind, found["train tiny fold 0"].why) == (
         "stale",
-        "changed: recipe",
+        "recipe changed",
     )
     assert found["folds"].kind == "fresh"
 
@@ -123,8 +123,8 @@ def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
     content["annotations"].pop()
     path.write_text(json.dumps(content))
     found = kinds(reopened(bench))
-    assert found["train tiny fold 1"].why == "changed: labels"
-    assert found["ensemble main"].why == "changed: labels"
+    assert found["train tiny fold 1"].why == "labels changed"
+    assert found["ensemble main"].why == "labels changed"
 
 
 def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):

@@ -14,6 +14,7 @@ from competition.cli.options import (
     app,
     bench_of,
     forcible,
+    known_recipes,
 )
 
 
@@ -67,11 +68,17 @@ def models(
             help="The cost table of the ResNet18-UNet: published, recounted, and real",
         ),
     ] = False,
+    names: Annotated[
+        bool, typer.Option("--list", help="The names of all recipes, the file's own first")
+    ] = False,
 ) -> None:
     """Print what a recipe's network costs: logit size, parameters, operations, memory.
 
     By default of the ensemble's recipes; measured on a copy without weights.
     """
+    if names:
+        typer.echo("\n".join(known_recipes(competition)))
+        return
     from competition.models.complexity import complexity_text, measure_recipe
     from competition.models.published import published_text
     from competition.project import Project

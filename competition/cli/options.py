@@ -50,19 +50,27 @@ def _podium(
     """Options before the command; the help is the app's."""
 
 
-def _recipe_names(context: typer.Context, incomplete: str) -> list[str]:
-    """For shell completion: the file's recipes where it can be read, and the built-in ones."""
-    from competition.errors import PodiumError
+def known_recipes(given: Path | None) -> list[str]:
+    """The recipes of the competition file in force, where there is one, and the built-in ones."""
     from competition.project import competition_file
     from competition.recipes import RECIPES
     from competition.spec import load
 
+    file = competition_file(given, Path.cwd())
+    own = load(file).recipes if given or file.exists() else {}
+    return [*own, *RECIPES]
+
+
+def _recipe_names(context: typer.Context, incomplete: str) -> list[str]:
+    """For shell completion, by which a competition file is not yet checked."""
+    from competition.errors import PodiumError
+
     given = context.params.get("competition")
     try:
-        own = load(competition_file(given and Path(given), Path.cwd())).recipes
+        names = known_recipes(given and Path(given))
     except PodiumError:
-        own = {}  # a shell's Tab key is no place for a fault; the command itself will tell it
-    return [name for name in [*own, *RECIPES] if name.startswith(incomplete)]
+        return []  # a shell's Tab key is no place for a fault; the command itself will tell it
+    return [name for name in names if name.startswith(incomplete)]
 
 
 File = Annotated[

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from competition.errors import InputFault
+from competition.errors import InputFault, nearest
 from competition.recipes.book import FULL
 from competition.recipes.derive import derive, small
 from competition.recipes.recipe import Recipe
@@ -43,8 +43,8 @@ def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType(
     if not sign:
         return recipe
     if variant not in variants:
-        known = ", ".join(variants) or "none"
-        raise InputFault(f"no [variants.{variant}] for the recipe {name!r}; there are: {known}")
+        known = nearest(variant, variants, all_by="the competition file")
+        raise InputFault(f"no [variants.{variant}] for the recipe {name!r}; {known}")
     return _derived(recipe, {**variants[variant], "name": name}, where=f"variants.{variant}")
 
 
@@ -53,8 +53,10 @@ def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...]) -> Recipe:
         raise InputFault(f"recipes {' → '.join((*chain, name))} derive from each other in a circle")
     if name not in tables:
         if name not in RECIPES:
-            known = ", ".join([*tables, *RECIPES])
-            raise InputFault(f"no recipe {name!r}; there are {known}")
+            known = nearest(
+                name, [*tables, *RECIPES], all_by="`python -m competition models --list`"
+            )
+            raise InputFault(f"no recipe {name!r}; {known}")
         return RECIPES[name]
     changes = dict(tables[name])
     base = changes.pop("base", None)

@@ -87,7 +87,7 @@ def test_it_is_stale_when_its_parent_changes_and_says_so(trained):
     path = trained.project.workspace.run("tiny", 0) / "checkpoint.pt"
     whole = path.read_bytes()
     path.write_bytes(whole + b" ")
-    assert (step.state().kind, step.state().why) == ("stale", "changed: continued")
+    assert (step.state().kind, step.state().why) == ("stale", "continued changed")
     path.write_bytes(whole)
 
 
