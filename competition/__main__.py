@@ -1,6 +1,5 @@
 """`python -m competition STEP …` and `podium STEP …`: our own errors become one message and a code."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,13 +38,11 @@ def print_anywhere() -> None:
     """Let the output be printed whatever takes it.
 
     A pipe on Windows takes cp1252, which has no sign for the lines of our tables: those become
-    question marks. A terminal that says it has no columns is one that does not know.
+    question marks.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a test or a notebook may have put another one there
             stream.reconfigure(errors="replace")
-    if os.environ.get("COLUMNS") == "0":
-        del os.environ["COLUMNS"]
 
 
 def _advice(error: Exception) -> str | None:

@@ -1,8 +1,10 @@
 """Command lines taken through the real parsers, invoke's and click's, without doing anything."""
 
+import contextlib
 import sys
 from pathlib import Path
 
+import typer
 from invoke.parser import Parser, ParserContext
 from typer.main import get_command
 
@@ -32,9 +34,13 @@ def parse_command(words: list[str]) -> None:
     command, words = get_command(app), list(words)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    context = command.make_context("podium", list(words))
-    if hasattr(command, "commands"):
-        command.resolve_command(context, words)
+    known = {name for one in command.params for name in one.opts}
+    if len(words) == 1 and words[0].endswith("-completion") and words[0] in known:
+        return  # parsing these does them: they write to the shell's own files
+    with contextlib.suppress(typer.Exit):  # --help and --version end here
+        context = command.make_context("podium", list(words))
+        if hasattr(command, "commands"):
+            command.resolve_command(context, words)
 
 
 def parse_task(words: list[str]) -> ParserContext:

@@ -1,6 +1,7 @@
 """The command line: what it says, what it refuses, and its exit codes."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,12 @@ from typer.testing import CliRunner
 from competition import __main__ as entrance
 from competition.cli import app
 from competition.errors import InputFault
+from competition.masks import Runs
+from competition.project import Project
+from competition.recipes import RECIPES
+from competition.solution import score_file
+from competition.steps import Bench, split
+from competition.submission import write_submission
 
 ORDER = [
     "demo",
@@ -100,6 +107,7 @@ def test_the_lists_of_commands_are_not_cut():
         told = "".join(run(*path, "--help").output.split())
         for command in commands.values():
             assert "".join(command.help.splitlines()[0].split()) in told
+    assert "thenthegoal:oneprocessastep." in "".join(run("--help").output.split())
 
 
 @pytest.mark.parametrize("name", ORDER)
@@ -195,12 +203,14 @@ def test_a_mistyped_key_is_named_with_what_was_found(tiny_data):
     assert "wrong.toml: metric.epsilon: Extra inputs are not permitted; found 3" in str(fault)
 
 
-def process(*words, **environment):
+def process(*words, cwd=None, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "competition", *words],
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
+        cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
     )
     return done.returncode, done.stdout, done.stderr
@@ -238,6 +248,69 @@ def test_models_tells_the_size_of_the_logits_and_the_published_costs(tiny_data):
     assert "7.474" in run("models", "--published").output
 
 
+@pytest.fixture(scope="module")
+def scored(tiny_data, tmp_path_factory):
+    """A folder with a split and a submission that has a score: enough for every light command."""
+    folder = tmp_path_factory.mktemp("scored")
+    bench = Bench.of(Project.open(tiny_data / "competition.toml", folder), say=lambda line: None)
+    split(bench)
+    project = bench.project
+    target = project.workspace.submission("main")
+    empty = Runs.empty((len(project.competition.classes), 64, 64))
+    masks = {image: empty for image in project.part("test")["image"]}
+    write_submission(project.competition, project.sample, masks.__getitem__, target, {})
+    score_file(project.competition, target, tiny_data / "solution.csv", project.sizes)
+    return folder, tiny_data / "competition.toml", target, tiny_data / "solution.csv"
+
+
+def lights(scored):
+    _, file, csv, solution = scored
+    chosen = ["-c", str(file)]
+    yield ["status", *chosen]
+    yield ["doctor", *chosen]
+    yield ["doctor", "--csv", str(csv), *chosen]
+    yield ["score", str(csv), "--solution", str(solution), *chosen]
+    yield ["leaderboard", *chosen]
+
+
+def test_what_a_program_reads_is_one_document_and_nothing_else(scored, monkeypatch):
+    monkeypatch.chdir(scored[0])
+    found = {}
+    for words in lights(scored):
+        result = run(*words, "--json")
+        assert result.exit_code == 0, result.exception
+        assert result.stdout.isascii()
+        found[words[0]] = json.loads(result.stdout)
+    assert set(found["status"]) == {"entry", "steps"} and found["status"]["entry"] == "main"
+    assert found["status"]["steps"][0] == {"step": "folds", "kind": "fresh", "why": "", "after": []}
+    trained = {"step": "train tiny fold 0", "kind": "missing", "why": "", "after": ["folds"]}
+    assert found["status"]["steps"][1] == trained
+    assert set(found["doctor"]) == {"errors", "warnings", "found"} and not found["doctor"]["errors"]
+    (row,) = found["score"]["submissions"]
+    assert set(found["score"]) == {"solution", "submissions"} and row["file"] == str(scored[2])
+    assert set(row["parts"]) == {"Public", "Private", "All"}
+    assert set(row["parts"]["All"]) == {"images", "score", "present", "absent", "classes"}
+    assert set(found["leaderboard"]) == {"submissions", "better_than"}
+    assert set(found["leaderboard"]["submissions"][0]) == {
+        *("name", "members", "kept", "images"),
+        *("out_of_fold", "expected_private", "public", "private"),
+    }
+
+
+def test_a_goal_keeps_standard_output_for_its_document(scored):
+    code, out, errors = process("run", "status", "--json", cwd=scored[0].parent)
+    assert code == 0 and json.loads(out)["entry"] == "main"
+    assert "$ python -m competition demo" in errors and "wrote" in errors
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "cp1252"}, {"COLUMNS": "0"}])
+def test_every_light_command_prints_whatever_its_output_takes(scored, environment):
+    """Tables are drawn with signs that a pipe on Windows has not; score and doctor crashed."""
+    for words in [*lights(scored), ["train", "--help"], ["--help"]]:
+        code, _, errors = process(*words, cwd=scored[0], **environment)
+        assert (code, errors) == (0, ""), words
+
+
 def test_light_commands_do_not_import_torch():
     code = "import sys, competition.cli, competition.steps, competition.pipeline; "
     done = subprocess.run(
@@ -248,3 +321,47 @@ def test_light_commands_do_not_import_torch():
         cwd=ROOT,
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["train", "-r", "tyni"],
+            f"no recipe 'tyni'; the nearest of {len(RECIPES) + 2} are tiny, ",
+        ),
+        (["ablation", "--name", "loses"], "no ablation 'loses'; the nearest of 10 are losses, "),
+        (["train", "-r", "tiny@no"], "no [variants.no] for the recipe 'tiny@no'; there are none"),
+    ],
+)
+def test_an_unknown_name_is_told_the_nearest_ones(tiny_data, words, told):
+    result = run(*words, "-c", str(tiny_data / "competition.toml"))
+    assert isinstance(result.exception, InputFault) and told in str(result.exception)
+    assert len(str(result.exception)) < 200
+
+
+def test_unknown_metrics_commands_and_presets_are_told_what_there_is(tiny_data):
+    text = (tiny_data / "competition.toml").read_text()
+    Path("wrong.toml").write_text(text.replace('name = "dice"', 'name = "dicee"'))
+    fault = str(run("folds", "-c", "wrong.toml").exception)
+    assert "metric.name: no such name; the nearest of 9 are dice, " in fault
+    assert "found 'dicee'" in fault and "docs/competition-file.md" in fault
+    assert "'train'" in run("trian").output and "'submit'" in run("run", "subnit").output
+    fault = str(run("new", "--preset", "slat", "--data", str(tiny_data)).exception)
+    assert fault == "no preset 'slat'; there are folders, hand-bone, salt"
+
+
+def test_all_recipes_are_listed_the_files_own_first(tiny_data):
+    names = run("models", "--list", "-c", str(tiny_data / "competition.toml")).output.split()
+    assert names[:2] == ["tiny", "other"] and len(names) == len(set(names)) > 100
+    assert run("models", "--list").output.split() == names[2:]
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("tin", ["tiny"]), ("demo-", []), ("x", [])])
+def test_a_shell_completes_the_names_of_recipes(tiny_data, typed, offered):
+    asked = f"podium train -c {tiny_data / 'competition.toml'} --recipe {typed}"
+    environment = {"_PODIUM_COMPLETE": "complete_bash", "COMP_WORDS": asked, "COMP_CWORD": "5"}
+    result = CliRunner().invoke(app, [], env=environment, prog_name="podium")
+    assert [name for name in result.output.split() if name.startswith("tin")] == offered
+    broken = environment | {"COMP_WORDS": f"podium train -c nowhere.toml --recipe {typed}"}
+    assert CliRunner().invoke(app, [], env=broken, prog_name="podium").output.strip() == ""

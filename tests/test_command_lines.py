@@ -83,7 +83,7 @@ def words_in(line: str) -> list[str]:
 def is_a_name(words: list[str]) -> bool:
     """`./inv new` in a sentence names the task; it is no line to type."""
     if words[0] == "run":
-        return len(words) == 2 and words[1] in GOALS
+        return len(words) == 1 or (len(words) == 2 and words[1] in GOALS)
     return len(words) == 1 and words[0] in {*COMMANDS, *tasks.ns.tasks}
 
 
@@ -91,7 +91,7 @@ def is_a_name(words: list[str]) -> bool:
 def test_a_command_line_that_is_shown_is_understood(where, launcher, line, monkeypatch):
     words = words_in(line)
     if is_a_name(words) or words[0] in ("--list", "--help"):
-        assert set(words[1:]) <= {*tasks.ns.tasks}
+        assert set(words[1:]) <= {*tasks.ns.tasks, *GOALS}
     elif LAUNCHERS[launcher] == "command":
         parse_command(words)
     else:

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.long
 
 
 def started(step, file, folder):
+    """The process of a command, or of `run` and a goal."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "competition", step, "-c", str(file)],
+        [sys.executable, "-m", "competition", *step.split(), "-c", str(file)],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -60,11 +61,15 @@ def test_any_step_may_be_killed_at_any_time(tiny_data, tmp_path):
     assert [path.name for path in receipts] == ["main.csv"]
 
 
+@pytest.mark.parametrize("step", ["train", "run train"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_training_that_is_asked_to_stop_says_how_to_go_on(tiny_data, tmp_path, number, code):
+def test_a_training_that_is_asked_to_stop_says_how_to_go_on(
+    tiny_data, tmp_path, step, number, code
+):
+    """A chain that is told to end tells its step, waits for it to tidy up, and ends like it."""
     file = tiny_data / "competition.toml"
     finish("folds", file, tmp_path)
-    process = started("train", file, tmp_path)
+    process = started(step, file, tmp_path)
     for line in process.stdout:
         if line.startswith("epoch 1/"):
             break

@@ -145,4 +145,4 @@ def _add_goals() -> None:
 
 
 _add_goals()
-app.add_typer(run, name="run")
+app.add_typer(run, name="run", short_help=run.info.help.partition("\n")[0])

@@ -107,12 +107,12 @@ def read_ensemble(path: Path, *, classes: Sequence[str]) -> Ensemble:
         ensemble = Ensemble.model_validate(read_json(path))
     except ValidationError as error:
         raise InputFault(
-            f"{path} is not an ensemble ({error}); run `python -m competition ensemble --again`"
+            f"{path} is not an ensemble ({error}); run `python -m competition ensemble --force`"
         ) from error
     if ensemble.classes != tuple(classes):
         raise InputFault(
             f"{path} is about the classes {list(ensemble.classes)}; the competition's are "
-            f"{list(classes)}; run `python -m competition ensemble --again`"
+            f"{list(classes)}; run `python -m competition ensemble --force`"
         )
     return ensemble
 
