@@ -132,7 +132,7 @@ def test_a_variant_that_sets_what_is_compared_is_refused(tiny_data, tmp_path):
 
 def test_an_unknown_ablation_or_variant_is_refused_with_what_there_is(tiny_data, tmp_path):
     competition = opened(tiny_data, tmp_path).project.competition
-    with pytest.raises(InputFault, match="no ablation 'skip'; there are losses"):
+    with pytest.raises(InputFault, match="no ablation 'skip'; the nearest of 10 are skips"):
         experiment_of(competition, Choice("skip"))
     with pytest.raises(InputFault, match=r"no \[variants.fast\].*quick, merged"):
         experiment_of(competition, Choice("skips", variant="fast"))

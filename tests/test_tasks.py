@@ -79,7 +79,7 @@ def test_the_options_of_a_task_arrive(monkeypatch):
     run(["new", "--preset", "salt", "--data", "PATH"])
     assert [" ".join(words) for words in passed] == [
         "run train --competition a.toml --recipe x --recipe y --fold 0 --no-pretrained --force",
-        "score --csv A.csv --csv B.csv --solution S.csv",
+        "score --solution S.csv --csv A.csv --csv B.csv",
         "vote --csv A.csv --csv B.csv --weight 2 --weight 1",
         "new --preset salt --data PATH",
     ]

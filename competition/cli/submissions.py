@@ -25,7 +25,7 @@ Words = Annotated[
     typer.Argument(metavar="CSV", help="Submissions, whoever wrote them", show_default=False),
 ]
 Csvs = Annotated[
-    list[Path] | None, typer.Option("--csv", help="The same as an option; may be repeated")
+    list[Path] | None, typer.Option("--csv", help="A submission, as an option; may be repeated")
 ]
 
 
@@ -100,11 +100,9 @@ def pseudo(
 
 @app.command()
 def score(
+    solution: Annotated[Path, typer.Option(help="The organisers' answers, with a Usage column")],
     words: Words = None,
     csv: Csvs = None,
-    solution: Annotated[
-        Path, typer.Option(help="The organisers' answers, with a Usage column")
-    ] = ...,
     competition: File = None,
     as_json: Json = False,
 ) -> None:
