@@ -10,11 +10,10 @@ shakeup       whether Private lies in its predicted interval, over demos of many
 
 import argparse
 import os
-import sys
 from importlib import import_module
 from pathlib import Path
 
-from tasks import MEMORY_KEPT
+from competition.machine import settle_memory
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -51,17 +50,10 @@ def main() -> None:
     )
     arguments = vars(parser.parse_args())
     if arguments["suite"] == "tuning":
-        _require_memory_settings()
+        settle_memory()  # as `tune` does
     for name in THREADS:
         os.environ[name] = "1"
     import_module(f"benchmarks.{arguments.pop('suite')}").run(**arguments)
-
-
-def _require_memory_settings() -> None:
-    """Start again as the tasks start a step: the C library looks at these settings only then."""
-    if MEMORY_KEPT.items() - os.environ.items():
-        again = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | MEMORY_KEPT)
 
 
 if __name__ == "__main__":

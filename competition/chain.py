@@ -7,7 +7,6 @@ of this module are `podium run GOAL`, the tasks of a checkout, and a notebook:
     Chain().reach("submit")
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -19,16 +18,9 @@ from typing import Any
 from competition.entry import NO_ROUND, Entry, entry_of
 from competition.errors import PodiumError
 from competition.experiment import Choice, experiment_of
+from competition.machine import asked_for
 from competition.pipeline import Goal, Pipeline, Stage
 from competition.project import ACTIVE, Project, competition_file, demo_folder
-
-MEMORY_KEPT = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**34),
-    "MALLOC_TOP_PAD_": str(2**28),
-}
-"""glibc gives large tensors back to the kernel at every step of a training on a CPU; keeping them
-made a step 1.5 to 2.9 times faster (docs/training.md). Must be set before Python starts."""
 
 Words = Sequence[str]
 """What stands behind `python -m competition`: a command and its options."""
@@ -56,9 +48,10 @@ def run_step(words: Words, *, stdout: Any = None) -> None:
 
     The echo goes to stderr, so that stdout is the step's own; stdout: where that goes (None: on).
     """
-    print(f"$ {typed(words)}", file=sys.stderr, flush=True)
+    asked = "".join(f"{name}={shlex.quote(value)} " for name, value in asked_for().items())
+    print(f"$ {asked}{typed(words)}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "competition", *words]
-    with subprocess.Popen(command, env=MEMORY_KEPT | os.environ, stdout=stdout) as process:
+    with subprocess.Popen(command, stdout=stdout) as process:
         try:
             code = process.wait()
         except BaseException:

@@ -117,7 +117,7 @@ class Machine:
 
         torch.set_num_threads(self.threads)
         if self.keep_memory:
-            _keep_freed_memory()
+            keep_freed_memory()
 
     def recorded(self) -> dict[str, str | int | bool]:
         """For receipts: what the last digits and the time of a result depend on."""
@@ -188,6 +188,27 @@ def ask(name: str, value: str) -> None:
     asked = _Asked({_BY_NAME[name].variable: value})
     _CHECKS.get(name, _Asked.text)(asked, name)
     os.environ[_BY_NAME[name].variable] = value
+
+
+def asked_for() -> dict[str, str]:
+    """The variables by which this process, and those that it begins, are asked for something."""
+    variables = (setting.variable for setting in SETTINGS)
+    return {name: os.environ[name] for name in variables if os.environ.get(name)}
+
+
+def settle_memory(environment: Environment | None = None) -> None:
+    """Keep freed memory where it is chosen, for work on the CPU that needs no torch."""
+    if _keep_memory(_Asked(os.environ if environment is None else environment), "cpu")[0]:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """glibc: no memory maps for large blocks, no trimming, 256 MB asked for at a time (mallopt(3))."""
+    library = ctypes.CDLL(None)
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    library.mallopt(mmap_max, 0)
+    library.mallopt(trim_threshold, -1)
+    library.mallopt(top_pad, 2**28)
 
 
 class _Asked:
@@ -375,15 +396,6 @@ def _quota() -> int:
     if words[0] == "max":
         return sys.maxsize
     return -(-int(words[0]) // int(words[1]))
-
-
-def _keep_freed_memory() -> None:
-    """No memory maps for large blocks, no trimming, 256 MB asked for at a time (mallopt(3))."""
-    library = ctypes.CDLL(None)
-    trim_threshold, top_pad, mmap_max = -1, -2, -4
-    library.mallopt(mmap_max, 0)
-    library.mallopt(trim_threshold, -1)
-    library.mallopt(top_pad, 2**28)
 
 
 def _shown(value: str | int | bool) -> str | int:

@@ -27,6 +27,7 @@ ORDER = [
     "new",
     "doctor",
     "folds",
+    "machine",
     "train",
     "predict",
     "ensemble",
@@ -47,6 +48,7 @@ WORK = {
     "new": "new.new_competition",
     "doctor": "doctor.examine",
     "folds": "steps.split",
+    "machine": "machine.machine_of",
     "train": "steps.train_all",
     "predict": "steps.predict_all",
     "ensemble": "steps.weigh",
@@ -116,6 +118,7 @@ def test_every_command_is_entered_and_does_its_work_once(name, tiny_data, monkey
     work = MagicMock(name=name)
     work.return_value.difference = work.return_value.speed = 0.0
     work.return_value.errors = ()
+    work.return_value.text.return_value = "told"
     monkeypatch.setattr(importlib.import_module(f"competition.{module}"), function, work)
     if name == "export":
         loaded = MagicMock(name="network"), MagicMock(name="training")
@@ -125,7 +128,7 @@ def test_every_command_is_entered_and_does_its_work_once(name, tiny_data, monkey
         costs = importlib.import_module("competition.models.complexity")
         monkeypatch.setattr(costs, "complexity_text", str)
     (tiny_data / "chosen.toml").write_text((tiny_data / "competition.toml").read_text() + VARIANT)
-    file = [] if name in ("demo", "new") else ["-c", str(tiny_data / "chosen.toml")]
+    file = [] if name in ("demo", "new", "machine") else ["-c", str(tiny_data / "chosen.toml")]
     words = [word for word in EXAMPLES.get(name, []) if word not in ("--groups", "3")]
     result = run(name, *words, *file)
     assert result.exit_code == 0, result.exception
@@ -300,7 +303,7 @@ def test_what_a_program_reads_is_one_document_and_nothing_else(scored, monkeypat
 def test_a_goal_keeps_standard_output_for_its_document(scored):
     code, out, errors = process("run", "status", "--json", cwd=scored[0].parent)
     assert code == 0 and json.loads(out)["entry"] == "main"
-    assert "$ python -m competition demo" in errors and "wrote" in errors
+    assert "python -m competition demo" in errors and "wrote" in errors
 
 
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "cp1252"}, {"COLUMNS": "0"}])

@@ -1,6 +1,7 @@
 """What is missing before a goal is made first, each step as a command of its own."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from competition.__main__ import main
 from competition.chain import Chain, StepFailed
 from competition.entry import NO_ROUND, entry_of
 from competition.experiment import Choice
+from competition.machine import SETTINGS
 
 VARIANT = """
 [variants.quick]
@@ -145,7 +147,9 @@ def test_a_notebook_reaches_a_goal_without_the_command_line(file):
     assert commands(taken)[-1] == "score" and "--fold 1" in " ".join(taken[3])
 
 
-def test_a_step_that_fails_ends_the_chain_with_its_code(capfd):
+def test_a_step_that_fails_ends_the_chain_with_its_code(capfd, monkeypatch):
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
     assert main(["run", "folds", "-c", "nowhere.toml"]) == 2
     told = capfd.readouterr()
     assert told.out == "" and told.err.splitlines() == [
@@ -163,7 +167,12 @@ def test_a_step_that_is_killed_has_the_code_that_a_shell_gives():
     assert StepFailed(["train"], 3).exit_code == 3
 
 
-def test_a_step_gets_its_memory_settings_and_its_output_is_its_own(monkeypatch, capfd):
+def test_a_step_is_echoed_with_what_the_machine_is_asked_for_and_its_output_is_its_own(
+    monkeypatch, capfd
+):
+    for setting in SETTINGS:
+        monkeypatch.setenv(setting.variable, "")
+    monkeypatch.setenv("PODIUM_DTYPE", "bfloat16")
     started = {}
 
     class Process:
@@ -177,8 +186,10 @@ def test_a_step_gets_its_memory_settings_and_its_output_is_its_own(monkeypatch, 
     monkeypatch.setattr(chain.subprocess, "Popen", Process)
     chain.run_step(["status"], stdout=sys.stderr)
     assert started["command"] == [sys.executable, "-m", "competition", "status"]
-    assert started["env"]["MALLOC_MMAP_MAX_"] == "0" and started["stdout"] is sys.stderr
-    assert capfd.readouterr().out == ""
+    assert started["stdout"] is sys.stderr
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err == "$ PODIUM_DTYPE=bfloat16 python -m competition status\n"
 
 
 def test_the_whole_chain_in_an_empty_folder_needs_no_checkout(tiny_data, tmp_path):
@@ -197,5 +208,5 @@ def test_the_whole_chain_in_an_empty_folder_needs_no_checkout(tiny_data, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert "epoch 1/1" in done.stdout and "$ python" not in done.stdout
-    echoed = [line.split()[4] for line in done.stderr.splitlines() if line.startswith("$ ")]
+    echoed = re.findall(r"^\$ .*python -m competition (\w+)", done.stderr, re.MULTILINE)
     assert echoed == ["folds", "train"]

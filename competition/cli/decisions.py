@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from competition.cli.options import app, forcible, on_entry
+from competition.cli.options import app, forcible, on_entry, on_machine
 
 if TYPE_CHECKING:
     from competition.entry import Entry
@@ -23,6 +23,7 @@ def ensemble(bench: "Bench", entry: "Entry", again: bool) -> None:
 
 @app.command()
 @on_entry
+@on_machine("processes", "keep_memory")
 @forcible
 def tune(
     bench: "Bench",

@@ -1,11 +1,19 @@
-"""Commands on networks: training and prediction."""
+"""Commands on networks: training and prediction, and the machine that they run on."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from competition.cli.options import app, forcible, on_entry, on_first_recipe
-from competition.machine import ask
+from competition.cli.options import (
+    Json,
+    app,
+    echo_json,
+    forcible,
+    on_entry,
+    on_first_recipe,
+    on_machine,
+)
+from competition.machine import SETTINGS
 
 if TYPE_CHECKING:
     from competition.entry import Entry
@@ -13,30 +21,35 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@on_machine(*(setting.name for setting in SETTINGS))
+def machine(as_json: Json = False) -> None:
+    """Show what this machine has, what is chosen of it, why, and how to choose otherwise."""
+    from competition.machine import machine_of
+
+    found = machine_of()
+    if as_json:
+        echo_json({"found": found.found, "chosen": found.recorded(), "why": found.why})
+    else:
+        typer.echo(found.text())
+
+
+@app.command()
 @on_first_recipe
+@on_machine("device", "dtype", "workers", "start_method", "threads", "keep_memory")
 @forcible
-def train(
-    bench: "Bench",
-    entry: "Entry",
-    again: bool,
-    workers: Annotated[
-        int | None,
-        typer.Option(help="Loader processes", show_default="0 on a CPU, up to 8 beside a GPU"),
-    ] = None,
-) -> None:
+def train(bench: "Bench", entry: "Entry", again: bool) -> None:
     """Train networks: by default the ensemble's first recipe, on each of its folds.
 
     A run that was stopped goes on from its last whole epoch.
     """
     from competition import steps
 
-    if workers is not None:
-        ask("workers", str(workers))
     steps.train_all(bench, entry, again=again)
 
 
 @app.command()
 @on_entry
+@on_machine("device", "dtype", "threads", "keep_memory")
 @forcible
 def predict(bench: "Bench", entry: "Entry", again: bool) -> None:
     """Predict out of fold and test images with every network of the ensemble."""

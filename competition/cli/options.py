@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from competition.machine import SETTINGS as MACHINE
+from competition.machine import Setting, ask
 from competition.progress_bar import bars_on
 
 if TYPE_CHECKING:  # these cost most of a second, which --help and completion need not wait for
@@ -253,6 +255,31 @@ def _whether_again(
     again: Annotated[bool, typer.Option("--again", hidden=True)] = False,  # its earlier name
 ) -> tuple[bool]:
     return (force or again,)
+
+
+def on_machine(*names: str) -> Group:
+    """The options of these settings of the machine: each asks, and gives the command nothing."""
+
+    def asked(**values: str | None) -> tuple[()]:
+        for name, value in values.items():
+            if value is not None:
+                ask(name, value)
+        return ()
+
+    chosen = [setting for setting in MACHINE if setting.name in names]
+    options = [_machine_option(setting) for setting in chosen]
+    return Group(with_options(asked, options), gives=(), at_end=True)
+
+
+def _machine_option(setting: Setting) -> inspect.Parameter:
+    option = typer.Option(
+        setting.option,
+        help=f"{setting.help}: {setting.values}; or {setting.variable}",
+        show_default="see `podium machine`",
+    )
+    kind = inspect.Parameter.KEYWORD_ONLY
+    annotation = Annotated[str | None, option]
+    return inspect.Parameter(setting.name, kind, annotation=annotation, default=None)
 
 
 on_entry = Group(_of_ensemble, gives=("bench", "entry"))

@@ -16,11 +16,14 @@ from competition.cli.options import (
     first_line,
     on_entry,
     on_first_recipe,
+    on_machine,
     on_teachers,
     with_options,
 )
 from competition.cli.words import words_of
+from competition.machine import SETTINGS as MACHINE
 
+every_setting = on_machine(*(setting.name for setting in MACHINE))
 run = typer.Typer(
     help="Make whatever is missing before a goal, then the goal: one process a step.\n\n"
     "Each step is echoed as the command that repeats it; what is done is not done again. A goal "
@@ -103,6 +106,7 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
     """The body of `run NAME`: what is missing, then the command as it was given."""
 
     def reached(**values: Any) -> None:
+        every_setting.made({one.name: values.get(one.name) for one in every_setting.options})
         from competition.chain import Chain, run_step
 
         # Under --json standard output belongs to the goal's document alone.
@@ -128,6 +132,12 @@ def _whole_demo(**values: Any) -> None:
     typer.echo(f"look at {sheet}")
 
 
+def _missing(options: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Options of the machine that steps before a goal heed, though its own command does not."""
+    own = {one.name for one in options}
+    return [one for one in every_setting.options if one.name not in own]
+
+
 def _add_goals() -> None:
     """A goal for each of GOALS, in the order of the commands and with their options."""
     for info in app.registered_commands:
@@ -136,9 +146,11 @@ def _add_goals() -> None:
         if name == "demo":
             body = _whole_demo
         elif name in GOALS:
-            body = _reached(name, GOALS[name])
+            before = GOALS[name]
+            body = _reached(name, before)
             body.__doc__ = command.__doc__
             options += FURTHER.get(name, [])
+            options += [] if before is _nothing else _missing(options)
         else:
             continue
         run.command(name, short_help=first_line(body))(with_options(body, options))

@@ -1,6 +1,7 @@
 """What is decided out of fold: the ensemble's weights, thresholds and empty rules."""
 
 from competition.entry import Entry
+from competition.machine import settle_memory
 from competition.steps.bench import Bench
 from competition.steps.drawing import draw_members, draw_tuned
 from competition.steps.stores import out_of_fold
@@ -51,6 +52,7 @@ def tune(bench: Bench, entry: Entry, *, again: bool = False) -> Decisions:
         from competition.tuning.tune import PASSES  # and scipy.optimize: half a second
         from competition.tuning.tune import tune as decide_rules
 
+        settle_memory()
         report = read_ensemble(folder / "ensemble.json", classes=classes)
         members = out_of_fold(bench, entry)
         images = len(next(iter(members.values())).images)

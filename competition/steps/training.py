@@ -185,11 +185,13 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
     project = bench.project
     folder = project.workspace.run(str(member), fold)
 
-    def run() -> None:
+    def run() -> dict[str, Any]:
         from competition.training.checkpoint import load
 
         checkpoint = folder / "checkpoint.pt"
         network, training = load(checkpoint, classes=project.competition.classes)
+        settings = prediction_settings(bench, training.recipe)
+        settings.machine.apply()
         digest = (folder / "checkpoint.pt.sha256").read_text().strip()
         parts = {"oof": ("train", project.validation_images(fold))}
         for part in bench.pipeline.averaged():
@@ -205,7 +207,8 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
                 checkpoints=(digest,),
             )
             placed = _placed(bench, training.recipe, part_of_catalog)
-            _write_store(bench, network, placed, folder / part, images, provenance, training.recipe)
+            _write_store(bench, network, placed, folder / part, images, provenance, settings)
+        return {"machine": settings.machine.recorded()}
 
     bench.perform(bench.pipeline.predict(member, fold), run, again=again)
 
@@ -304,11 +307,10 @@ def _write_store(
     folder: Path,
     images: tuple[str, ...],
     provenance: Provenance,
-    recipe: Recipe,
+    settings: Any,
 ) -> None:
     from competition.inference.predict import predict_store
 
-    settings = prediction_settings(bench, recipe)
     title = f"predicting {provenance.member} {provenance.part}"
     with bench.watch(title, len(images)) as advance:
         predict_store(
