@@ -9,7 +9,7 @@ takes, in order, and tasks run those that are not fresh. Nothing here imports to
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
@@ -19,6 +19,7 @@ from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
 from competition.project import Project
 from competition.recipes import Recipe
+from competition.recipes.settings import DEFAULTS
 from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
 
@@ -249,7 +250,7 @@ class Pipeline:
     def _training_inputs(self, member: Member, fold: int) -> Inputs:
         recipe = member.adapted(self.project.recipe(member.recipe))
         inputs = {
-            "recipe": hash_of(recipe.model_dump(mode="json", exclude=_untold(recipe))),
+            "recipe": hash_of(_identity(recipe)),
             "competition": hash_of(
                 self._spec("classes", "exclusive", "horizontal_flip", "metric", "data")
             ),
@@ -309,11 +310,11 @@ class Pipeline:
         )
 
 
-def _untold(recipe: Recipe) -> set[str]:
-    """Fields that change no training: what is for people, and an average that is not asked for, so
-    that networks from before there was one stay fresh.
-    """
-    return {"about"} | ({"swa"} if recipe.swa is None else set())
+def _identity(recipe: Recipe) -> list[Any]:
+    """What decides a training; `about` is for people."""
+    chosen = recipe.chosen()
+    del chosen["about"]
+    return [DEFAULTS, chosen]
 
 
 def submission_name(entry: Entry, *, plain: bool) -> str:

@@ -12,6 +12,7 @@ from competition.errors import InputFault
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
+from competition.recipes import Recipe
 from competition.solution import score_file
 from competition.steps import Bench
 from competition.submission import check_submission, evidence_path, read_receipt
@@ -115,6 +116,19 @@ def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
         "changed: recipe",
     )
     assert found["folds"].kind == "fresh"
+
+
+def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
+    finished, monkeypatch
+):
+    class Later(Recipe):
+        patience: int = 3
+
+    step, recipe = finished.pipeline.train(Member("tiny"), 0), finished.project.recipe("tiny")
+    for patience, kind in ((3, "fresh"), (4, "stale")):
+        later = Later(**recipe.model_dump(), patience=patience)
+        monkeypatch.setattr(finished.project, "recipe", lambda name, later=later: later)
+        assert step.state().kind == kind
 
 
 def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
