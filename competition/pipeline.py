@@ -75,6 +75,7 @@ class Pipeline:
     def predict(self, member: Member, fold: int) -> Step:
         """Out-of-fold and test predictions of one network."""
         folder = self.workspace.run(str(member), fold)
+        averaged = self.averaged()
         return Step(
             f"predict {member} fold {fold}",
             lambda: (
@@ -86,9 +87,13 @@ class Pipeline:
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
-                | {f"{part} images": self._images(part) for part in self.averaged()}
+                | {f"{part} images": self._images(part) for part in averaged}
+                | {
+                    f"{part} ids": hash_of(list(self.project.part(part)["image"]))
+                    for part in averaged
+                }
             ),
-            tuple(folder / part / "store.json" for part in ("oof", *self.averaged())),
+            tuple(folder / part / "store.json" for part in ("oof", *averaged)),
             folder / "predict.json",
         )
 

@@ -141,6 +141,32 @@ def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
     assert found["ensemble main"].why == "changed: labels"
 
 
+def test_renamed_test_images_are_predicted_averaged_and_handed_in_under_their_new_names(bench):
+    """The same pixels made the same store.json, so their mean passed for fresh with the old names."""
+    root = bench.project.competition.root
+    old = next((root / "test").rglob("*.png"))
+    old.rename(old.with_name("renamed.png"))
+    for name in ("sample_submission.csv", "solution.csv"):
+        path = root / name
+        path.write_text(path.read_text().replace(old.name, "renamed.png"))
+    again = reopened(bench)
+    entry = entry_of(again.project.competition)
+    steps.predict_all(again, entry)
+    assert kinds(again)["submit main"].kind == "stale"
+    steps.submit(again, entry)
+    csv = again.project.workspace.submission("main")
+    check_submission(again.project.competition, csv, again.project.sample, again.project.sizes)
+    assert "renamed.png" in csv.read_text()
+
+
+def test_another_way_to_name_images_makes_predictions_stale(bench, monkeypatch):
+    step = bench.pipeline.predict(Member("tiny"), 0)
+    other = bench.project.catalog.assign(image="id-" + bench.project.catalog["image"])
+    is_test = bench.project.catalog["split"] == "test"
+    monkeypatch.setitem(vars(bench.project), "catalog", bench.project.catalog.mask(is_test, other))
+    assert step.state().why == "changed: test ids"
+
+
 def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):
     """It once came as a traceback: hashing what training reads looked for the file first."""
     root = bench.project.competition.root
