@@ -25,6 +25,7 @@ from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loade
 from competition.errors import InputFault
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
+from competition.models.dry_run import dry_run
 from competition.models.precision import numbers_of
 from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, score_image
@@ -145,6 +146,7 @@ def _module(task: Task, *, steps: int) -> SegmentationModule:
 def _network(task: Task) -> SegmentationNetwork:
     """As the recipe builds it, or with the weights of the member that is continued."""
     recipe, start = task.training.recipe, task.start
+    dry_run(recipe, len(task.training.classes))
     torch.manual_seed(task.training.seed)
     pretrained = recipe.pretrained and start is None
     network = build(recipe.network, len(task.training.classes), pretrained=pretrained)
