@@ -19,6 +19,7 @@ from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
 from competition.project import Project
 from competition.recipes import Recipe
+from competition.recipes.settings import DEFAULTS
 from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
 
@@ -75,6 +76,7 @@ class Pipeline:
     def predict(self, member: Member, fold: int) -> Step:
         """Out-of-fold and test predictions of one network."""
         folder = self.workspace.run(str(member), fold)
+        averaged = self.averaged()
         return Step(
             f"predict {member} fold {fold}",
             lambda: (
@@ -86,9 +88,13 @@ class Pipeline:
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
-                | {f"{part} images": self._images(part) for part in self.averaged()}
+                | {f"{part} images": self._images(part) for part in averaged}
+                | {
+                    f"{part} ids": hash_of(list(self.project.part(part)["image"]))
+                    for part in averaged
+                }
             ),
-            tuple(folder / part / "store.json" for part in ("oof", *self.averaged())),
+            tuple(folder / part / "store.json" for part in ("oof", *averaged)),
             folder / "predict.json",
             (f"train {member} fold {fold}",),
         )
@@ -260,7 +266,7 @@ class Pipeline:
     def _training_inputs(self, member: Member, fold: int) -> Inputs:
         recipe = member.adapted(self.project.recipe(member.recipe))
         inputs = {
-            "recipe": hash_of(recipe.model_dump(mode="json", exclude=_untold(recipe))),
+            "recipe": hash_of(_identity(recipe)),
             "competition": hash_of(
                 self._spec("classes", "exclusive", "horizontal_flip", "metric", "data")
             ),
@@ -320,11 +326,11 @@ class Pipeline:
         )
 
 
-def _untold(recipe: Recipe) -> set[str]:
-    """Fields that change no training: what is for people, and an average that is not asked for, so
-    that networks from before there was one stay fresh.
-    """
-    return {"about"} | ({"swa"} if recipe.swa is None else set())
+def _identity(recipe: Recipe) -> list[Any]:
+    """What decides a training; `about` is for people."""
+    chosen = recipe.chosen()
+    del chosen["about"]
+    return [DEFAULTS, chosen]
 
 
 def submission_name(entry: Entry, *, plain: bool) -> str:

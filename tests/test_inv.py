@@ -73,8 +73,8 @@ def start(project: Path, *arguments: str, during_install: str = "", folder: Path
 
 
 def outcome(process: subprocess.Popen) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process that ends."""
-    out, err = process.communicate(timeout=60)
+    """Exit code, stdout and stderr of a process that ends; the limit is for one that hangs."""
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 

@@ -37,7 +37,7 @@ def started(step, file, folder):
 
 def finish(step, file, folder):
     process = started(step, file, folder)
-    text, _ = process.communicate(timeout=300)
+    text, _ = process.communicate(timeout=1800)
     assert process.returncode == 0, text
     return text
 
@@ -74,7 +74,7 @@ def test_a_training_that_is_asked_to_stop_says_how_to_go_on(
         if line.startswith("epoch 1/"):
             break
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=600)
     assert process.returncode == code
     assert "run the same command again to go on" in rest and "Traceback" not in rest
     assert not list((tmp_path / "runs").rglob("checkpoint.pt"))

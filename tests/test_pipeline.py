@@ -12,6 +12,7 @@ from competition.errors import InputFault
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
+from competition.recipes import Recipe
 from competition.solution import score_file
 from competition.steps import Bench
 from competition.submission import check_submission, evidence_path, read_receipt
@@ -117,6 +118,19 @@ def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
     assert found["folds"].kind == "fresh"
 
 
+def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
+    finished, monkeypatch
+):
+    class Later(Recipe):
+        patience: int = 3
+
+    step, recipe = finished.pipeline.train(Member("tiny"), 0), finished.project.recipe("tiny")
+    for patience, kind in ((3, "fresh"), (4, "stale")):
+        later = Later(**recipe.model_dump(), patience=patience)
+        monkeypatch.setattr(finished.project, "recipe", lambda name, later=later: later)
+        assert step.state().kind == kind
+
+
 def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
     path = next((bench.project.competition.root / "train" / "outputs_json").rglob("*.json"))
     content = json.loads(path.read_text())
@@ -125,6 +139,32 @@ def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
     found = kinds(reopened(bench))
     assert found["train tiny fold 1"].why == "labels changed"
     assert found["ensemble main"].why == "labels changed"
+
+
+def test_renamed_test_images_are_predicted_averaged_and_handed_in_under_their_new_names(bench):
+    """The same pixels made the same store.json, so their mean passed for fresh with the old names."""
+    root = bench.project.competition.root
+    old = next((root / "test").rglob("*.png"))
+    old.rename(old.with_name("renamed.png"))
+    for name in ("sample_submission.csv", "solution.csv"):
+        path = root / name
+        path.write_text(path.read_text().replace(old.name, "renamed.png"))
+    again = reopened(bench)
+    entry = entry_of(again.project.competition)
+    steps.predict_all(again, entry)
+    assert kinds(again)["submit main"].kind == "stale"
+    steps.submit(again, entry)
+    csv = again.project.workspace.submission("main")
+    check_submission(again.project.competition, csv, again.project.sample, again.project.sizes)
+    assert "renamed.png" in csv.read_text()
+
+
+def test_another_way_to_name_images_makes_predictions_stale(bench, monkeypatch):
+    step = bench.pipeline.predict(Member("tiny"), 0)
+    other = bench.project.catalog.assign(image="id-" + bench.project.catalog["image"])
+    is_test = bench.project.catalog["split"] == "test"
+    monkeypatch.setitem(vars(bench.project), "catalog", bench.project.catalog.mask(is_test, other))
+    assert step.state().why == "changed: test ids"
 
 
 def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from competition.data.images import read_image
+from competition.errors import InputFault
 from competition.masks import Runs, planes_from_runs
 from competition.workspace import require_space, text_sha256, whole_folder
 
@@ -67,11 +68,31 @@ class Placement:
 
 @dataclass(frozen=True)
 class PlacedImages:
-    """All images of one part, laid into the network's input: a memory-mapped (N, h, w, 3) uint8."""
+    """All images of one part, laid into the network's input: a memory-mapped (N, h, w, 3) uint8.
+
+    Pickled, it names its file and opens that again: numpy would write out every pixel.
+    """
 
     rows: dict[str, int]
     placements: dict[str, Placement]
-    pixels: np.ndarray
+    pixels: np.memmap
+
+    @classmethod
+    def open(
+        cls, rows: dict[str, int], placements: dict[str, Placement], file: Path
+    ) -> "PlacedImages":
+        """InputFault where the file is not of these images any more."""
+        pixels = np.load(file, mmap_mode="r")
+        expected = (len(rows), *next(iter(placements.values())).size, 3)
+        if pixels.shape != expected or pixels.dtype != np.uint8:
+            raise InputFault(
+                f"{file} holds {pixels.dtype} {pixels.shape}, expected {expected}: another step "
+                "has made it anew; run this one again"
+            )
+        return cls(rows, placements, pixels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.open, (self.rows, self.placements, Path(self.pixels.filename))
 
     def __getitem__(self, image: str) -> np.ndarray:
         return self.pixels[self.rows[image]]
@@ -102,9 +123,8 @@ def placed_images(
     folder = cache / f"{part}-{size[0]}x{size[1]}-{fit}"
     if not _is_fresh(folder, key):
         _make(catalog, folder, placements, key, lambda path: _read(root, path, depth, advance))
-    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
     rows = {image: row for row, image in enumerate(catalog["image"])}
-    return PlacedImages(rows, placements, pixels)
+    return PlacedImages.open(rows, placements, folder / "pixels.npy")
 
 
 def _read(root: Path, path: str, depth: int | None, advance: Callable[[], None]) -> np.ndarray:

@@ -24,10 +24,10 @@ from competition.errors import InputFault
 from competition.inference.codes import OFFSET, SCALE, pack, quantise, unpack
 from competition.workspace import file_sha256, read_json, whole_folder, write_json, write_text
 
-FORMAT = "zstd-rows-1"
-"""Of `logits.zst`; predictions in another format are stale."""
+FORMAT = "zstd-rows-2"
+"""Of a store; predictions in another format are stale."""
 
-_LOGITS = "logits.zst"
+_LOGITS, _INDEX = "logits.zst", "index.csv"
 _COLUMNS = ("image", "height", "width", "top", "left", "region_height", "region_width", "bytes")
 
 
@@ -63,12 +63,14 @@ class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provenance: Provenance
-    format: Literal["zstd-rows-1"]
+    format: Literal["zstd-rows-2"]
     images: int
     grid: tuple[int, int]
     scale: float
     offset: float
     logits_sha256: str
+    index_sha256: str
+    """Equal logits under other names are another store: what reads them by name is stale."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class StoreWriter:
     def _finish(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
-        write_text(self._working / "index.csv", _index_text(self._rows))
+        write_text(self._working / _INDEX, _index_text(self._rows))
         header = _Header(
             provenance=self._provenance,
             format=FORMAT,
@@ -191,6 +193,7 @@ class StoreWriter:
             scale=SCALE,
             offset=OFFSET,
             logits_sha256=self._digest.hexdigest(),
+            index_sha256=file_sha256(self._working / _INDEX),
         )
         write_json(self._working / "store.json", header.model_dump(mode="json"))
 
@@ -222,12 +225,9 @@ class Store:
                 f"{folder} was predicted for the classes {list(known)}; "
                 f"the competition has {list(classes)}; predict again"
             )
-        rows = _read_index(folder / "index.csv")
-        if len(rows) != header.images:
-            raise InputFault(
-                f"{folder / 'index.csv'} has {len(rows)} images, store.json says {header.images}; "
-                "delete the folder and predict again"
-            )
+        rows = _read_index(folder / _INDEX)
+        if file_sha256(folder / _INDEX) != header.index_sha256:
+            raise InputFault(f"{folder / _INDEX} was changed since it was written; predict again")
         _check_size(folder / _LOGITS, sum(row.size for row in rows.values()))
         return cls(folder, header, rows)
 

@@ -7,7 +7,7 @@ head.py         layers over the logits; class presence          recompute.py  gr
 unet_resnet18.py, unet.py, fcn.py, deeplab.py, smp.py, dpt.py, beit.py      the bodies
 complexity.py   sizes, parameters, operations, memory           weights.py    published weights
 prior.py        logits that begin at background                 fuse.py       heads folded away
-published.py    the cost table of the ResNet18-UNet write-up
+published.py    the cost table of the ResNet18-UNet write-up      dry_run.py   can it be, at that size
 """
 
 from competition.models.adapters import (

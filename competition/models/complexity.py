@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
-from competition.models import SegmentationNetwork, build
+from competition.models import SegmentationNetwork
+from competition.models.dry_run import dry_run
 from competition.recipes import Recipe
 
 
@@ -44,9 +45,7 @@ class Complexity:
 
 def measure_recipe(recipe: Recipe, classes: int) -> Complexity:
     """The cost of the recipe's network at its own size, without making its weights."""
-    with torch.device("meta"):
-        network = build(recipe.network, classes, pretrained=False)
-    return measure(network, recipe.size, channels=recipe.network.channels)
+    return measure(dry_run(recipe, classes), recipe.size, channels=recipe.network.channels)
 
 
 def measure(

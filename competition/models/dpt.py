@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from competition.errors import InputFault
 from competition.models.network import Body, Maps
 from competition.models.weights import HUB, fetching, hub_cache
-from competition.recipes import Dpt
+from competition.recipes import TIMM, Dpt
 
 PATCH = 16
 
@@ -37,16 +37,13 @@ class DptBody(Body):
 
 
 def _dpt(network: Dpt, classes: int, *, pretrained: bool) -> nn.Module:
-    name = network.encoder.removeprefix("tu-")
+    name = network.encoder.removeprefix(TIMM)
     if not timm.is_model(name):
-        raise InputFault(f"no encoder {network.encoder!r}; DPT takes 'tu-' and a name of timm's")
+        raise InputFault(f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's")
     with fetching(f"{HUB}/timm/{name}", hub_cache()):
-        try:
-            return segmentation_models_pytorch.DPT(
-                network.encoder,
-                encoder_weights="imagenet" if pretrained else None,
-                classes=classes,
-                img_size=network.input_size,
-            )
-        except ValueError as error:
-            raise InputFault(f"no DPT on {network.encoder!r}: {error}") from error
+        return segmentation_models_pytorch.DPT(
+            network.encoder,
+            encoder_weights="imagenet" if pretrained else None,
+            classes=classes,
+            img_size=network.input_size,
+        )

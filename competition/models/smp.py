@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from competition.errors import InputFault
 from competition.models.network import Body, Maps
 from competition.models.weights import HUB, fetching, hub_cache
-from competition.recipes import Smp
-
-TIMM = "tu-"
+from competition.recipes import TIMM, Smp
 
 PAN_SMALLEST = 128
 """PAN's attention halves the deepest features, at 1/16, three times more."""
@@ -61,12 +59,7 @@ def _create(network: Smp, classes: int, *, weights: str | None) -> nn.Module:
     address = f"{HUB}/{owner}/{network.encoder.removeprefix(TIMM)}"
     device = torch.get_default_device()
     with fetching(address, hub_cache()), _readable(network.encoder):
-        try:
-            return decoder(network.encoder, **options).to(device)
-        except ValueError as error:
-            raise InputFault(
-                f"no {network.decoder} on the encoder {network.encoder!r}: {error}"
-            ) from error
+        return decoder(network.encoder, **options).to(device)
 
 
 def _check_encoder(encoder: str) -> None:

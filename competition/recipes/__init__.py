@@ -11,6 +11,7 @@ from competition.recipes.derive import derive, small
 from competition.recipes.losses import LossTerm
 from competition.recipes.named import RECIPES, VARIANT, recipe_named
 from competition.recipes.networks import (
+    TIMM,
     Beit,
     DeepLabV3,
     Dpt,
@@ -27,6 +28,7 @@ from competition.recipes.settings import Settings
 __all__ = [
     "ABLATIONS",
     "RECIPES",
+    "TIMM",
     "VARIANT",
     "Augmentation",
     "Beit",

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from competition.recipes.settings import Settings
 
+TIMM = "tu-"
+"""What stands before the name of an encoder of timm's."""
+
 Skip = Literal["e3", "e2", "e1", "e0"]
 
 

@@ -169,3 +169,16 @@ class Recipe(Settings):
         if crop is not None and (crop[0] > self.size[0] or crop[1] > self.size[1]):
             raise ValueError(f"sampling.crop {crop} is larger than size {self.size}")
         return self
+
+    @property
+    def input_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Every height, width that the network sees: whole images, crops, and those halved at first.
+
+        >>> Recipe(name="x", about="", size=(65, 33), schedule=Schedule(halved=0.5)).input_sizes
+        ((65, 33), (33, 17))
+        """
+        trained = self.sampling.crop or self.size
+        sizes = [self.size, trained]
+        if self.schedule.halved:
+            sizes.append((-(-trained[0] // 2), -(-trained[1] // 2)))
+        return tuple(dict.fromkeys(sizes))

@@ -21,6 +21,7 @@ from competition.errors import InputFault
 from competition.machine import Machine, machine_of
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
+from competition.models.dry_run import dry_run
 from competition.progress_bar import Watch, unwatched
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
@@ -167,6 +168,7 @@ def _module(task: Task, machine: Machine, *, steps: int) -> SegmentationModule:
 def _network(task: Task) -> SegmentationNetwork:
     """As the recipe builds it, or with the weights of the member that is continued."""
     recipe, start = task.training.recipe, task.start
+    dry_run(recipe, len(task.training.classes))
     torch.manual_seed(task.training.seed)
     pretrained = recipe.pretrained and start is None
     network = build(recipe.network, len(task.training.classes), pretrained=pretrained)

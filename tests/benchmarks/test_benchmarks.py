@@ -1,5 +1,6 @@
 """The benchmark measures like with like, on images small enough for a test."""
 
+import multiprocessing
 import sys
 import time
 from dataclasses import replace
@@ -152,13 +153,22 @@ def test_tuning_is_timed_beside_the_dense_way_on_stores_of_several_models(tmp_pa
 def test_the_highest_memory_is_that_of_all_processes_together(monkeypatch):
     from benchmarks import together
 
+    looks = multiprocessing.Value("i", 0)  # shared with the processes that hold memory
+
+    class Counted(together.HighestMemory):
+        def _look(self):
+            super()._look()
+            looks.value += 1
+
     def hold(place, image):
         block = np.ones(15_000_000)
-        time.sleep(0.5)
+        seen = looks.value + 2
+        while looks.value < seen:
+            time.sleep(0.01)
         return block.nbytes
 
     monkeypatch.setattr(together, "EVERY", 0.05)
-    with together.HighestMemory() as memory:
+    with Counted() as memory:
         before = memory.megabytes
         assert over_images(hold, ["a", "b"]) == [120_000_000] * 2
     assert 100 < memory.megabytes - before < 400  # 120 MB for each process at work

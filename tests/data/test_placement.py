@@ -1,13 +1,17 @@
 """How images and masks are laid into the network's input, and the cache of laid images."""
 
+import multiprocessing
 import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from competition.data.placement import Placement, placed_images
+from competition.data.placement import PlacedImages, Placement, placed_images
+from competition.errors import InputFault
 from competition.masks import Runs, unpack
 from competition.masks.from_logits import runs_from_logits
 
@@ -78,3 +82,28 @@ def test_a_cache_that_was_not_finished_is_made_again(catalog, tmp_path):
     made(catalog, tmp_path)
     (tmp_path / "cache" / "train-16x16-stretch" / "key.txt").unlink()
     assert made(catalog, tmp_path)[1] == 2
+
+
+def test_a_worker_is_handed_the_place_of_the_pixels_and_not_the_pixels(catalog, tmp_path):
+    """Every spawned loader worker was once sent the whole cache, and held it in memory."""
+    placed, _ = made(catalog, tmp_path, form=((300, 400), "stretch"))
+    handed = pickle.dumps(placed)
+    assert len(handed) < 2000 < placed.pixels.nbytes / 100
+    again = pickle.loads(handed)
+    assert isinstance(again.pixels, np.memmap) and np.array_equal(again.pixels, placed.pixels)
+    assert (again.rows, again.placements) == (placed.rows, placed.placements)
+
+
+def test_a_spawned_process_sees_the_same_pixels(catalog, tmp_path):
+    placed, _ = made(catalog, tmp_path)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        seen = pool.submit(PlacedImages.__getitem__, placed, "b").result()
+    assert np.array_equal(seen, placed["b"])
+
+
+def test_a_worker_refuses_a_cache_of_other_images_in_the_same_place(catalog, tmp_path):
+    placed, _ = made(catalog, tmp_path)
+    handed = pickle.dumps(placed)
+    made(catalog[:1], tmp_path)
+    with pytest.raises(InputFault, match=r"pixels.npy.*expected \(2, 16, 16, 3\).*run .* again"):
+        pickle.loads(handed)

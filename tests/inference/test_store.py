@@ -12,7 +12,7 @@ from competition.errors import InputFault
 from competition.inference.codes import CLIP, SCALE, pack, quantise, unpack
 from competition.inference.disagreement import FoldMean, disputed_share
 from competition.inference.joined import JoinedStores, combine_folds
-from competition.inference.store import Geometry, Provenance, Store, StoreWriter
+from competition.inference.store import FORMAT, Geometry, Provenance, Store, StoreWriter
 
 CLASSES = ("ulna", "radius", "finger-1")
 
@@ -166,6 +166,22 @@ def test_a_flipped_byte_is_found_when_its_image_is_read_and_when_all_are_verifie
             reading()
 
 
+def test_stores_of_the_same_logits_under_other_names_differ_in_store_json(tmp_path):
+    texts = []
+    for images in (["a", "b"], ["a", "c"]):
+        written(tmp_path / "oof", images)
+        texts.append((tmp_path / "oof" / "store.json").read_text())
+    assert texts[0] != texts[1]
+
+
+def test_an_index_with_another_name_in_it_is_refused(tmp_path):
+    written(tmp_path / "oof", ["a", "b"])
+    path = tmp_path / "oof" / "index.csv"
+    path.write_text(path.read_text().replace("a,", "c,"))
+    with pytest.raises(InputFault, match=r"index.csv.*was changed since it was written"):
+        Store.open(tmp_path / "oof", classes=CLASSES)
+
+
 def test_one_damaged_image_does_not_hide_the_others(tmp_path):
     store = written(tmp_path / "oof", ["a", "b", "c"])
     path = tmp_path / "oof" / "logits.zst"
@@ -192,7 +208,7 @@ def test_the_file_is_a_plain_zstd_file_of_differences_between_rows(tmp_path):
 def test_a_store_in_an_older_format_is_refused(tmp_path):
     written(tmp_path / "oof", ["a"])
     path = tmp_path / "oof" / "store.json"
-    path.write_text(path.read_text().replace("zstd-rows-1", "npy"))
+    path.write_text(path.read_text().replace(FORMAT, "npy"))
     with pytest.raises(InputFault, match="predict again"):
         Store.open(tmp_path / "oof", classes=CLASSES)
 

@@ -1,8 +1,34 @@
+from typing import Any
+
 import pytest
+from pydantic import Field
 
 from competition.errors import InputFault
-from competition.recipes import ABLATIONS, RECIPES, LossTerm, Recipe, derive, for_cpus, recipe_named
+from competition.freshness import hash_of
+from competition.recipes import (
+    ABLATIONS,
+    RECIPES,
+    Augmentation,
+    Beit,
+    DeepLabV3,
+    Dpt,
+    Fcn,
+    LossTerm,
+    NetworkSettings,
+    Optimizer,
+    Recipe,
+    Sampling,
+    Schedule,
+    Smp,
+    UNet,
+    UNetResNet18,
+    derive,
+    for_cpus,
+    recipe_named,
+)
 from competition.recipes.derive import SUFFIX
+from competition.recipes.recipe import Best
+from competition.recipes.settings import DEFAULTS
 
 
 def test_every_recipe_survives_a_checkpoint_as_json():
@@ -93,3 +119,105 @@ def test_trials_differ_in_what_is_compared_and_in_nothing_else(name, full):
         encoders = {getattr(r.network, "encoder", None) for r in (recipe, base)}
         if recipe.network.kind == base.network.kind and len(encoders) == 1:
             assert recipe.model_dump(exclude=words) == base.model_dump(exclude=words)
+
+
+KINDS = (UNetResNet18, UNet, Fcn, DeepLabV3, Smp, Dpt, Beit)
+
+
+class LaterTerm(LossTerm):
+    """A term of a loss, from a day when it has one more option."""
+
+    sharpness: float = 1.0
+
+
+class LaterUNet(UNet):
+    """A network with one more option and one more group of them."""
+
+    dropout: float = 0.0
+    best: Best = Best()
+
+
+class LaterRecipe(Recipe):
+    """A recipe with one more choice, and more of them within it."""
+
+    network: LaterUNet | UNetResNet18 = Field(UNetResNet18(), discriminator="kind")
+    loss: tuple[LaterTerm, ...] = (LaterTerm(name="bce"), LaterTerm(name="dice"))
+    patience: int | None = None
+
+
+def later(**changes: Any) -> LaterRecipe:
+    """The recipe unet-cpu as a later version reads it, with changes to whole fields."""
+    return LaterRecipe.model_validate(RECIPES["unet-cpu"].model_dump() | changes)
+
+
+def test_a_field_that_recipes_get_later_changes_no_identity_until_it_is_set():
+    """Every trained network was once stale after an update: all fields were hashed."""
+    assert later().chosen() == RECIPES["unet-cpu"].chosen()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patience": 3},
+        {"network": {**RECIPES["unet-cpu"].network.model_dump(), "dropout": 0.1}},
+        {"network": {**RECIPES["unet-cpu"].network.model_dump(), "best": {"rounds": 4}}},
+    ],
+    ids=str,
+)
+def test_a_field_that_recipes_get_later_counts_once_it_is_set(changes):
+    assert later(**changes).chosen() != later().chosen()
+
+
+def test_recipes_that_differ_differ_in_what_was_chosen():
+    identities = [hash_of(recipe.chosen()) for recipe in RECIPES.values()]
+    assert len(set(identities)) == len(RECIPES)
+    plain = [Recipe(name="x", about="", network=kind()) for kind in KINDS]
+    assert len({hash_of(recipe.chosen()) for recipe in plain}) == len(KINDS)
+    averaged = [Recipe(name="x", about="", best=best) for best in (None, Best())]
+    assert averaged[0].chosen() != averaged[1].chosen()
+
+
+NOTED = {
+    Recipe: {
+        "network": UNetResNet18(),
+        "pretrained": True,
+        "size": (512, 512),
+        "fit": "stretch",
+        "loss": (LossTerm(name="bce"), LossTerm(name="dice")),
+        "loss_at": "image",
+        "optimizer": Optimizer(),
+        "schedule": Schedule(epochs=30),
+        "sampling": Sampling(),
+        "augmentation": Augmentation(),
+        "batch": 8,
+        "accumulate": 1,
+        "precision": "auto",
+        "ema": 0.99,
+        "swa": None,
+        "best": None,
+        "validate_every": None,
+    },
+    Optimizer: {"learning_rate": 1e-3, "weight_decay": 1e-4, "clip": 1.0},
+    Schedule: {"warmup": 0.05, "final": 1e-3, "halved": 0.0, "restarts": 0, "stretch": 1.0},
+    Sampling: {"crop": None, "centred": 0.0, "positives": None},
+    Augmentation: {"rotate": 10, "scale": 0.1, "shift": 0.05, "intensity": 0.2, "flip": 0.5},
+    Best: {"rounds": 3, "aside": 0.1},
+    LossTerm: {"weight": 1.0, "class_weights": "equal", "epsilon": 1e-6, "over": "image"},
+    NetworkSettings: {"channels": 3, "norm": "batch", "groups": 8, "presence": 0.0},
+    UNetResNet18: {"pools": "MAA", "decoder": (128, 64, 32, 32), "skips": ("e3", "e2")},
+    UNet: {"block": "plain", "base": 64, "stages": 5, "up_sampling": "transposed"},
+    Fcn: {"encoder": "resnet50", "auxiliary": 0.0},
+    DeepLabV3: {"encoder": "resnet101", "auxiliary": 0.0},
+    Smp: {"decoder": "DeepLabV3Plus", "encoder": "resnet50"},
+    Dpt: {"encoder": "tu-beit_large_patch16_384", "input_size": (384, 384)},
+    Beit: {"width": 1024, "layers": 24, "heads": 16, "taps": (8, 12, 16, 24)},
+}
+"""Defaults as they are of number 1; those that say "none" or "off" are left out."""
+
+
+def test_a_default_changes_its_value_together_with_the_number_of_the_defaults():
+    """Networks trained with the old value would pass for fresh; new fields may be added freely."""
+    assert DEFAULTS == 1, "note above what the defaults of the new number are"
+    for group, noted in NOTED.items():
+        found = {name: group.model_fields[name].default for name in noted}
+        assert found == noted, group.__name__

@@ -4,11 +4,10 @@ import csv
 
 import pytest
 import torch
-from training_runs import ONE, Killed, task_of, weights
+from training_runs import Killed, task_of, weights
 
 from competition.data.loader import normalised
 from competition.errors import InputFault
-from competition.freshness import hash_of
 from competition.models import SegmentationNetwork, build
 from competition.recipes import RECIPES, derive
 from competition.training.averaging import EqualAverage, measure_norms, moving_average
@@ -204,9 +203,3 @@ def test_norms_are_those_of_the_images_and_nothing_else_changes():
     values = normalised(images)
     assert torch.allclose(network[0].running_mean, values.mean(dim=(0, 2, 3)), atol=1e-6)
     assert network[0].momentum == 0.1 and not network[0].training
-
-
-def test_an_average_that_is_not_asked_for_leaves_trainings_fresh(bench):
-    inputs = bench.pipeline.train(ONE, 0).inputs()
-    recipe = bench.project.recipe("tiny").model_dump(mode="json", exclude={"about", "swa"})
-    assert inputs["recipe"] == hash_of(recipe)
