@@ -164,7 +164,7 @@ def test_another_way_to_name_images_makes_predictions_stale(bench, monkeypatch):
     other = bench.project.catalog.assign(image="id-" + bench.project.catalog["image"])
     is_test = bench.project.catalog["split"] == "test"
     monkeypatch.setitem(vars(bench.project), "catalog", bench.project.catalog.mask(is_test, other))
-    assert step.state().why == "changed: test ids"
+    assert step.state().why == "test ids changed"
 
 
 def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):

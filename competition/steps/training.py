@@ -1,5 +1,6 @@
 """Folds, training and prediction. torch is imported inside: the other steps do not need it."""
 
+import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from competition.inference.joined import combine_folds
 from competition.inference.store import Provenance
 from competition.machine import machine_of
 from competition.masks import Runs
+from competition.progress_bar import duration
 from competition.recipes import Recipe
 from competition.steps.bench import Bench
 from competition.steps.stores import stores
@@ -64,8 +66,19 @@ def train(bench: Bench, member: Member, fold: int, *, again: bool = False) -> Pa
             "machine": machine.recorded(),
         }
 
-    bench.perform(bench.pipeline.train(member, fold), run, again=again)
+    if bench.perform(bench.pipeline.train(member, fold), run, again=again):
+        bench.say(_ended(folder))
     return folder / "checkpoint.pt"
+
+
+def _ended(folder: Path) -> str:
+    """What a training that has just ended came to: its time, its last score, its checkpoint."""
+    receipt = read_json(folder / "train.json")
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        scores = [row["score"] for row in csv.DictReader(file) if row.get("score")]
+    scored = f", score {float(scores[-1]):.4f} on {receipt['held out']} held out" if scores else ""
+    seconds = receipt["recorded"]["seconds"]
+    return f"trained in {duration(seconds)}{scored}: {folder / 'checkpoint.pt'}"
 
 
 def train_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:
@@ -73,6 +86,7 @@ def train_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:
     for member in entry.members:
         for fold in entry.folds:
             train(bench, member, fold, again=again)
+    bench.say("next: `podium predict`; `podium run submit` does all that is missing before a csv")
 
 
 def predict_all(bench: Bench, entry: Entry, *, again: bool = False) -> None:

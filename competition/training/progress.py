@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from competition.errors import InputFault
 from competition.machine import Machine
-from competition.progress_bar import Advance
+from competition.progress_bar import Advance, duration
 from competition.scoring.metrics import Metric, aggregate
 from competition.training.checkpoint import Training, hash_file, read_torch
 from competition.training.module import Verdict
@@ -210,17 +210,6 @@ class ProgressBar(Callback):
         words = [f"loss {float(outputs['loss']):.4f}", *self.progress.scores()]
         self.advance(trainer.global_step - self.shown, "  ".join(words))
         self.shown = trainer.global_step
-
-
-def duration(seconds: float) -> str:
-    """Time as people read it.
-
-    >>> duration(59.6), duration(125), duration(7384)
-    ('1:00', '2:05', '2:03:04')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def metric_over(verdicts: Sequence[Verdict], metric: Metric) -> float:
