@@ -1,6 +1,11 @@
 """Progress where the output is no terminal: a line now and then."""
 
 import io
+import os
+import re
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from rich.console import Console
@@ -48,3 +53,26 @@ def test_what_was_done_before_a_run_went_on_does_not_count_as_done_now(clock):
 
 def test_short_work_says_nothing(clock):
     assert work(clock, 8, seconds=1.0) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal here")
+def test_on_a_terminal_lines_stand_above_the_bar_not_in_it():
+    """typer.echo wrote them behind the bar, past the console that moves it out of their way."""
+    import pty
+
+    script = """
+        from competition.cli.options import say, watch
+        with watch("working", 3) as advance:
+            advance(2, "loss 0.5")
+            say("epoch 1")
+    """
+    terminal, end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "90"}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, stdout=end, stderr=end, env=environment, check=False)
+    os.close(end)
+    shown = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert done.returncode == 0
+    assert re.search(r"\x1b\[2Kepoch 1\r?\n", shown), shown
+    assert "2/3" in shown and "loss 0.5" in shown

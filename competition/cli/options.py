@@ -293,11 +293,16 @@ def echo_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
+def say(line: str) -> None:
+    """By `print`, which a bar on the same terminal makes room for; typer.echo would write into it."""
+    print(line, flush=True)
+
+
 def bench_of(given: Path | None) -> "Bench":
     from competition.project import Project
     from competition.steps import Bench
 
-    return Bench.of(Project.open(given), say=typer.echo, watch=watch)
+    return Bench.of(Project.open(given), say=say, watch=watch)
 
 
 def _entry(
