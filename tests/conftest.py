@@ -1,12 +1,12 @@
-"""A tiny competition, made once and shared: three people of the demo, folds, one-epoch recipes."""
+"""A tiny competition, made once and shared: a few people of the demo, folds, one-epoch recipes."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tiny_competition import write_competition
 
-from competition.data.demo import make_demo
 from competition.project import Project
 
 # A crowded machine draws examples slowly; that is no fault of the code.
@@ -18,6 +18,9 @@ os.environ.setdefault("PODIUM_DTYPE", "float32")
 os.environ.setdefault("PODIUM_KEEP_MEMORY", "no")  # many tests' memory in one process
 
 TINY = """
+[ensemble]
+recipes = ["tiny"]
+
 [recipes.tiny]
 base = "unet-resnet18-cpu"
 size = [64, 64]
@@ -35,10 +38,7 @@ network = { kind = "unet-resnet18", merge = "add" }
 def tiny_data(tmp_path_factory) -> Path:
     """Folder of a tiny download with its competition.toml; read only."""
     folder = tmp_path_factory.mktemp("download") / "data"
-    make_demo(folder, people=6, test_people=2, size=64)
-    path = folder / "competition.toml"
-    text = path.read_text().split("[ensemble]")[0]
-    path.write_text(text + '[ensemble]\nrecipes = ["tiny"]\n' + TINY)
+    write_competition(folder, people=6, test_people=2, choices=TINY)
     return folder
 
 
