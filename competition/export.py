@@ -1,7 +1,7 @@
 """A trained network as ONNX and as torch.export, heads fused, checked against torch.
 
-The exported function is images (B,C,h,w) float32, normalised as in training → logits (B,K,h',w')
-float32, for any B and the one h, w.
+The exported function is pixels (B,C,h,w) float32, 0…255 → logits (B,K,h',w') float32, for any B and
+the one h, w. It normalises as the network's encoder expects: nobody has to know how.
 """
 
 import time
@@ -36,7 +36,7 @@ class Exported:
 
 
 class LogitsOnly(nn.Module):
-    """Images → the logits alone."""
+    """Pixels, 0…255 → the logits alone."""
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class LogitsOnly(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images).logits.float()
+        return self.network(self.network.normalised(images)).logits.float()
 
 
 def export(
@@ -123,9 +123,10 @@ def _difference(
     shape: tuple[int, ...],
 ) -> float:
     """Between `function` and the network itself on noise, as a share of the largest logit."""
-    images = torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    noise = np.random.default_rng(0).integers(0, 256, shape)
+    images = torch.from_numpy(noise.astype(np.float32))
     with torch.no_grad():
-        logits = network.eval()(images).logits.float()
+        logits = network.eval()(network.normalised(images)).logits.float()
         expected = logits if fitted is None else fitted(logits)
         found = function(images)
     if found.shape != expected.shape:

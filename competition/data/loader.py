@@ -16,8 +16,6 @@ from competition.machine import Machine
 from competition.masks import Runs, unpack
 from competition.recipes import Recipe
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 class Draw(NamedTuple):
     """One example of one pass over the images; carries all that its augmentation depends on."""
@@ -114,17 +112,6 @@ class PlainSet(Dataset[dict[str, Any]]):
 def channels_first(pixels: np.ndarray) -> torch.Tensor:
     """uint8 (h, w, 3) → uint8 tensor (3, h, w)."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-
-
-def normalised(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (B,3,h,w) → float32 with ImageNet's mean and deviation, which pretrained weights expect.
-
-    Channels last: convolutions on CPUs and tensor cores run 1.2 to 1.8 times faster on it.
-    """
-    mean = torch.tensor(_MEAN, device=images.device).view(1, 3, 1, 1)
-    deviation = torch.tensor(_DEVIATION, device=images.device).view(1, 3, 1, 1)
-    scaled = (images.float() / 255 - mean) / deviation
-    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def training_loader(

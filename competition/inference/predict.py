@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from competition.data.loader import PlainSet, normalised, plain_loader
+from competition.data.loader import PlainSet, plain_loader
 from competition.data.placement import PlacedImages
 from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
@@ -63,7 +63,7 @@ def view_means(
     device = settings.machine.torch_device()
     networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
     for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
-        pixels = normalised(batch["images"].to(device))
+        pixels = batch["images"].to(device)
         with torch.inference_mode(), settings.machine.autocast():
             views = [one for network in networks for one in _views(network, pixels, settings)]
             logits, variance = sum(views) / len(views), _variance(views)
@@ -72,10 +72,11 @@ def view_means(
 
 
 def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> list[Tensor]:
-    """float32 logits (B,K,h',w') of the images, and of their mirrors turned back."""
-    views = [network(pixels).logits.float()]
+    """float32 logits (B,K,h',w') of uint8 images, and of their mirrors turned back."""
+    images = network.normalised(pixels)
+    views = [network(images).logits.float()]
     if settings.permutation is not None:
-        mirrored = network(pixels.flip(-1)).logits.float().flip(-1)
+        mirrored = network(images.flip(-1)).logits.float().flip(-1)
         views.append(mirrored[:, list(settings.permutation)])
     return views
 

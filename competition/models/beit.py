@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from competition.errors import InputFault
-from competition.models.network import Body, Maps
+from competition.models.network import Body, Maps, Normalisation
 from competition.models.weights import HUB, fetching, hub_cache
 from competition.recipes import Beit
 
@@ -27,6 +27,7 @@ class BeitBody(Body):
         model = _beit(network, classes, pretrained=pretrained)
         self.encoder, self.neck, self.head = model.beit, model.fpn, model.decode_head
         self.auxiliary = model.auxiliary_head
+        self.normalisation = _normalisation()
         self.taps = network.taps
         self.deepest_channels = network.width
 
@@ -53,6 +54,14 @@ class BeitBody(Body):
 def _as_map(tokens: Tensor, rows: int, columns: int) -> Tensor:
     """Tokens (B,1+rows·columns,C), the first of the whole image → (B,C,rows,columns)."""
     return tokens[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def _normalisation() -> Normalisation:
+    """That of transformers for BEiT; it is the same for all published weights."""
+    from transformers import BeitImageProcessor
+
+    processor = BeitImageProcessor()
+    return Normalisation(tuple(processor.image_mean), tuple(processor.image_std))
 
 
 def _beit(network: Beit, classes: int, *, pretrained: bool) -> nn.Module:

@@ -7,10 +7,12 @@ from torchvision.models.segmentation.fcn import FCNHead
 from competition.models.fcn import (
     DEEPEST_CHANNELS,
     MIDDLE_CHANNELS,
+    WEIGHTS,
     auxiliary_logits,
     dilated_resnet,
 )
 from competition.models.network import Body, Maps
+from competition.models.weights import torchvision_normalisation
 from competition.recipes import DeepLabV3
 
 
@@ -27,6 +29,7 @@ class DeepLabV3Body(Body):
         self.encoder = dilated_resnet(network.encoder, auxiliary=auxiliary, pretrained=pretrained)
         self.head = DeepLabHead(DEEPEST_CHANNELS, classes)
         self.auxiliary = FCNHead(MIDDLE_CHANNELS, classes) if auxiliary else None
+        self.normalisation = torchvision_normalisation(WEIGHTS[network.encoder])
 
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from competition.errors import InputFault
 from competition.models.network import Body, Maps
-from competition.models.weights import HUB, fetching, hub_cache
+from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Dpt
 
 PATCH = 16
@@ -26,6 +26,7 @@ class DptBody(Body):
                 setattr(self.encoder.model, unused, nn.Identity())
         self.head = model.segmentation_head.head
         self.fixed_size = network.input_size
+        self.normalisation = timm_normalisation(network.encoder)
         self.deepest_channels = model.encoder.out_channels[-1]
 
     def forward(self, images: Tensor) -> Maps:

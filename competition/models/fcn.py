@@ -6,10 +6,14 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.fcn import FCNHead
 
 from competition.models.network import Body, Maps
-from competition.models.weights import published
+from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import Fcn
 
 DEEPEST_CHANNELS, MIDDLE_CHANNELS = 2048, 1024
+WEIGHTS = {
+    "resnet50": models.ResNet50_Weights.IMAGENET1K_V1,
+    "resnet101": models.ResNet101_Weights.IMAGENET1K_V1,
+}
 
 
 class FcnBody(Body):
@@ -24,6 +28,7 @@ class FcnBody(Body):
         self.encoder = dilated_resnet(network.encoder, auxiliary=auxiliary, pretrained=pretrained)
         self.head = FCNHead(DEEPEST_CHANNELS, classes)
         self.auxiliary = FCNHead(MIDDLE_CHANNELS, classes) if auxiliary else None
+        self.normalisation = torchvision_normalisation(WEIGHTS[network.encoder])
 
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)
@@ -47,14 +52,8 @@ def dilated_resnet(encoder: str, *, auxiliary: bool, pretrained: bool) -> nn.Mod
     "aux" (the third stage) is there where `auxiliary` asks for it.
     """
     dilated = [False, True, True]
-    match encoder:
-        case "resnet50":
-            resnet = models.resnet50(replace_stride_with_dilation=dilated)
-            weights = models.ResNet50_Weights.IMAGENET1K_V1
-        case "resnet101":
-            resnet = models.resnet101(replace_stride_with_dilation=dilated)
-            weights = models.ResNet101_Weights.IMAGENET1K_V1
+    resnet = models.get_model(encoder, replace_stride_with_dilation=dilated)
     if pretrained:
-        resnet.load_state_dict(published(weights))
+        resnet.load_state_dict(published(WEIGHTS[encoder]))
     layers = {"layer4": "out", **({"layer3": "aux"} if auxiliary else {})}
     return IntermediateLayerGetter(resnet, return_layers=layers)

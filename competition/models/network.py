@@ -1,6 +1,6 @@
 """What every network gives back, and the shell that takes images of any size and channel count."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,16 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from competition.errors import InputFault
+
+
+class Normalisation(NamedTuple):
+    """Mean and deviation of red, green and blue, as shares of white, that an encoder expects."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Output(NamedTuple):
@@ -48,6 +58,8 @@ class Body(nn.Module):
     """Channels of `Maps.deepest`."""
     fixed_size: tuple[int, int] | None = None
     """Height, width that every image must be padded to; None: any multiple of the divisor."""
+    normalisation: Normalisation = IMAGENET
+    """What its published weights were trained with, whether they are loaded or not."""
 
     def logit_layers(self) -> list[nn.Conv2d]:
         """The layers whose outputs are logits: the main one first, then the auxiliary ones."""
@@ -78,7 +90,13 @@ class Surround(NamedTuple):
 
 
 class SegmentationNetwork(nn.Module):
-    """down → body → up → head, for images of any size."""
+    """down → body → up → head, for images of any size.
+
+    `mean` and `deviation` (C,1,1) are the encoder's own, and saved with the weights.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, body: Body, surround: Surround) -> None:
         super().__init__()
@@ -92,8 +110,18 @@ class SegmentationNetwork(nn.Module):
         self.fixed_size = body.fixed_size and tuple(
             side * (2 if halved else 1) for side in body.fixed_size
         )
-        normalised = any(isinstance(module, _BatchNorm) for module in body.modules())
-        self.smallest_batch = body.smallest_batch if normalised else 1
+        has_batch_norm = any(isinstance(module, _BatchNorm) for module in body.modules())
+        self.smallest_batch = body.smallest_batch if has_batch_norm else 1
+        for name, values in body.normalisation._asdict().items():
+            self.register_buffer(name, _of_channels(values, self.channels))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pixels (B,C,h,w), 0…255 of any type → float32, as the encoder's published weights expect.
+
+        Channels last: convolutions on CPUs and tensor cores run 1.2 to 1.8 times faster on it.
+        """
+        scaled = (images.float() / 255 - self.mean) / self.deviation
+        return scaled.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Output:
         """Images (B,C,h,w) float, normalised → Output.
@@ -113,6 +141,14 @@ class SegmentationNetwork(nn.Module):
             tuple(_cut_back(logits, padded, size) for logits in output.auxiliary),
             output.presence,
         )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """Weights from before each encoder had its own normalisation were trained with ImageNet's."""
+        for name, values in IMAGENET._asdict().items():
+            state_dict.setdefault(prefix + name, _of_channels(values, self.channels))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _forward(self, images: Tensor) -> Output:
         maps = self.body(self.down(images))
@@ -148,6 +184,12 @@ class SegmentationNetwork(nn.Module):
                 f"needs at least {self.smallest_batch} images; raise the recipe's batch, drop the "
                 'last, smaller batch, or take network.norm = "group"'
             )
+
+
+def _of_channels(values: tuple[float, ...], channels: int) -> Tensor:
+    """(C,1,1): those of the colours in turn, as the first layer's weights are transferred."""
+    turns = [values[channel % len(values)] for channel in range(channels)]
+    return torch.tensor(turns).view(-1, 1, 1)
 
 
 def _cut_back(logits: Tensor, padded: tuple[int, int], size: torch.Size) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from competition.errors import InputFault
-from competition.models.network import Body, Maps
-from competition.models.weights import HUB, fetching, hub_cache
+from competition.models.network import IMAGENET, Body, Maps, Normalisation
+from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Smp
 
 PAN_SMALLEST = 128
@@ -30,7 +30,7 @@ class SmpBody(Body):
 
     def __init__(self, network: Smp, classes: int, *, pretrained: bool) -> None:
         super().__init__()
-        model = _create(network, classes, weights="imagenet" if pretrained else None)
+        model, self.normalisation = _create(network, classes, pretrained=pretrained)
         if network.decoder == "PSPNet":
             drop_unused(model)
         self.encoder, self.decoder = model.encoder, model.decoder
@@ -49,17 +49,35 @@ class SmpBody(Body):
         return [self.head]
 
 
-def _create(network: Smp, classes: int, *, weights: str | None) -> nn.Module:
+def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[nn.Module, Normalisation]:
     _check_encoder(network.encoder)
     decoder = getattr(segmentation_models_pytorch, network.decoder)
-    options = {"encoder_weights": weights, "classes": classes}
+    options = {"encoder_weights": "imagenet" if pretrained else None, "classes": classes}
     if "upsampling" in inspect.signature(decoder).parameters:
         options["upsampling"] = 1
     owner = "timm" if network.encoder.startswith(TIMM) else "smp-hub"
     address = f"{HUB}/{owner}/{network.encoder.removeprefix(TIMM)}"
     device = torch.get_default_device()
     with fetching(address, hub_cache()), _readable(network.encoder):
-        return decoder(network.encoder, **options).to(device)
+        model = decoder(network.encoder, **options).to(device)
+        return model, _normalisation(network.encoder, pretrained=pretrained)
+
+
+def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
+    """smp keeps that of its own encoders beside their weights; from scratch ImageNet's will do."""
+    if encoder.startswith(TIMM):
+        return timm_normalisation(encoder)
+    if not pretrained:
+        return IMAGENET
+    found = segmentation_models_pytorch.encoders.get_preprocessing_params(encoder)
+    if found["input_space"] != "RGB":
+        raise InputFault(
+            f"network.encoder = {encoder!r} was trained on {found['input_space']} images; expected "
+            "RGB: take another encoder, or --no-pretrained"
+        )
+    white = found["input_range"][1]
+    mean, deviation = (tuple(value / white for value in found[key]) for key in ("mean", "std"))
+    return Normalisation(mean, deviation)
 
 
 def _check_encoder(encoder: str) -> None:

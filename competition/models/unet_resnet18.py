@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from competition.models.network import Body, Maps, enlarged
-from competition.models.weights import published
+from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import UNetResNet18
 
 SKIP_CHANNELS = {"e3": 256, "e2": 128, "e1": 64, "e0": 64}
 DEEPEST_CHANNELS = 512
 POOL_STRIDES = (1, 1, 2)
+WEIGHTS = ResNet18_Weights.IMAGENET1K_V1
 
 
 class SeparableConvolution(nn.Sequential):
@@ -67,7 +68,8 @@ class UNetResNet18Body(Body):
         super().__init__()
         encoder = resnet18()
         if pretrained:
-            encoder.load_state_dict(published(ResNet18_Weights.IMAGENET1K_V1))
+            encoder.load_state_dict(published(WEIGHTS))
+        self.normalisation = torchvision_normalisation(WEIGHTS)
         self.stem = nn.Sequential(encoder.conv1, encoder.bn1, encoder.relu, pools(network.pools))
         self.layer1, self.layer2 = encoder.layer1, encoder.layer2
         self.layer3, self.layer4 = encoder.layer3, encoder.layer4

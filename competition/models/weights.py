@@ -11,6 +11,8 @@ from torch import Tensor
 from torchvision.models import WeightsEnum
 
 from competition.errors import MachineFault
+from competition.models.network import Normalisation
+from competition.recipes import TIMM
 
 HUB = "https://huggingface.co"
 UNREADABLE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError)
@@ -24,6 +26,20 @@ def published(weights: WeightsEnum) -> dict[str, Tensor]:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     with fetching(weights.url, cached, faults=UNREADABLE):
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+
+
+def torchvision_normalisation(weights: WeightsEnum) -> Normalisation:
+    """What torchvision's published weights were trained with."""
+    transforms = weights.transforms()
+    return Normalisation(tuple(transforms.mean), tuple(transforms.std))
+
+
+def timm_normalisation(encoder: str) -> Normalisation:
+    """What timm's published weights of an encoder, by its name in a recipe, were trained with."""
+    import timm  # not at the top: most networks are not timm's, and the import takes seconds
+
+    settings = timm.get_pretrained_cfg(encoder.removeprefix(TIMM))
+    return Normalisation(tuple(settings.mean), tuple(settings.std))
 
 
 def hub_cache() -> Path:

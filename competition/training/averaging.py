@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from competition.data.loader import normalised
+from competition.models import SegmentationNetwork
 from competition.recipes import Recipe
 
 Move = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]
@@ -74,7 +74,7 @@ def moving_average(decay: float) -> Move:
     return move
 
 
-def measure_norms(network: nn.Module, loader: DataLoader) -> None:
+def measure_norms(network: SegmentationNetwork, loader: DataLoader) -> None:
     """Replace the running means and variances of batch normalisation by those over the loader.
 
     loader: batches with "images" uint8 (B, 3, h, w). Everything else stays in evaluation mode, so
@@ -92,7 +92,7 @@ def measure_norms(network: nn.Module, loader: DataLoader) -> None:
     device = next(network.parameters()).device
     with torch.no_grad():
         for batch in loader:
-            network(normalised(batch["images"].to(device)))
+            network(network.normalised(batch["images"].to(device)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

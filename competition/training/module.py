@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional
 
-from competition.data.loader import normalised
 from competition.errors import InputFault
 from competition.masks import unpack
 from competition.models import SegmentationNetwork
@@ -60,7 +59,7 @@ class SegmentationModule(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (B,3,h,w) → logits (B,K,h',w')."""
-        return self.network(normalised(images)).logits
+        return self.network(self.network.normalised(images)).logits
 
     def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
         """One batch; dropout depends on (seed, step, batch), so a resumed run repeats it."""
@@ -87,7 +86,8 @@ class SegmentationModule(LightningModule):
     def _shown(self, images: Tensor) -> Tensor:
         """uint8 (B,3,h,w) → what the network sees at this step, at half the size at first."""
         small = self.global_step < round(self.recipe.schedule.halved * self.steps)
-        return halved(normalised(images)) if small else normalised(images)
+        shown = self.network.normalised(images)
+        return halved(shown) if small else shown
 
     def _asked_for(
         self, batch: Mapping[str, Tensor], size: torch.Size
