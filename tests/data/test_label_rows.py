@@ -165,6 +165,17 @@ def test_positives_only_lets_rows_be_absent(tmp_path):
     assert [len(labels[image]) for image in ("0000", "0002")] == [0, 0]
 
 
+@pytest.mark.parametrize("classes", [BONES[::-1], (BONES[1], BONES[2], BONES[0])], ids=str)
+def test_classes_stand_in_the_order_of_the_file_and_not_of_the_alphabet(tmp_path, classes):
+    texts = {name: encode(blob(seed), RleFormat("columns")) for seed, name in enumerate(classes)}
+    rows = [[f"000{n}", name, texts[name]] for n in range(3) for name in sorted(classes)]
+    competition = steel(tmp_path, rows).model_copy(update={"classes": tuple(classes)})
+    labels = labels_of(competition)["0002"]
+    assert [labels[k] for k in range(3)] == [blob(seed) for seed in range(3)]
+    objects = read_objects(competition, of_split(build_catalog(competition), "train"))["0002"]
+    assert objects.to_classes(3) == labels
+
+
 def test_a_class_that_is_written_otherwise_is_refused(tmp_path):
     fault = fault_of(steel(tmp_path, [["0001", "wrist ", "1 2"]], positives_only=True))
     assert "class 'wrist ': no such class; did you mean 'Wrist'?; classes are" in fault

@@ -40,6 +40,21 @@ def test_a_disc_comes_back_where_it_was(native, fit):
     assert np.abs(moments[0] - moments[1]).max() < 0.25
 
 
+def test_an_image_shrinks_by_the_means_of_areas():
+    """By single pixels, fine lines would come and go with the size."""
+    stripes = np.zeros((20, 30, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert (Placement.of((20, 30), (10, 15), "stretch").place_image(stripes) == 100).all()
+    narrower = Placement.of((20, 30), (40, 15), "stretch").place_image(stripes)
+    assert (narrower == 100).all()
+
+
+def test_an_image_grows_by_lines_between_its_pixels():
+    edge = np.repeat([[[0], [100]]], 3, axis=2).astype(np.uint8)
+    grown = Placement.of((1, 2), (1, 8), "stretch").place_image(edge)[0, :, 0]
+    assert grown.tolist() == [0, 0, 13, 38, 63, 88, 100, 100]
+
+
 @pytest.fixture
 def catalog(tmp_path):
     for name, value in (("a.png", 10), ("b.png", 200)):

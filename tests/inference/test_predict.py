@@ -1,0 +1,102 @@
+"""From images to a store: mirrors, the order of images, where an image lies in its logits."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from competition.data.placement import placed_images
+from competition.inference.predict import Settings, predict_store, view_means
+from competition.inference.store import Provenance, Store
+from competition.machine import machine_of
+from competition.models.network import Output
+
+CLASSES = ("right", "middle", "left")
+SIZES = {"b.png": (21, 35), "a.png": (40, 17), "c.png": (16, 16)}
+
+
+class TellsSides(nn.Module):
+    """Three classes: what is bright and lies to the right, what is bright, what is bright and left.
+
+    Of a mirrored image it says the mirror of the same, with right and left exchanged.
+    """
+
+    def normalised(self, images):
+        return images.float() / 255
+
+    def forward(self, images):
+        grey = images.mean(1, keepdim=True)
+        across = torch.linspace(-1, 1, images.shape[-1])
+        return Output(torch.cat([grey + across, grey, grey - across], 1))
+
+
+@pytest.fixture
+def placed(tmp_path):
+    random = np.random.default_rng(0)
+    for name, size in SIZES.items():
+        cv2.imwrite(str(tmp_path / name), random.integers(0, 256, (*size, 3), np.uint8))
+    rows = [
+        {"image": name, "path": name, "split": "test", "height": size[0], "width": size[1]}
+        for name, size in SIZES.items()
+    ]
+    return placed_images(pd.DataFrame(rows), tmp_path, tmp_path / "cache", form=((16, 24), "pad"))
+
+
+def means(placed, permutation, images=("b.png", "a.png", "c.png")):
+    settings = Settings(2, machine_of({"PODIUM_DTYPE": "float32"}), permutation)
+    return list(view_means([TellsSides()], images, placed, settings))
+
+
+def test_a_mirrored_view_has_its_paired_classes_exchanged_and_is_turned_back(placed):
+    """A network that is right about sides is of one mind with its own mirrored view."""
+    plain, mirrored = means(placed, None), means(placed, (2, 1, 0))
+    for (image, logits, _), (same, both, disagreement) in zip(plain, mirrored, strict=True):
+        assert image == same and np.allclose(both, logits, atol=1e-5)
+        assert disagreement.max() == 0
+
+
+def test_views_that_say_different_things_are_averaged_and_their_disagreement_is_kept(placed):
+    """The same network without the exchange: right and left are each half of both."""
+    (_, plain, _), (_, both, disagreement) = (means(placed, p)[0] for p in (None, (0, 1, 2)))
+    assert np.allclose(both[0], (plain[0] + plain[2]) / 2, atol=1e-5)
+    assert disagreement[:, 0].min() > 5 * disagreement[:, 11:13].max()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_a_store_has_the_images_in_the_order_asked_for_each_with_its_own_logits(
+    placed, tmp_path, batch
+):
+    provenance = Provenance(
+        member="m", recipe="m", recipe_sha256="", folds=(0,), part="test", classes=CLASSES
+    )
+    settings, ticks = Settings(batch, machine_of({"PODIUM_DTYPE": "float32"}), None), []
+    predict_store(
+        [TellsSides()],
+        placed,
+        tmp_path / "test",
+        images=("c.png", "a.png", "b.png"),
+        provenance=provenance,
+        settings=settings,
+        advance=lambda: ticks.append(1),
+    )
+    store = Store.open(tmp_path / "test", classes=CLASSES)
+    assert store.images == ("c.png", "a.png", "b.png") and len(ticks) == 3
+    for image in store.images:
+        grey = placed[image].mean(-1) / 255
+        assert np.abs(store.read(image).logits()[1] - grey).max() < 0.04
+        assert store.geometry(image).size == SIZES[image]
+    assert store.geometry("a.png").region == (0, 0, 16, 7)
+
+
+def test_the_mean_of_networks_is_that_of_their_logits(placed):
+    class Doubled(TellsSides):
+        def forward(self, images):
+            return Output(2 * super().forward(images).logits)
+
+    settings = Settings(3, machine_of({"PODIUM_DTYPE": "float32"}), None)
+    ((_, single, _),) = means(placed, None, ("a.png",))
+    networks = [TellsSides(), Doubled()]
+    ((_, both, disagreement),) = view_means(networks, ("a.png",), placed, settings)
+    assert np.allclose(both, 1.5 * single, atol=1e-5) and disagreement.max() > 0
