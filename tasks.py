@@ -18,6 +18,7 @@ from typer.main import get_command
 from competition.__main__ import main, print_anywhere
 from competition.cli import app
 from competition.cli.words import long_name, words_of
+from competition.machine import usable_cpus
 
 
 class WordsOrOptions(Argument):
@@ -101,7 +102,7 @@ def _help(parameter: Any) -> str:
 def test(c: Context, long: bool = False) -> None:
     """Run the tests."""
     chosen = [] if long else ["-m", "not long"]
-    processes = ["-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile"]
+    processes = ["-n", str(min(4, usable_cpus())), "--dist=loadfile"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that each thread would wait in turn
     command = [sys.executable, "-m", "pytest", *processes, *chosen]
     done = subprocess.run(command, cwd=Path(__file__).parent, check=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from competition.errors import InputFault, listed
+from competition.machine import asked_for, usable_cpus
 from competition.workspace import file_sha256, read_json, text_sha256, write_json
 
 Inputs = dict[str, str]
@@ -157,8 +158,8 @@ def recorded(*, seconds: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _RECORDED},
         "machine": platform.platform(),
-        "cpus": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "processors": usable_cpus(),
+        "asked for": asked_for(),
     }
 
 

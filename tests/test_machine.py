@@ -169,3 +169,13 @@ def test_the_machine_is_made_so_in_this_process():
     machine_of({"PODIUM_THREADS": str(before + 1), "PODIUM_KEEP_MEMORY": "yes"}).apply()
     assert torch.get_num_threads() == before + 1
     torch.set_num_threads(before)
+
+
+def test_torch_takes_no_more_threads_than_there_are_usable_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 2)
+    for own, taken in {1: 1, 2: 2, 64: 2}.items():
+        monkeypatch.setattr(torch, "get_num_threads", lambda own=own: own)
+        assert machine_of({}).threads == taken
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    assert machine_of({}).threads == 64

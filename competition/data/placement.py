@@ -13,6 +13,7 @@ import pandas as pd
 
 from competition.data.images import read_image
 from competition.errors import InputFault
+from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs
 from competition.workspace import require_space, text_sha256, whole_folder
 
@@ -164,7 +165,7 @@ def _make(
             pixels[row] = placements[image].place_image(read(path))
 
         tasks = list(zip(range(len(catalog)), catalog["image"], catalog["path"], strict=True))
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
             list(pool.map(lay, tasks))
         pixels.flush()
         (working / "key.txt").write_text(key)
