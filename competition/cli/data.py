@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from competition.cli.options import File, Json, app, bench_of, console, echo_json, forcible
+from competition.cli.options import File, Json, app, bench_of, echo_json, forcible, watch
 from competition.errors import InputFault
 
 
@@ -91,7 +91,7 @@ def doctor(
         fact = Report.fact(str(csv), "the sample's rows, every text legal")
         report = fact + check_order(project.competition, csv, project.part("test"))
     else:
-        report = examine(project.competition, project.workspace, progress=console.is_terminal)
+        report = examine(project.competition, project.workspace, watch=watch)
     echo_json(report.document()) if as_json else typer.echo(report.text())
     if report.errors:
         raise InputFault(f"{len(report.errors)} errors above; repair the data and run it again")

@@ -30,8 +30,8 @@ app = typer.Typer(
     "what is missing before it. Without a competition.toml everything runs on the built-in demo.",
     **SETTINGS,
 )
-console = Console(stderr=True)
-watch = bars_on(console)
+
+watch = bars_on(Console(stderr=True))
 
 
 def _version(asked: bool) -> None:

@@ -22,13 +22,14 @@ from competition.doctor.report import Report
 from competition.doctor.sample_checks import check_folds, check_groups, check_sample
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.progress_bar import Watch, unwatched
 from competition.spec import Competition
 from competition.workspace import Workspace
 
 __all__ = ["Report", "examine", "prove"]
 
 
-def examine(competition: Competition, workspace: Workspace, *, progress: bool = False) -> Report:
+def examine(competition: Competition, workspace: Workspace, *, watch: Watch = unwatched) -> Report:
     """All checks of a competition's data; one fault never hides those of another check.
 
     Reads every image and every label; changes nothing but the label cache.
@@ -38,7 +39,7 @@ def examine(competition: Competition, workspace: Workspace, *, progress: bool = 
     except InputFault as fault:
         return Report.error(str(fault)) + check_readable(competition, said=str(fault))
     labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
-    report = check_images(competition, catalog, labels, progress=progress) + report
+    report = check_images(competition, catalog, labels, watch=watch) + report
     report += _unlabelled(competition, catalog)
     return report + check_folds(competition, workspace, catalog)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from rich.progress import track
 
 from competition.data.catalog import ignored_paths, image_paths
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
@@ -14,6 +13,7 @@ from competition.data.images import FileFacts, file_facts, read_image
 from competition.doctor.report import Report, shares
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.progress_bar import Advance, Watch, unwatched
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
@@ -41,10 +41,10 @@ def check_images(
     catalog: pd.DataFrame,
     labels: Mapping[str, Runs],
     *,
-    progress: bool = False,
+    watch: Watch = unwatched,
 ) -> Report:
     """Decodes all images (about 5 ms each); `labels` may be empty, they only describe copies."""
-    looked, errors = _look(competition, catalog, progress)
+    looked, errors = _look(competition, catalog, watch)
     junk = ignored_paths(competition)
     found = [("files", shares(Counter(f"{x.facts.format} {x.facts.mode}" for x in looked)))]
     turned = sum(x.facts.orientation > 1 for x in looked)
@@ -91,13 +91,18 @@ def describe_catalog(catalog: pd.DataFrame) -> Report:
 
 
 def _look(
-    competition: Competition, catalog: pd.DataFrame, progress: bool
+    competition: Competition, catalog: pd.DataFrame, watch: Watch
+) -> tuple[list[Looked], list[str]]:
+    with watch("reading images", len(catalog)) as advance:
+        return _read(competition, catalog, advance)
+
+
+def _read(
+    competition: Competition, catalog: pd.DataFrame, advance: Advance
 ) -> tuple[list[Looked], list[str]]:
     looked, errors = [], []
-    paths = track(
-        catalog["path"].tolist(), description="reading images", transient=True, disable=not progress
-    )
-    for row, relative in enumerate(paths):
+    for row, relative in enumerate(catalog["path"]):
+        advance()
         path = competition.root / relative
         try:
             image = read_image(path, depth=competition.data.depth)
