@@ -69,7 +69,8 @@ def test_the_dtype_is_what_training_computes_in(task, tmp_path, monkeypatch, dty
 
     def spy(network, images):
         output = forward(network, images)
-        seen.add(output.logits.dtype)
+        if not images.is_meta:  # not the dry run before it
+            seen.add(output.logits.dtype)
         return output
 
     monkeypatch.setattr(SegmentationNetwork, "forward", spy)
