@@ -5,7 +5,7 @@ to the lowest index, as in `torch.argmax`) wins everywhere between them. The oth
 computed pixel by pixel in float64. Positions where the winner changes become the runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -101,7 +101,14 @@ def _sparse_changes(
     for first in range(0, cells.size, step):
         found.append(_cell_changes(nodes, cells[first : first + step], raster))
     found.append(_changes_after(winners, open_, cells, raster))
-    return tuple(np.concatenate(part).astype(np.int64) for part in zip(*found, strict=True))
+    positions, changed = _joined(found)
+    return positions.astype(np.int64), changed.astype(np.int64)
+
+
+def _joined(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of positions and winners as one pair."""
+    positions, winners = zip(*found, strict=True)
+    return np.concatenate(positions), np.concatenate(winners)
 
 
 def _changes_after(
@@ -141,7 +148,7 @@ def _cell_changes(
         classes = np.nonzero(running[:, chosen].T)[1].reshape(-1, count).T
         ends = np.stack([corner[classes, chosen] for corner in corners], axis=1)
         found.append(_contest(cells[chosen], classes, ends.astype(np.float64), raster))
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+    return _joined(found)
 
 
 def _corners(cells: np.ndarray, raster: Raster) -> list[np.ndarray]:
@@ -181,7 +188,7 @@ def _dense_changes(nodes: np.ndarray, raster: Raster) -> tuple[np.ndarray, np.nd
         flat = labels.reshape(-1)
         changes = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
         found.append((changes + first * raster.columns.pixels, flat[changes].astype(np.int64)))
-    return tuple(np.concatenate(part) for part in zip(*found, strict=True))
+    return _joined(found)
 
 
 def _dense_blocks(nodes: np.ndarray, raster: Raster) -> Iterator[tuple[int, np.ndarray]]:
@@ -189,13 +196,11 @@ def _dense_blocks(nodes: np.ndarray, raster: Raster) -> Iterator[tuple[int, np.n
     columns = raster.columns
     step = max(1, BLOCK // max(columns.pixels, columns.nodes))
     for first in range(0, raster.rows.pixels, step):
-        best, labels = None, None
-        for index, plane in enumerate(nodes):
-            values = sampled_rows(plane, raster.rows, slice(first, first + step))
-            value = sampled_columns(values, columns)
-            if best is None:
-                best, labels = value, np.zeros(value.shape, np.int16)
-                continue
+        rows = slice(first, first + step)
+        planes = (sampled_columns(sampled_rows(one, raster.rows, rows), columns) for one in nodes)
+        best = next(planes)
+        labels = np.zeros(best.shape, np.int16)
+        for index, value in enumerate(planes, start=1):
             np.copyto(labels, np.int16(index), where=value > best)
             np.maximum(best, value, out=best)
         yield first, labels

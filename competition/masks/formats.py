@@ -33,6 +33,9 @@ from typing import ClassVar, Literal
 
 from competition.errors import InputFault
 
+Order = Literal["rows", "columns"]
+Base = Literal[0, 1]
+
 
 @dataclass(frozen=True)
 class RleFormat:
@@ -52,8 +55,8 @@ class RleFormat:
     # Read by pydantic where a format is a table of a file: a mistyped key is refused.
     __pydantic_config__: ClassVar[dict] = {"extra": "forbid"}
 
-    order: Literal["rows", "columns"]
-    base: Literal[0, 1] = 1
+    order: Order
+    base: Base = 1
     relative: bool = False
     empty: str = ""
     rows: Literal["image", "image-class", "object"] = "image"

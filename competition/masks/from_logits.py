@@ -25,7 +25,13 @@ from competition.masks.levels import (
 from competition.masks.mean_from_logits import LogitGrid, mean_runs_from_logits
 from competition.masks.raster import Raster, Region
 from competition.masks.runs import Runs
-from competition.masks.undecided import Crossings, divided_cells, rows_inside, undecided_cells
+from competition.masks.undecided import (
+    BlockCrossings,
+    PlaneCrossings,
+    divided_cells,
+    rows_inside,
+    undecided_cells,
+)
 
 NODES_AT_ONCE = 1 << 16
 """Nodes looked at together: small planes one by one cost more in calls than in work (measured: 19
@@ -84,22 +90,21 @@ def runs_at_thresholds(
     nodes, raster = np.ascontiguousarray(logits), Raster.over(logits.shape[1:], size, region)
     at_once = max(1, NODES_AT_ONCE // max(1, nodes[:1].size))
     if at_once > 1:
-        groups, fields = [levels], [SmallPlanes(nodes, levels, raster)]
+        groups, crossings = [levels], [BlockCrossings(SmallPlanes(nodes, levels, raster))]
     else:
         groups = np.split(levels, len(levels))
         divided = _OneLevel(nodes, levels) if len(levels) == 1 else _ManyLevels(nodes, levels)
-        fields = [LargePlanes(nodes, level, raster, divided, t) for t, level in enumerate(groups)]
-    crossings = [Crossings(field) for field in fields]
+        crossings = [
+            PlaneCrossings(LargePlanes(nodes, level, raster, divided, t))
+            for t, level in enumerate(groups)
+        ]
     in_turn = np.arange(groups[0].size).reshape(len(groups[0]), classes).T.reshape(-1)
     for first in range(0, in_turn.size, at_once):
         block = in_turn[first : first + at_once]
         for index in block[block < classes].tolist():
             checked_finite(nodes[index], f"class {index}")
         for one in crossings:
-            if at_once > 1:
-                one.add_block(block)
-            else:
-                one.add(first)
+            one.add_block(block)
     return [
         runs
         for one, group in zip(crossings, groups, strict=True)

@@ -37,7 +37,8 @@ def runs_from_tensor(
     steps, zeros = code_scale(_described(logits), scale, offset)
     thresholds = per_class(np.atleast_1d(np.asarray(threshold, np.float64))[None], len(logits))
     level = node_levels(thresholds, steps, zeros)[0]
-    raster = Raster.over(tuple(logits.shape[1:]), size, region)
+    grid = (logits.shape[1], logits.shape[2])
+    raster = Raster.over(grid, size, region)
     rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (raster.rows, raster.columns))
     inside = (
         nodes > torch.from_numpy(_own_level(level, nodes.dtype)).to(nodes.device)[:, None, None]
@@ -66,7 +67,8 @@ def label_runs_from_tensor(
     """`label_runs_from_logits` of a tensor (K, h, w) on any device with float64."""
     nodes = _comparable(logits, scale, offset)
     classes = len(nodes)
-    raster = Raster.over(tuple(logits.shape[1:]), size, region)
+    grid = (logits.shape[1], logits.shape[2])
+    raster = Raster.over(grid, size, region)
     rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (raster.rows, raster.columns))
     winners = nodes.argmax(0)
     open_ = _mixed(winners[None])[0]

@@ -79,7 +79,9 @@ def levels(positions: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nda
     return positions[held], positions[held + 1], totals[held]
 
 
-def cut(starts: np.ndarray, stops: np.ndarray, width: int) -> tuple[np.ndarray, ...]:
+def cut(
+    starts: np.ndarray, stops: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Intervals cut at every multiple of `width`: (row, left, right) of each piece, in order.
 
     >>> cut(np.array([1, 9]), np.array([7, 10]), 4)

@@ -6,7 +6,7 @@ computed. Predictions on different grids meet on the mesh of all their grid line
 that mesh each of them is bilinear, and so is their mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,7 @@ from competition.masks.levels import (
 )
 from competition.masks.raster import Axis, Raster, Region
 from competition.masks.runs import Runs
-from competition.masks.undecided import Crossings
+from competition.masks.undecided import PlaneCrossings
 
 Kind = Literal["logits", "probabilities"]
 
@@ -71,7 +71,7 @@ def mean_runs_from_logits(
         raise InputFault(f"a mean of {kind!r}; logits and probabilities are possible")
     members = [_Member(grid, thresholds, kind) for grid in grids]
     rasters = [Raster.over(grid.logits.shape[1:], size, grid.region) for grid in grids]
-    crossings = Crossings(MeanField(members, shares, rasters))
+    crossings = PlaneCrossings(MeanField(members, shares, rasters))
     for index in range(classes):
         for number, member in enumerate(members):
             checked_finite(member.nodes[index], f"model {number}, class {index}")
@@ -131,20 +131,23 @@ class MeanField:
 
     def undecided(self, index: int) -> tuple[np.ndarray, bool]:
         """See `Field`."""
-        every: np.ndarray | None = None
+        sides = self._sides(index)
+        every, some = next(sides)
+        for own_every, own_some in sides:
+            every &= own_every
+            some |= own_some
+        open_ = some & ~every
+        open_[:, -1] = False
+        return np.flatnonzero(open_), bool(some[:, 0].any() or some[:, -1].any())
+
+    def _sides(self, index: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`_cell_sides` of each member, on the mesh."""
         for member, (row, column) in zip(self.members, self.places, strict=True):
             own_every, own_some = _cell_sides(above(member.nodes[index], member.level[index]))
             if not (row.whole and column.whole):
                 own_every = own_every[np.ix_(row.lower, column.lower)]
                 own_some = own_some[np.ix_(row.lower, column.lower)]
-            if every is None:
-                every, some = own_every, own_some
-            else:
-                every &= own_every
-                some |= own_some
-        open_ = some & ~every
-        open_[:, -1] = False
-        return np.flatnonzero(open_), bool(some[:, 0].any() or some[:, -1].any())
+            yield own_every, own_some
 
     def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
         """See `Field`."""

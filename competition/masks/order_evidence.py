@@ -56,11 +56,12 @@ def from_image_edges(
     pairs: list[tuple[int, Runs, Runs]], images: list[np.ndarray | None]
 ) -> Finding:
     """How much steeper an image is along the outline of a mask than elsewhere."""
+    pictured = [(image, masks) for row, *masks in pairs if (image := images[row]) is not None]
     steepness = np.array(
         [
             [_steepness_along(gradient, mask) for mask in masks]
-            for row, *masks in [pair for pair in pairs if images[pair[0]] is not None][:MOST_IMAGES]
-            for gradient in [_gradient(images[row], masks[0].shape)]
+            for image, masks in pictured[:MOST_IMAGES]
+            for gradient in [_gradient(image, (masks[0].height, masks[0].width))]
         ]
     ).reshape(-1, 2)
     if not len(steepness):

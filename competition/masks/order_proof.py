@@ -14,12 +14,11 @@ cross-validation, and official pages have been wrong about it. What tells:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from competition.errors import InputFault
-from competition.masks.formats import RleFormat
+from competition.masks.formats import Base, Order, RleFormat
 from competition.masks.order_evidence import (
     CERTAINTIES,
     Certainty,
@@ -29,13 +28,13 @@ from competition.masks.order_evidence import (
     vote,
 )
 from competition.masks.pairs import read_pairs
-from competition.masks.rle import decode_rows
+from competition.masks.rle import decode_rows, sizes_of_rows
 from competition.masks.runs import Runs, intersection_area
 
 MOST_TEXTS = 4000
 
 # Every way to read a text: order, relative, base.
-_READINGS = [
+_READINGS: list[tuple[Order, bool, Base]] = [
     (order, relative, base)
     for order in ("columns", "rows")
     for relative, base in ((False, 1), (False, 0), (True, 0))
@@ -49,8 +48,8 @@ class OrderProof:
     certainty is that of the least sure of the three; evidence holds a line for each, with figures.
     """
 
-    order: Literal["rows", "columns"] | None
-    base: Literal[0, 1] | None
+    order: Order | None
+    base: Base | None
     relative: bool | None
     certainty: Certainty
     evidence: tuple[str, ...]
@@ -121,19 +120,23 @@ def _sample(
     images: Sequence[np.ndarray | None] | None,
 ) -> _Sample:
     """At most MOST_TEXTS of the texts that look like pairs of numbers, evenly spread."""
-    if isinstance(shapes[0], int):
-        shapes = [shapes] * len(texts)
-    columns = [list(texts), list(shapes)]
-    columns += [[None] * len(texts) if c is None else list(c) for c in (masks, images)]
-    if len({len(column) for column in columns}) > 1:
+    sizes = sizes_of_rows(shapes, len(texts))
+    masks = [None] * len(texts) if masks is None else masks
+    images = [None] * len(texts) if images is None else images
+    counts = [len(texts), len(sizes), len(masks), len(images)]
+    if len(set(counts)) > 1:
         raise InputFault(
-            f"{[len(column) for column in columns]} texts, sizes, masks and images: "
-            "one of each for every text is asked for"
+            f"{counts} texts, sizes, masks and images: one of each for every text is asked for"
         )
     rows = [row for row, text in enumerate(texts) if _holds_pairs(text)]
     if len(rows) > MOST_TEXTS:
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, MOST_TEXTS).astype(int)]
-    return _Sample(*([column[row] for row in rows] for column in columns))
+    return _Sample(
+        texts=[texts[row] for row in rows],
+        shapes=[sizes[row] for row in rows],
+        masks=[masks[row] for row in rows],
+        images=[images[row] for row in rows],
+    )
 
 
 def _holds_pairs(text: object) -> bool:
@@ -142,13 +145,13 @@ def _holds_pairs(text: object) -> bool:
     return plain and len(tokens) >= 2 and len(tokens) % 2 == 0 and tokens[1] != "0"
 
 
-def _legal(sample: _Sample, relative: bool, base: int) -> np.ndarray:
+def _legal(sample: _Sample, relative: bool, base: Base) -> np.ndarray:
     """Which texts are legal in this coding, in either order: bool (n,)."""
     areas = np.array([height * width for height, width in sample.shapes])
     return ~read_pairs(sample.texts, areas, RleFormat("rows", base, relative)).faulty
 
 
-def _readings(sample: _Sample, order: str, relative: bool, base: int) -> list[Runs | None]:
+def _readings(sample: _Sample, order: Order, relative: bool, base: Base) -> list[Runs | None]:
     """The mask of each text read this way, None where it is not legal."""
     form = RleFormat(order, base, relative)
     rows = np.flatnonzero(_legal(sample, relative, base)).tolist()
@@ -175,7 +178,7 @@ def _relative(sample: _Sample) -> Finding:
 def _base_of_numbers(sample: _Sample, relative: bool | None) -> Finding:
     if relative:
         return Finding(0, "proven", "gaps count pixels, the first one from pixel 0")
-    zero, one = (int(_legal(sample, False, base).sum()) for base in (0, 1))
+    zero, one = int(_legal(sample, False, 0).sum()), int(_legal(sample, False, 1).sum())
     line = f"{zero} of {len(sample.texts)} texts are legal counted from 0, {one} from 1"
     if zero == one:
         return Finding(None, "unknown", line)
@@ -185,11 +188,11 @@ def _base_of_numbers(sample: _Sample, relative: bool | None) -> Finding:
 
 def _from_mask_images(sample: _Sample) -> tuple[Finding | None, ...]:
     """Order, relative and base where the reading that equals the mask images settles them."""
-    rows = [row for row, mask in enumerate(sample.masks) if mask is not None]
+    rows = [(row, mask) for row, mask in enumerate(sample.masks) if mask is not None]
     if not rows:
         return None, None, None
     overlaps = {
-        reading: np.array([_iou(read[row], sample.masks[row]) for row in rows])
+        reading: np.array([_iou(read[row], mask) for row, mask in rows])
         for reading in _READINGS
         for read in [_readings(sample, *reading)]
     }
@@ -219,7 +222,7 @@ def _iou(read: Runs | None, mask: Runs) -> float:
     return shared / union if union else 1.0
 
 
-def _order(sample: _Sample, relative: bool, base: int | None) -> Finding:
+def _order(sample: _Sample, relative: bool, base: Base | None) -> Finding:
     """From compactness and from the images' edges, whichever is the surer."""
     base = 0 if relative else 1 if base is None else base
     read = [_readings(sample, order, relative, base) for order in ("columns", "rows")]

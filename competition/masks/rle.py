@@ -10,6 +10,7 @@ overlaps, and absolute starts that go down. Runs that touch are read as one.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def decode(text: str | Sequence[str], shape: tuple[int, ...], format: RleFormat)
     array([[0, 1, 1],
            [1, 0, 0]])
     """
-    texts = [text] if len(shape) == 2 else text
+    # What is no text, such as pandas' NaN, is for `read_pairs` to refuse.
+    texts = cast("Sequence[str]", [text] if len(shape) == 2 else text)
     if len(shape) == 3 and (isinstance(text, str) or len(texts) != shape[0]):
         raise InputFault(f"a stack of shape {shape} is {shape[0]} texts, found {text!r:.200}")
     height, width = shape[-2:]
@@ -113,11 +115,10 @@ def decode_rows(
     All faulty texts are found before InputFault lists them, each under `label(row)`, for example
     "train.csv line 7, image 'a.png', class 'Radius'"; rows count from 0.
     """
-    masks: list[Runs | None] = [None] * len(texts)
+    masks: dict[int, Runs] = {}
     for rows, stack in decode_stacks(texts, shapes, format, label=label):
-        for row, mask in zip(rows.tolist(), _unstacked(stack), strict=True):
-            masks[row] = mask
-    return masks
+        masks.update(zip(rows.tolist(), _unstacked(stack), strict=True))
+    return [masks[row] for row in range(len(texts))]
 
 
 def decode_stacks(
@@ -172,8 +173,7 @@ class _Chunk:
 def _chunks(
     texts: Sequence[str], shapes: Shape | Sequence[Shape], format: RleFormat
 ) -> Iterator[_Chunk]:
-    if isinstance(shapes, tuple) and len(shapes) == 2 and not isinstance(shapes[0], tuple):
-        shapes = [shapes] * len(texts)
+    shapes = sizes_of_rows(shapes, len(texts))
     if len(shapes) != len(texts):
         raise InputFault(f"{len(texts)} texts and {len(shapes)} mask sizes do not belong together")
     first = 0
@@ -186,6 +186,13 @@ def _chunks(
         areas = np.fromiter((h * w for h, w in sizes), np.int64, last - first)
         yield _Chunk(first, rows, sizes, read_pairs(rows, areas, format))
         first = last
+
+
+def sizes_of_rows(shapes: Shape | Sequence[Shape], count: int) -> Sequence[Shape]:
+    """The sizes as they are given for each row, or the one size for all `count` rows."""
+    if isinstance(shapes, tuple) and len(shapes) == 2 and not isinstance(shapes[0], tuple):
+        return [shapes] * count
+    return shapes
 
 
 def _faults(chunk: _Chunk, format: RleFormat, label: Callable[[int], str] | None) -> list[str]:
@@ -232,8 +239,8 @@ def _placed(
     return transpose(across)
 
 
-def _by_shape(shapes: Sequence[Shape]) -> dict[Shape, list[int]]:
-    groups: dict[Shape, list[int]] = {}
+def _by_shape(shapes: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
     for row, shape in enumerate(shapes):
         groups.setdefault(tuple(shape), []).append(row)
     return groups

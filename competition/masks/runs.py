@@ -88,12 +88,12 @@ class Runs:
         return cls.trusted(np.empty(0, np.int64), np.empty(0, np.int64), _checked_shape(shape))
 
     @classmethod
-    def full(cls, shape: Shape) -> Self:
+    def full(cls, shape: Shape) -> "Runs":
         """Every pixel of every class."""
         return ~cls.empty(shape)
 
     @classmethod
-    def from_dense(cls, array: np.ndarray) -> Self:
+    def from_dense(cls, array: np.ndarray) -> "Runs":
         """Runs of the nonzero elements of a bool or number array (H, W) or (K, H, W), any layout."""
         array = np.asarray(array)
         shape = _checked_shape(array.shape)
@@ -146,7 +146,7 @@ class Runs:
 
     def to_label_map(self) -> np.ndarray:
         """int32 (H, W): 0 background, k + 1 class k; classes that share a pixel are refused."""
-        return dense.labels_from_intervals(self.starts, self.stops, self.shape[-2:])
+        return dense.labels_from_intervals(self.starts, self.stops, (self.height, self.width))
 
     @property
     def classes(self) -> int:
@@ -191,7 +191,7 @@ class Runs:
         chosen = self.select([operator.index(index)])
         return Runs.trusted(chosen.starts, chosen.stops, self.shape[-2:])
 
-    def select(self, indices: Sequence[int]) -> "Runs":
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Runs":
         """The classes at `indices` as (len, H, W), in that order and as often as they are named."""
         chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(chosen) and not (-self.classes <= chosen.min() and chosen.max() < self.classes):

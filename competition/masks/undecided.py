@@ -187,7 +187,7 @@ def edge_crossings(field: Nodes, index: int) -> np.ndarray:
 def _plane(field: Nodes, index: int, columns: np.ndarray) -> np.ndarray:
     """float64 (h, columns): one class at all node rows and the node columns given."""
     height, width = field.raster.grid
-    return field.values(np.intp(index), np.arange(height)[:, None] * width + columns)
+    return field.values(np.array(index), np.arange(height)[:, None] * width + columns)
 
 
 def _border_crossings(first: np.ndarray, last: np.ndarray, start: int, pixels: int) -> np.ndarray:
@@ -226,40 +226,17 @@ class BlockField(Nodes, Protocol):
 
 
 class Crossings:
-    """The changes of side of a field, collected class by class in any order."""
+    """The changes of side of some nodes, collected class by class in any order."""
 
-    def __init__(self, field: Field | BlockField) -> None:
-        self.field = field
-        self._grid = field.raster.grid[0] * field.raster.grid[1]
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self._grid = nodes.raster.grid[0] * nodes.raster.grid[1]
         self._pending: list[np.ndarray] = []
         self._positions = [np.empty(0, np.int64)]
 
-    def add(self, index: int) -> None:
-        """One class of a `Field`: undecided cells are kept for later, a noisy class is done at once."""
-        cells, at_edge = self.field.undecided(index)
-        if cells.size > NOISY * self._grid:
-            self._add_positions(row_crossings(self.field, index), index)
-            return
-        if at_edge:
-            self._add_positions(edge_crossings(self.field, index), index)
-        self._add_cells(cells + index * self._grid)
-
-    def add_block(self, classes: np.ndarray) -> None:
-        """`add` of some classes, int64, of a `BlockField`."""
-        cells, at_edge = self.field.undecided_in(classes)
-        counts = np.diff(np.searchsorted(cells, np.arange(len(classes) + 1) * self._grid))
-        noisy = counts > NOISY * self._grid
-        for index in classes[noisy].tolist():
-            self._add_positions(row_crossings(self.field, index), index)
-        for index in classes[at_edge & ~noisy].tolist():
-            self._add_positions(edge_crossings(self.field, index), index)
-        moved = (classes - np.arange(len(classes))) * self._grid
-        cells += np.repeat(moved, counts)
-        self._add_cells(cells[np.repeat(~noisy, counts)] if noisy.any() else cells)
-
     def _add_positions(self, offsets: np.ndarray, index: int) -> None:
         """offsets: flat over the (H * W) of class `index`."""
-        self._positions.append(offsets + index * (self.field.raster.area + 1))
+        self._positions.append(offsets + index * (self.nodes.raster.area + 1))
 
     def _add_cells(self, cells: np.ndarray) -> None:
         self._pending.append(cells)
@@ -271,10 +248,54 @@ class Crossings:
         self._pending = []
         for first in range(0, cells.size, CELLS_AT_ONCE):
             part = cells[first : first + CELLS_AT_ONCE]
-            self._positions.append(cell_crossings(self.field, part))
+            self._positions.append(cell_crossings(self.nodes, part))
 
     def runs(self) -> Runs:
         """Runs (K, H, W) of everything added."""
         self._compute()
-        starts, stops = paired(np.concatenate(self._positions), self.field.raster.area)
-        return Runs.trusted(starts, stops, (self.field.classes, *self.field.raster.size))
+        starts, stops = paired(np.concatenate(self._positions), self.nodes.raster.area)
+        return Runs.trusted(starts, stops, (self.nodes.classes, *self.nodes.raster.size))
+
+
+class PlaneCrossings(Crossings):
+    """Those of a `Field`."""
+
+    def __init__(self, field: Field) -> None:
+        super().__init__(field)
+        self.field = field
+
+    def add(self, index: int) -> None:
+        """One class: undecided cells are kept for later, a noisy class is done at once."""
+        cells, at_edge = self.field.undecided(index)
+        if cells.size > NOISY * self._grid:
+            self._add_positions(row_crossings(self.field, index), index)
+            return
+        if at_edge:
+            self._add_positions(edge_crossings(self.field, index), index)
+        self._add_cells(cells + index * self._grid)
+
+    def add_block(self, classes: np.ndarray) -> None:
+        """`add` of some classes, int64."""
+        for index in classes.tolist():
+            self.add(index)
+
+
+class BlockCrossings(Crossings):
+    """Those of a `BlockField`."""
+
+    def __init__(self, field: BlockField) -> None:
+        super().__init__(field)
+        self.field = field
+
+    def add_block(self, classes: np.ndarray) -> None:
+        """Some classes, int64: cells as `PlaneCrossings.add` takes them."""
+        cells, at_edge = self.field.undecided_in(classes)
+        counts = np.diff(np.searchsorted(cells, np.arange(len(classes) + 1) * self._grid))
+        noisy = counts > NOISY * self._grid
+        for index in classes[noisy].tolist():
+            self._add_positions(row_crossings(self.field, index), index)
+        for index in classes[at_edge & ~noisy].tolist():
+            self._add_positions(edge_crossings(self.field, index), index)
+        moved = (classes - np.arange(len(classes))) * self._grid
+        cells += np.repeat(moved, counts)
+        self._add_cells(cells[np.repeat(~noisy, counts)] if noisy.any() else cells)

@@ -5,7 +5,7 @@ what is inside them.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -82,7 +82,7 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 
 
 @contextmanager
-def _frozen_statistics(block: nn.Module) -> Iterator[None]:
+def _frozen_statistics(block: nn.Module) -> Generator[None]:
     """The second forward pass must not count the batch into the running means once more."""
     norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]

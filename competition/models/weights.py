@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def hub_cache() -> Path:
 @contextmanager
 def fetching(
     address: str, cached: Path, *, faults: tuple[type[Exception], ...] = (OSError,)
-) -> Iterator[None]:
+) -> Generator[None]:
     """Turns a failed fetch of `address` into a MachineFault that says what to do."""
     try:
         yield

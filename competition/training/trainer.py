@@ -7,7 +7,7 @@ any of its settings from `PL_TRAINER_*` variables.
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def _precision(machine: Machine) -> Precision:
 
 
 @contextmanager
-def _without_lightning_variables() -> Iterator[None]:
+def _without_lightning_variables() -> Generator[None]:
     """The environment without `PL_TRAINER_*` while a Trainer is made."""
     taken = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("PL_TRAINER_")}
     try:

@@ -10,7 +10,7 @@ touches nothing but arrays and ends without running anybody's clean-up. Elsewher
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe
 from typing import TypeVar
@@ -59,7 +59,7 @@ def _shared(work: Work[Result], images: Sequence[str], count: int) -> Iterator[R
 
 
 @contextmanager
-def _children(work: Work[Result], images: Sequence[str], count: int) -> Iterator[list[Connection]]:
+def _children(work: Work[Result], images: Sequence[str], count: int) -> Generator[list[Connection]]:
     """Forked children at work, and the ends that their results come out of."""
     ends, pids = [], []
     try:
