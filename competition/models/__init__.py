@@ -8,6 +8,7 @@ unet_resnet18.py, unet.py, fcn.py, deeplab.py, smp.py, dpt.py, beit.py      the 
 complexity.py   sizes, parameters, operations, memory           weights.py    published weights
 prior.py        logits that begin at background                 fuse.py       heads folded away
 published.py    the cost table of the ResNet18-UNet write-up      dry_run.py   can it be, at that size
+layers.py       what torch's types leave open
 """
 
 from competition.models.adapters import (
@@ -49,7 +50,7 @@ def surrounded(body: Body, network: NetworkSettings, classes: int) -> Segmentati
     """`body`, changed in place and with all around it that the settings ask for."""
     expect_background(body.logit_layers())
     adapt_first_convolution(body, network)
-    body = swap_norm(body, network.norm, groups=network.groups)
+    swap_norm(body, network.norm, groups=network.groups)
     if network.gradient_checkpointing:
         recompute_blocks(body)
     surround = Surround(

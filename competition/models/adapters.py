@@ -1,6 +1,7 @@
 """What can be put around or into any network: other norms, other image channels, half sizes."""
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,10 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from competition.errors import InputFault
+from competition.models.layers import bias_of
 from competition.recipes import NetworkSettings
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 LEARNT_CHANNELS = 8
 """Channels of the learnt down convolution."""
@@ -17,13 +21,13 @@ LEARNT_CHANNELS = 8
 class InstanceNorm(nn.InstanceNorm2d):
     """InstanceNorm; features of a single pixel, which have no deviation, by their channels."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        if features.shape[-2:].numel() > 1:
-            return super().forward(features)
-        return functional.group_norm(features, 1, self.weight, self.bias, self.eps)
+    def forward(self, input: Tensor) -> Tensor:
+        if input.shape[-2] * input.shape[-1] > 1:
+            return super().forward(input)
+        return functional.group_norm(input, 1, self.weight, self.bias, self.eps)
 
 
-def swap_norm(body: nn.Module, norm: str, *, groups: int) -> nn.Module:
+def swap_norm(body: AnyModule, norm: str, *, groups: int) -> AnyModule:
     """`body` with every BatchNorm replaced, in place; scales, shifts and convolutions are kept.
 
     norm: "batch" (nothing changes), "group" (Wu & He 2018), "instance" (Ulyanov et al. 2016) or
@@ -34,7 +38,8 @@ def swap_norm(body: nn.Module, norm: str, *, groups: int) -> nn.Module:
         case "batch":
             return body
         case "sync":
-            return nn.SyncBatchNorm.convert_sync_batchnorm(body)
+            nn.SyncBatchNorm.convert_sync_batchnorm(body)
+            return body
         case "group" | "instance":
             for parent in list(body.modules()):
                 for name, child in parent.named_children():
@@ -99,7 +104,7 @@ class LearntDown(nn.Conv2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, LEARNT_CHANNELS, 4, stride=2, padding=1)
         with torch.no_grad():
-            self.bias.zero_()
+            bias_of(self).zero_()
             self.weight[:channels].zero_()
             for channel in range(min(channels, LEARNT_CHANNELS)):
                 self.weight[channel, channel, 1:3, 1:3] = 0.25
@@ -112,7 +117,7 @@ class LearntUp(nn.ConvTranspose2d):
         super().__init__(classes, classes, 4, stride=2, padding=1)
         line = torch.tensor([0.25, 0.75, 0.75, 0.25])
         with torch.no_grad():
-            self.bias.zero_()
+            bias_of(self).zero_()
             self.weight.zero_()
             for k in range(classes):
                 self.weight[k, k] = torch.outer(line, line)
@@ -132,17 +137,22 @@ def adapt_first_convolution(body: nn.Module, network: NetworkSettings) -> None:
     new = nn.Conv2d(
         channels * old.groups,
         old.out_channels,
-        old.kernel_size,
-        stride=old.stride,
-        padding=old.padding,
-        dilation=old.dilation,
+        _pair(old.kernel_size),
+        stride=_pair(old.stride),
+        padding=old.padding if isinstance(old.padding, str) else _pair(old.padding),
+        dilation=_pair(old.dilation),
         bias=old.bias is not None,
     )
     with torch.no_grad():
         new.weight.copy_(_transferred(old.weight, network))
         if old.bias is not None:
-            new.bias.copy_(old.bias)
+            bias_of(new).copy_(old.bias)
     setattr(parent, name, new)
+
+
+def _pair(sides: tuple[int, ...]) -> tuple[int, int]:
+    height, width = sides
+    return height, width
 
 
 def _transferred(weight: Tensor, network: NetworkSettings) -> Tensor:

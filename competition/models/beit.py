@@ -1,6 +1,6 @@
 """BEiT (Bao et al. 2021) with UPerNet (Xiao et al. 2018), from the extra `transformers`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -8,6 +8,9 @@ from competition.errors import InputFault
 from competition.models.network import Body, Maps, Normalisation
 from competition.models.weights import HUB, fetching, hub_cache
 from competition.recipes import Beit
+
+if TYPE_CHECKING:
+    from transformers import BeitForSemanticSegmentation
 
 PATCH = 16
 
@@ -64,7 +67,7 @@ def _normalisation() -> Normalisation:
     return Normalisation(tuple(processor.image_mean), tuple(processor.image_std))
 
 
-def _beit(network: Beit, classes: int, *, pretrained: bool) -> nn.Module:
+def _beit(network: Beit, classes: int, *, pretrained: bool) -> "BeitForSemanticSegmentation":
     try:
         from transformers import BeitConfig, BeitForSemanticSegmentation
     except ImportError as error:
@@ -77,14 +80,16 @@ def _beit(network: Beit, classes: int, *, pretrained: bool) -> nn.Module:
         "use_auxiliary_head": network.auxiliary > 0,
     }
     if not pretrained:
-        sizes = {
-            "hidden_size": network.width,
-            "num_hidden_layers": network.layers,
-            "num_attention_heads": network.heads,
-            "intermediate_size": 4 * network.width,
-        }
-        relative = {"use_relative_position_bias": True, "layer_scale_init_value": 1e-5}
-        return BeitForSemanticSegmentation(BeitConfig(**sizes, **relative, **chosen))
+        configuration = BeitConfig(
+            hidden_size=network.width,
+            num_hidden_layers=network.layers,
+            num_attention_heads=network.heads,
+            intermediate_size=4 * network.width,
+            use_relative_position_bias=True,
+            layer_scale_init_value=1e-5,
+            **chosen,
+        )
+        return BeitForSemanticSegmentation(configuration)
     with fetching(f"{HUB}/{network.weights}", hub_cache()):
         model = BeitForSemanticSegmentation.from_pretrained(network.weights, **chosen)
     found = model.config.hidden_size, model.config.num_hidden_layers

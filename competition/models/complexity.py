@@ -94,10 +94,11 @@ def thop_counts(network: nn.Module, image: Tensor) -> dict[nn.Module, int]:
     counts: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts[layer] = counts.get(layer, 0) + _thop_rule(layer)(inputs[0], output)
+        counts[layer] = counts.get(layer, 0) + rules[layer](inputs[0], output)
 
-    counted = [layer for layer in network.modules() if _thop_rule(layer) is not None]
-    handles = [layer.register_forward_hook(note) for layer in counted]
+    found = ((layer, _thop_rule(layer)) for layer in network.modules())
+    rules = {layer: rule for layer, rule in found if rule is not None}
+    handles = [layer.register_forward_hook(note) for layer in rules]
     try:
         with torch.no_grad():
             network.eval()(image)

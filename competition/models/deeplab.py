@@ -11,6 +11,7 @@ from competition.models.fcn import (
     auxiliary_logits,
     dilated_resnet,
 )
+from competition.models.layers import convolution
 from competition.models.network import Body, Maps
 from competition.models.weights import torchvision_normalisation
 from competition.recipes import DeepLabV3
@@ -33,8 +34,9 @@ class DeepLabV3Body(Body):
 
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)
-        return Maps(self.head(features["out"]), auxiliary_logits(self, features), features["out"])
+        auxiliary = auxiliary_logits(self.auxiliary, features, training=self.training)
+        return Maps(self.head(features["out"]), auxiliary, features["out"])
 
     def logit_layers(self) -> list[nn.Conv2d]:
         heads = [self.head] if self.auxiliary is None else [self.head, self.auxiliary]
-        return [head[-1] for head in heads]
+        return [convolution(head[-1]) for head in heads]

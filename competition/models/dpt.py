@@ -5,6 +5,7 @@ import timm
 from torch import Tensor, nn
 
 from competition.errors import InputFault
+from competition.models.layers import convolution
 from competition.models.network import Body, Maps
 from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Dpt
@@ -27,17 +28,17 @@ class DptBody(Body):
         self.head = model.segmentation_head.head
         self.fixed_size = network.input_size
         self.normalisation = timm_normalisation(network.encoder)
-        self.deepest_channels = model.encoder.out_channels[-1]
+        self.deepest_channels = int(model.encoder.out_channels[-1])
 
     def forward(self, images: Tensor) -> Maps:
         features, prefix = self.encoder(images)
         return Maps(self.head(self.decoder(features, prefix)), (), features[-1])
 
     def logit_layers(self) -> list[nn.Conv2d]:
-        return [self.head[-1]]
+        return [convolution(self.head[-1])]
 
 
-def _dpt(network: Dpt, classes: int, *, pretrained: bool) -> nn.Module:
+def _dpt(network: Dpt, classes: int, *, pretrained: bool) -> segmentation_models_pytorch.DPT:
     name = network.encoder.removeprefix(TIMM)
     if not timm.is_model(name):
         raise InputFault(f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's")

@@ -21,14 +21,16 @@ def dry_run(recipe: Recipe, classes: int) -> SegmentationNetwork:
     of one scale of features, or that cannot be dilated; each says so in its own way, once it runs.
     InputFault says it now, and what would do instead.
     """
-    if not isinstance(recipe.network, Smp | Dpt):
+    network = recipe.network
+    if not isinstance(network, Smp | Dpt):
         return _run(recipe, classes)
     try:
         return _run(recipe, classes)
     except InputFault as fault:
         raise InputFault(f"recipe {recipe.name!r}: {fault}") from fault
     except REFUSALS as refusal:
-        raise InputFault(_sentence(recipe, refusal) + _remedy(recipe, classes)) from refusal
+        said = _sentence(recipe, network, refusal)
+        raise InputFault(said + _remedy(recipe, network, classes)) from refusal
 
 
 def _run(recipe: Recipe, classes: int) -> SegmentationNetwork:
@@ -50,43 +52,43 @@ def _run_on(device: str, recipe: Recipe, classes: int) -> SegmentationNetwork:
     return network
 
 
-def _sentence(recipe: Recipe, refusal: Exception) -> str:
+def _sentence(recipe: Recipe, network: Smp | Dpt, refusal: Exception) -> str:
     """What was asked of the encoder, and what it said."""
-    decoder = recipe.network.decoder if isinstance(recipe.network, Smp) else "DPT"
+    decoder = network.decoder if isinstance(network, Smp) else "DPT"
     sizes = ", ".join(f"{height}×{width}" for height, width in recipe.input_sizes)
     said = shorten(str(refusal).rstrip("."), 120) or type(refusal).__name__
     return (
-        f"recipe {recipe.name!r}: network.encoder = {recipe.network.encoder!r} with {decoder} does "
+        f"recipe {recipe.name!r}: network.encoder = {network.encoder!r} with {decoder} does "
         f"not take images of {sizes} ({said}); set "
     )
 
 
-def _remedy(recipe: Recipe, classes: int) -> str:
+def _remedy(recipe: Recipe, network: Smp | Dpt, classes: int) -> str:
     """The first change that is seen to help, as it is written in the recipe."""
-    for text, changes in _changes(recipe):
+    for text, changes in _changes(recipe, network):
         try:
             _run(derive(recipe, changes), classes)
         except REFUSALS:
             continue
         return text
     others = ("tu-vit_base_patch16_224", "tu-beit_base_patch16_224")
-    first, second = others if isinstance(recipe.network, Dpt) else ("resnet50", "tu-convnext_tiny")
+    first, second = others if isinstance(network, Dpt) else ("resnet50", "tu-convnext_tiny")
     return f"network.encoder to another one, such as {first!r} or {second!r}"
 
 
-def _changes(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes(recipe: Recipe, network: Smp | Dpt) -> Iterator[tuple[str, dict[str, Any]]]:
     """Another decoder, the encoder's own size, both, and DPT, which takes encoders of one scale."""
-    side = _own_side(recipe.network.encoder)
+    side = _own_side(network.encoder)
     size = {"size": [side, side], "sampling": {"crop": None}, "schedule": {"halved": 0.0}}
     sized = f"size = [{side}, {side}]"
     sized += ", and neither sampling.crop nor schedule.halved" * (len(recipe.input_sizes) > 1)
     inputs = f"input_size = [{side}, {side}]"
-    if isinstance(recipe.network, Smp):
+    if isinstance(network, Smp):
         unet = {"network": {"decoder": "Unet"}}
         yield 'network.decoder = "Unet"', unet
         yield sized, size
         yield f'network.decoder = "Unet" and {sized}', size | unet
-        encoder = recipe.network.encoder
+        encoder = network.encoder
         dpt = {"network": {"kind": "dpt", "encoder": encoder, "input_size": [side, side]}}
         text = f'network = {{ kind = "dpt", encoder = "{encoder}", {inputs} }}'
         yield f"{text} and {sized}", size | dpt
@@ -99,4 +101,5 @@ def _own_side(encoder: str) -> int:
     import timm  # costs seconds, and most trainings never come here
 
     name = encoder.removeprefix(TIMM)
-    return timm.get_pretrained_cfg(name).input_size[-1] if timm.is_model(name) else 256
+    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    return 256 if known is None else known.input_size[-1]

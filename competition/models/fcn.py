@@ -5,6 +5,7 @@ from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.segmentation.fcn import FCNHead
 
+from competition.models.layers import convolution
 from competition.models.network import Body, Maps
 from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import Fcn
@@ -32,18 +33,21 @@ class FcnBody(Body):
 
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)
-        return Maps(self.head(features["out"]), auxiliary_logits(self, features), features["out"])
+        auxiliary = auxiliary_logits(self.auxiliary, features, training=self.training)
+        return Maps(self.head(features["out"]), auxiliary, features["out"])
 
     def logit_layers(self) -> list[nn.Conv2d]:
         heads = [self.head] if self.auxiliary is None else [self.head, self.auxiliary]
-        return [head[-1] for head in heads]
+        return [convolution(head[-1]) for head in heads]
 
 
-def auxiliary_logits(body: nn.Module, features: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def auxiliary_logits(
+    head: nn.Module | None, features: dict[str, Tensor], *, training: bool
+) -> tuple[Tensor, ...]:
     """Logits of the auxiliary head on the middle features; none in eval mode."""
-    if body.auxiliary is None or not body.training:
+    if head is None or not training:
         return ()
-    return (body.auxiliary(features["aux"]),)
+    return (head(features["aux"]),)
 
 
 def dilated_resnet(encoder: str, *, auxiliary: bool, pretrained: bool) -> nn.Module:

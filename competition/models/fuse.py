@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from competition.models.adapters import LearntUp
 from competition.models.head import Pointwise
+from competition.models.layers import bias_of
 from competition.models.network import SegmentationNetwork
 
 
@@ -32,16 +33,18 @@ def fused(network: SegmentationNetwork, fitted: Pointwise | None = None) -> Segm
 
 @torch.no_grad()
 def _fold(network: SegmentationNetwork, head: Pointwise) -> None:
-    mix, shift = head.weight[:, :, 0, 0], head.bias
+    mix, shift = head.weight[:, :, 0, 0], bias_of(head)
     if isinstance(network.up, LearntUp):
         last = network.up
         last.weight.copy_(torch.einsum("ij,njab->niab", mix, last.weight))
-        last.bias.copy_(mix @ last.bias + shift)
+        bias = bias_of(last)
+        bias.copy_(mix @ bias + shift)
         return
     last = network.body.logit_layers()[0]
     last.weight.copy_(_mixed(mix, last.weight))
-    shuffled = last.bias.numel() // len(shift)
-    last.bias.copy_(_mixed(mix, last.bias) + shift.repeat_interleave(shuffled))
+    bias = bias_of(last)
+    shuffled = bias.numel() // len(shift)
+    bias.copy_(_mixed(mix, bias) + shift.repeat_interleave(shuffled))
 
 
 def _mixed(mix: Tensor, values: Tensor) -> Tensor:

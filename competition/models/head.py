@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from competition.errors import InputFault
+from competition.models.layers import bias_of
 
 POOLED = 8
 """The attention head looks at each class's logits as POOLED × POOLED means."""
@@ -34,7 +35,7 @@ class Pointwise(nn.Conv2d):
     def __init__(self, classes: int) -> None:
         super().__init__(classes, classes, 1)
         nn.init.dirac_(self.weight)
-        nn.init.zeros_(self.bias)
+        nn.init.zeros_(bias_of(self))
 
 
 class Neighbourhood(nn.Conv2d):
@@ -43,7 +44,7 @@ class Neighbourhood(nn.Conv2d):
     def __init__(self, classes: int) -> None:
         super().__init__(classes, classes, 3, padding=1)
         nn.init.dirac_(self.weight)
-        nn.init.zeros_(self.bias)
+        nn.init.zeros_(bias_of(self))
 
 
 class ClassAttention(nn.Module):

@@ -70,7 +70,7 @@ class Body(nn.Module):
 
     def encoder_part(self) -> nn.Module:
         """Where most activations are, and gradient checkpointing is worth it."""
-        return self.encoder
+        return self.get_submodule("encoder")
 
 
 class Surround(NamedTuple):
@@ -107,9 +107,9 @@ class SegmentationNetwork(nn.Module):
         self.shuffled, self.channels = surround.shuffled, surround.channels
         halved = not isinstance(surround.down, nn.Identity)
         self.divisor = body.divisor * (2 if halved else 1)
-        self.fixed_size = body.fixed_size and tuple(
-            side * (2 if halved else 1) for side in body.fixed_size
-        )
+        self.fixed_size = body.fixed_size
+        if halved and body.fixed_size is not None:
+            self.fixed_size = 2 * body.fixed_size[0], 2 * body.fixed_size[1]
         has_batch_norm = any(isinstance(module, _BatchNorm) for module in body.modules())
         self.smallest_batch = body.smallest_batch if has_batch_norm else 1
         for name, values in body.normalisation._asdict().items():
@@ -130,12 +130,12 @@ class SegmentationNetwork(nn.Module):
         its own edge, and the logits come at (h, w), cut back exactly.
         """
         self._check(images)
-        height, width = self._padded_size(images.shape[-2:])
-        bottom, right = height - images.shape[-2], width - images.shape[-1]
+        size = images.shape[-2], images.shape[-1]
+        height, width = padded = self._padded_size(size)
+        bottom, right = height - size[0], width - size[1]
         if bottom == 0 and right == 0:
             return self._forward(images)
         output = self._forward(functional.pad(images, (0, right, 0, bottom), mode="replicate"))
-        size, padded = images.shape[-2:], (height, width)
         return Output(
             _cut_back(output.logits, padded, size),
             tuple(_cut_back(logits, padded, size) for logits in output.auxiliary),
@@ -161,9 +161,10 @@ class SegmentationNetwork(nn.Module):
             logits = torch.minimum(logits, presence[..., None, None])
         return Output(self.fitted(logits), auxiliary, presence)
 
-    def _padded_size(self, size: torch.Size) -> tuple[int, int]:
+    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
         if self.fixed_size is None:
-            return tuple(side + -side % self.divisor for side in size)
+            height, width = size
+            return height + -height % self.divisor, width + -width % self.divisor
         if size[0] > self.fixed_size[0] or size[1] > self.fixed_size[1]:
             raise InputFault(
                 f"an image of {size[0]}×{size[1]}: this network takes at most "
@@ -192,7 +193,7 @@ def _of_channels(values: tuple[float, ...], channels: int) -> Tensor:
     return torch.tensor(turns).view(-1, 1, 1)
 
 
-def _cut_back(logits: Tensor, padded: tuple[int, int], size: torch.Size) -> Tensor:
+def _cut_back(logits: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Logits (B,K,h',w') of a padded image → logits (B,K,h,w) of the image."""
     return enlarged(logits, padded)[..., : size[0], : size[1]]
 

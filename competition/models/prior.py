@@ -8,6 +8,8 @@ import math
 
 from torch import nn
 
+from competition.models.layers import bias_of
+
 SHARE = 0.02
 """Probability of every class at every pixel before training."""
 
@@ -16,4 +18,4 @@ def expect_background(logit_layers: list[nn.Conv2d]) -> None:
     """Set the bias of the layers that make logits."""
     bias = -math.log((1 - SHARE) / SHARE)
     for layer in logit_layers:
-        nn.init.constant_(layer.bias, bias)
+        nn.init.constant_(bias_of(layer), bias)

@@ -12,6 +12,7 @@ from torch import nn
 
 from competition.models import SegmentationNetwork, build
 from competition.models.complexity import parameter_count, thop_counts
+from competition.models.unet_resnet18 import UNetResNet18Body
 from competition.recipes import RECIPES
 
 GIGA, MEGA = 1e9, 1e6
@@ -90,5 +91,6 @@ def _counted(name: str) -> tuple[Cost, Cost]:
 def _encoder_layers(network: SegmentationNetwork) -> set[nn.Module]:
     """What came from torchvision's ResNet18; the small pools were new, under one name."""
     body = network.body
+    assert isinstance(body, UNetResNet18Body)
     parts = (*body.stem[:3], body.layer1, body.layer2, body.layer3, body.layer4)
     return {layer for part in parts for layer in part.modules()}

@@ -85,12 +85,15 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 def _frozen_statistics(block: nn.Module) -> Generator[None]:
     """The second forward pass must not count the batch into the running means once more."""
     norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    momenta = [norm.momentum for norm in norms]
+    counters = [c for norm in norms if (c := norm.num_batches_tracked) is not None]
+    counts = [counter.clone() for counter in counters]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, (momentum, tracked) in zip(norms, before, strict=True):
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(tracked)
+        for counter, count in zip(counters, counts, strict=True):
+            counter.copy_(count)

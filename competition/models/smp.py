@@ -3,6 +3,7 @@
 import copy
 import difflib
 import inspect
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import segmentation_models_pytorch
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from competition.errors import InputFault
+from competition.models.layers import convolution
 from competition.models.network import IMAGENET, Body, Maps, Normalisation
 from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Smp
@@ -20,6 +22,19 @@ PAN_SMALLEST = 128
 
 POOLED_TO_ONE = {"DeepLabV3", "DeepLabV3Plus", "PAN", "PSPNet", "UPerNet"}
 """Decoders with a branch that normalises a single pooled value per channel and image."""
+
+
+class _SmpEncoder(nn.Module):
+    out_channels: Sequence[int]
+    output_stride: int
+
+
+class _SmpModel(nn.Module):
+    """What all models of smp hold; its own base class declares none of it."""
+
+    encoder: _SmpEncoder
+    decoder: nn.Module
+    segmentation_head: nn.Sequential
 
 
 class SmpBody(Body):
@@ -34,7 +49,7 @@ class SmpBody(Body):
         if network.decoder == "PSPNet":
             drop_unused(model)
         self.encoder, self.decoder = model.encoder, model.decoder
-        self.head = model.segmentation_head[0]
+        self.head = convolution(model.segmentation_head[0])
         self.divisor = (
             PAN_SMALLEST if network.decoder == "PAN" else max(32, model.encoder.output_stride)
         )

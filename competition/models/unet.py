@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from competition.models.layers import convolution
 from competition.models.network import Body, Maps
 from competition.recipes import UNet
 
@@ -122,7 +123,7 @@ class UNetBody(Body):
         return tuple(head(features) for head, features in pairs)
 
     def logit_layers(self) -> list[nn.Conv2d]:
-        return [self.head, *self.auxiliary]
+        return [self.head, *map(convolution, self.auxiliary)]
 
 
 def initialise(module: nn.Module) -> None:

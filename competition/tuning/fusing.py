@@ -7,6 +7,7 @@ import torch
 
 from competition.errors import InputFault
 from competition.models.head import Pointwise
+from competition.models.layers import bias_of
 from competition.tuning.decisions import read_decisions
 from competition.tuning.head import Head
 
@@ -31,5 +32,5 @@ def pointwise(head: Head) -> Pointwise:
     layer = Pointwise(len(head.bias))
     with torch.no_grad():
         layer.weight.copy_((torch.diag(mix[:, 0]) if head.kind != "1x1" else mix)[..., None, None])
-        layer.bias.copy_(torch.tensor(head.bias, dtype=torch.float32))
+        bias_of(layer).copy_(torch.tensor(head.bias, dtype=torch.float32))
     return layer
