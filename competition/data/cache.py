@@ -57,7 +57,15 @@ class LabelCache(Mapping[str, Runs]):
 
     def save(self, path: Path, key: str) -> None:
         with whole_file(path, "wb") as file:
-            np.savez(file, key=key, images=np.array(list(self._row), dtype=str), **self._arrays)
+            np.savez(
+                file,
+                key=np.array(key),
+                images=np.array(list(self._row), dtype=str),
+                starts=self._arrays["starts"],
+                stops=self._arrays["stops"],
+                offsets=self._arrays["offsets"],
+                shapes=self._arrays["shapes"],
+            )
 
     def __getitem__(self, image: str) -> Runs:
         row = self._row[image]

@@ -26,7 +26,7 @@ def cut(
     assert sampling.crop is not None
     size = sampling.crop
     limit = (max(size[0], extent[0]), max(size[1], extent[1]))
-    inside = planes[:, : limit[0], : limit[1]].any(axis=0)
+    inside = np.any(planes[:, : limit[0], : limit[1]], axis=0)
     if positive is None and random.random() < sampling.centred:
         positive = True
     if positive is None:

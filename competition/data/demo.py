@@ -23,7 +23,8 @@ from competition.data.demo_file import competition_file
 from competition.data.demo_hand import CLASSES
 from competition.data.demo_xray import draw_view, render
 from competition.errors import InputFault
-from competition.masks import RleFormat, Runs, encode, polygons_from_runs
+from competition.masks import RleFormat, Runs, polygons_from_runs
+from competition.masks.rle import encode_rows
 from competition.workspace import whole_folder
 
 PUBLIC = 0.3
@@ -149,10 +150,11 @@ def _write_answers(root: Path, tested: Sequence[Sequence[Picture]], *, seed: int
     solution = [["image_name", "class", "rle", "Usage"]]
     for pictures, side in zip(tested, usage.tolist(), strict=True):
         for picture in pictures:
-            for label, mask in zip(CLASSES, picture.masks, strict=True):
+            texts = encode_rows(picture.masks, TEXT_FORM)
+            for label, text in zip(CLASSES, texts, strict=True):
                 key = [f"{picture.name}.png", label]
                 sample.append([*key, ""])
-                solution.append([*key, encode(mask, TEXT_FORM), side])
+                solution.append([*key, text, side])
     _write_csv(root / "sample_submission.csv", sample)
     _write_csv(root / "solution.csv", solution)
 

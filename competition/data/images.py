@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.errors import InputFault
 
@@ -121,7 +122,8 @@ def _opened(path: Path) -> Image.Image:
         found = _emptiness(path) or str(error)
         raise InputFault(f"{path} is not an image that can be read: {found}") from error
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise InputFault(f"{path} holds {image.n_frames} pictures; expected one")
+        frames = getattr(image, "n_frames", "several")
+        raise InputFault(f"{path} holds {frames} pictures; expected one")
     return image
 
 
@@ -202,7 +204,7 @@ def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _file_depth(image: Image.Image) -> int:
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         return int(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))[0])
     return 16 if image.mode in _DEEP else 8
 

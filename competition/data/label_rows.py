@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from competition.data.images import safe_path
@@ -72,7 +73,7 @@ def _by_image(
     return {
         image: Objects(
             Runs.stack([mask for _, mask in found]) if found else Runs.empty((0, *sizes[image])),
-            [k for k, _ in found],
+            np.array([k for k, _ in found], np.int64),
         )
         for image, found in members.items()
     }
@@ -81,6 +82,7 @@ def _by_image(
 def label_rows(competition: Competition) -> LabelRows:
     """The rows of the label csv as text; nothing is checked but the columns."""
     labels = competition.labels
+    assert isinstance(labels, RleLabels)
     path = safe_path(competition.root, labels.file)
     columns = [column for column in (labels.image, labels.label, labels.rle) if column]
     table = read_csv_text(path, columns)
@@ -133,7 +135,8 @@ def split_key(key: str, separator: str, place: str) -> Key:
 
 def _check_row_set(competition: Competition, rows: LabelRows, images: Sequence[str]) -> None:
     """Only known images and classes, no key twice, none missing: as the form of the rows asks."""
-    form = competition.label_format.rows
+    labels, form = competition.labels, competition.label_format.rows
+    assert isinstance(labels, RleLabels)
     known, classes = set(images), competition.classes
     strange = [i for i, (image, _) in enumerate(rows.keys) if image not in known]
     near = hints([rows.keys[i][0] for i in strange], images)
@@ -156,7 +159,7 @@ def _check_row_set(competition: Competition, rows: LabelRows, images: Sequence[s
         )
     if form != "object":
         faults += _repeated(rows)
-    if not competition.labels.positives_only:
+    if not labels.positives_only:
         faults += _missing(competition, rows, images, form)
     if faults:
         raise InputFault(listed(faults))

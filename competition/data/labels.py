@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,28 +32,31 @@ def read_labels(competition: Competition, catalog: pd.DataFrame) -> dict[str, Ru
     match competition.labels:
         case RleLabels():
             return read_rows(competition, images)
-        case PolygonLabels():
-            return _read_files(competition, images, _read_polygons)
-        case MaskLabels():
-            return _read_files(competition, images, _read_mask)
+        case PolygonLabels() as options:
+            return _read_files(competition, images, options.files, _read_polygons)
+        case MaskLabels() as options:
+            return _read_files(competition, images, options.files, partial(_read_mask, options))
 
 
 def label_files(competition: Competition, catalog: pd.DataFrame) -> list[Path]:
     """The files that `read_labels` reads, whether they exist or not; in the catalog's order."""
-    if isinstance(competition.labels, RleLabels):
-        return [safe_path(competition.root, competition.labels.file)]
+    options = competition.labels
+    if isinstance(options, RleLabels):
+        return [safe_path(competition.root, options.file)]
     images = with_labels(catalog)
-    return [competition.root / _label_path(competition, path) for path in images["path"]]
+    return [competition.root / _label_path(options.files, path) for path in images["path"]]
 
 
 Reader = Callable[[Competition, Path, tuple[int, int]], Runs]
 
 
-def _read_files(competition: Competition, images: pd.DataFrame, read: Reader) -> dict[str, Runs]:
-    """One label file an image, read by `read`; the set of files must be that of the images."""
-    paths = [_label_path(competition, path) for path in images["path"]]
+def _read_files(
+    competition: Competition, images: pd.DataFrame, pattern: str, read: Reader
+) -> dict[str, Runs]:
+    """One label file an image, named by `pattern` and read by `read`; the set of files must be that of the images."""
+    paths = [_label_path(pattern, path) for path in images["path"]]
     files = [safe_path(competition.root, path) for path in paths]
-    strange = _file_set_faults(competition, paths, images["path"].tolist())
+    strange = _file_set_faults(competition.root, pattern, paths, images["path"].tolist())
     labels, faults = {}, []
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
     for image, file, size in zip(images["image"], files, sizes, strict=True):
@@ -67,10 +71,10 @@ def _read_files(competition: Competition, images: pd.DataFrame, read: Reader) ->
     return labels
 
 
-def _label_path(competition: Competition, image_path: str) -> str:
+def _label_path(pattern: str, image_path: str) -> str:
     """The label file of an image, below root: {folder} and {stem} are those of the image."""
     image = PurePosixPath(image_path)
-    return _filled(competition.labels.files, folder=image.parent.name, stem=image.stem)
+    return _filled(pattern, folder=image.parent.name, stem=image.stem)
 
 
 def _filled(pattern: str, *, folder: str, stem: str) -> str:
@@ -78,9 +82,8 @@ def _filled(pattern: str, *, folder: str, stem: str) -> str:
     return pattern.replace("{folder}", folder).replace("{stem}", stem)
 
 
-def _file_set_faults(competition: Competition, paths: list[str], images: list[str]) -> list[str]:
+def _file_set_faults(root: Path, pattern: str, paths: list[str], images: list[str]) -> list[str]:
     """Images without a label file, files that several images share, files that are left over."""
-    root, pattern = competition.root, competition.labels.files
     faults = [
         f"label file {path!r} of image {image!r} does not exist"
         for path, image in zip(paths, images, strict=True)
@@ -159,9 +162,10 @@ def _polygon(annotation: Any, place: str, classes: Iterable[str]) -> tuple[str, 
     return name, annotation["points"]
 
 
-def _read_mask(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:
+def _read_mask(
+    options: MaskLabels, competition: Competition, path: Path, size: tuple[int, int]
+) -> Runs:
     """Runs (K, H, W) of a mask image: > 0 is the one class, or value k the k-th."""
-    options = competition.labels
     values = read_index(path, threshold=options.threshold)
     if values.shape != size:
         hint = " (transposed?)" if values.shape == size[::-1] else ""

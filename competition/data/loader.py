@@ -28,6 +28,13 @@ class Draw(NamedTuple):
     """In the run, counted from 0 over all rounds: by it a batch is known to be the one that is due."""
 
 
+class DrawSampler(Sampler[Draw]):
+    """Draws of a round, and how many there are."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Images with their masks: what a network is trained on or validated against."""
@@ -67,7 +74,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.labelled)
 
-    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: Draw) -> dict[str, torch.Tensor]:
+        draw = index  # torch names the parameter
         image = self.labelled.images[draw.index]
         placed = self.labelled.placed[image]
         placement, seed = placed.placements[image], (self.seed, draw.epoch, draw.index)
@@ -115,7 +123,7 @@ def channels_first(pixels: np.ndarray) -> torch.Tensor:
 
 
 def training_loader(
-    dataset: TrainingSet, sampler: Sampler[Draw], *, batch: int, machine: Machine
+    dataset: TrainingSet, sampler: DrawSampler, *, batch: int, machine: Machine
 ) -> DataLoader:
     """Batches as drawn; a last short batch is dropped, since batch norm refuses a batch of one."""
     return DataLoader(

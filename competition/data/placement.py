@@ -93,7 +93,9 @@ class PlacedImages:
         return cls(rows, placements, pixels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.open, (self.rows, self.placements, Path(self.pixels.filename))
+        file = self.pixels.filename
+        assert file is not None  # `open` maps one
+        return self.open, (self.rows, self.placements, Path(file))
 
     def __getitem__(self, image: str) -> np.ndarray:
         return self.pixels[self.rows[image]]
@@ -116,8 +118,10 @@ def placed_images(
     """
     size, fit = form
     placements = {
-        row.image: Placement.of((int(row.height), int(row.width)), size, fit)
-        for row in catalog.itertuples()
+        image: Placement.of((int(height), int(width)), size, fit)
+        for image, height, width in zip(
+            catalog["image"], catalog["height"], catalog["width"], strict=True
+        )
     }
     key = _key(catalog, root, depth)
     part = "-".join(sorted(set(catalog["split"])))

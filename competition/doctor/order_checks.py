@@ -38,7 +38,7 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     except InputFault:
         return Report()  # the label check says what is wrong
     try:
-        pictured = _pictured(competition, catalog) if options.masks else {}
+        pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
     except InputFault as fault:
         return Report.error(f"masks in [labels]: {fault}")
     if not any(" " in text.strip() for text in rows.texts):
@@ -73,10 +73,10 @@ def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:
     )
 
 
-def _pictured(competition: Competition, catalog: pd.DataFrame) -> dict[str, Runs]:
+def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> dict[str, Runs]:
     """Runs (K, H, W) of the mask images that hold the same labels."""
     values = "nonzero" if len(competition.classes) == 1 else "index"
-    masks = MaskLabels(kind="masks", files=competition.labels.masks, values=values)
+    masks = MaskLabels(kind="masks", files=files, values=values)
     return read_labels(competition.model_copy(update={"labels": masks}), catalog)
 
 

@@ -3,7 +3,7 @@
 29 classes ride through augmentation as 4 channels: geometry is applied once, not 29 times.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -77,6 +77,10 @@ def _checked_planes(planes: np.ndarray, classes: int) -> np.ndarray:
     return planes
 
 
+@overload
+def unpack(planes: np.ndarray, classes: int) -> np.ndarray: ...
+@overload
+def unpack(planes: "torch.Tensor", classes: int) -> "torch.Tensor": ...
 def unpack(planes: "np.ndarray | torch.Tensor", classes: int) -> "np.ndarray | torch.Tensor":
     """uint8 planes (P, h, w) or (B, P, h, w) -> bool (K, h, w) or (B, K, h, w), on their device.
 

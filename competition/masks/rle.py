@@ -29,6 +29,7 @@ __all__ = [
     "decode_rows",
     "decode_stacks",
     "encode",
+    "encode_classes",
     "encode_rows",
     "row_faults",
 ]
@@ -46,6 +47,12 @@ def encode(runs: Runs, format: RleFormat) -> str | list[str]:
     >>> encode(Runs.from_dense(np.array([[0, 1, 1], [1, 0, 0]])), RleFormat("rows"))
     '2 3'
     """
+    texts = encode_classes(runs, format)
+    return texts if len(runs.shape) == 3 else texts[0]
+
+
+def encode_classes(runs: Runs, format: RleFormat) -> list[str]:
+    """The K texts of a stack over (K, H, W); the one of a mask over (H, W)."""
     ordered = transpose(runs) if format.order == "columns" else runs
     area = runs.height * runs.width
     rows = ordered.starts // area
@@ -59,8 +66,7 @@ def encode(runs: Runs, format: RleFormat) -> str | list[str]:
         firsts = starts + format.base
     values = np.stack([firsts, lengths], axis=1).reshape(-1)
     counts = 2 * np.bincount(rows, minlength=runs.classes)
-    texts = write_integers(values, counts, empty=format.empty)
-    return texts if len(runs.shape) == 3 else texts[0]
+    return write_integers(values, counts, empty=format.empty)
 
 
 def decode(text: str | Sequence[str], shape: tuple[int, ...], format: RleFormat) -> Runs:
@@ -98,7 +104,7 @@ def encode_rows(masks: Sequence[Runs], format: RleFormat) -> list[str]:
         chunk = masks[first : first + CHUNK_ROWS]
         for members in _by_shape([mask.shape for mask in chunk]).values():
             stack = Runs.stack([chunk[member] for member in members])
-            for member, text in zip(members, encode(stack, format), strict=True):
+            for member, text in zip(members, encode_classes(stack, format), strict=True):
                 texts[first + member] = text
     return texts
 
