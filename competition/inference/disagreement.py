@@ -7,6 +7,7 @@ the folds, each taken as the probability of its mean logit. A plane stores it as
 """
 
 from collections.abc import Iterable
+from functools import reduce
 
 import numpy as np
 
@@ -83,4 +84,4 @@ class FoldMean:
 
 def _sum_of_squares(planes: Iterable[np.ndarray]) -> np.ndarray:
     """float (h, w), class by class: no second array of all classes."""
-    return sum(plane * plane for plane in planes)
+    return reduce(np.add, (plane * plane for plane in planes))

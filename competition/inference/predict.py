@@ -61,12 +61,14 @@ def view_means(
     In the order of `images`.
     """
     device = settings.machine.torch_device()
-    networks = [network.to(device, memory_format=torch.channels_last) for network in networks]
+    for network in networks:
+        # ty: ignore[no-matching-overload] torch's overloads leave memory_format out
+        network.to(device, memory_format=torch.channels_last)
     for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
         pixels = batch["images"].to(device)
         with torch.inference_mode(), settings.machine.autocast():
             views = [one for network in networks for one in _views(network, pixels, settings)]
-            logits, variance = sum(views) / len(views), _variance(views)
+            logits, variance = _mean(views), _variance(views)
         planes = plane_of(variance.cpu().numpy())
         yield from zip(batch["image"], logits.cpu().numpy(), planes, strict=True)
 
@@ -84,5 +86,9 @@ def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> 
 def _variance(views: list[Tensor]) -> Tensor:
     """float32 (B,h',w'): variance over the views of the probability, summed over classes."""
     probabilities = [view.sigmoid() for view in views]
-    mean = sum(probabilities) / len(views)
-    return sum((one - mean).square().sum(1) for one in probabilities) / len(views)
+    mean = _mean(probabilities)
+    return _mean([(one - mean).square().sum(1) for one in probabilities])
+
+
+def _mean(views: list[Tensor]) -> Tensor:
+    return sum(views, start=views[0].new_zeros(())) / len(views)

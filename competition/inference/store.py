@@ -43,6 +43,9 @@ class Geometry:
     region: tuple[float, float, float, float]
 
 
+Part = Literal["oof", "test", "holdout"]
+
+
 class Provenance(BaseModel):
     """Whose predictions a store holds. `checkpoints` are the sha256 of the networks' files."""
 
@@ -52,7 +55,7 @@ class Provenance(BaseModel):
     recipe: str
     recipe_sha256: str
     folds: tuple[int, ...]
-    part: Literal["oof", "test", "holdout"]
+    part: Part
     classes: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
 

@@ -24,6 +24,9 @@ _DEFAULTS: dict[str, dict[str, float]] = {
     "focal-tversky": {"alpha": 0.3, "beta": 0.7, "gamma": 4 / 3},
 }
 
+ClassWeights = Literal["equal", "inverse", "inverse-root"]
+Over = Literal["image", "batch"]
+
 
 class LossTerm(Settings):
     """One term of the training loss. Options that its name does not use are refused.
@@ -44,7 +47,7 @@ class LossTerm(Settings):
         "metric",
     ] = Field(description="metric: one minus the competition's own score, softened")
     weight: float = Field(1.0, gt=0)
-    class_weights: Literal["equal", "inverse", "inverse-root"] = Field(
+    class_weights: ClassWeights = Field(
         "equal", description="by the share of pixels that each class has in training"
     )
     alpha: float | None = Field(
@@ -55,7 +58,7 @@ class LossTerm(Settings):
         None, ge=0, description="focal: power; focal-tversky: root, as in its paper"
     )
     epsilon: float = Field(1e-6, gt=0, description="pixels added above and below the fraction")
-    over: Literal["image", "batch"] = Field(
+    over: Over = Field(
         "image", description="one fraction an image and class, or one a class over the batch"
     )
     empty: Literal["count", "skip", "bce"] = Field(
@@ -90,6 +93,8 @@ class LossTerm(Settings):
 
     @model_validator(mode="after")
     def _powers_have_finite_slopes(self) -> Self:
+        if self.gamma is None:
+            return self
         if self.name == "focal" and 0 < self.gamma < 1:
             raise ValueError(f"gamma {self.gamma} of focal: 0, or 1 and more")
         if self.name == "focal-tversky" and self.gamma < 1:

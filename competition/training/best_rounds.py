@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from competition.scoring.metrics import Metric
+from competition.training.module import SegmentationModule
 from competition.training.progress import metric_over
 
 Weights = dict[str, Tensor]
@@ -38,6 +39,7 @@ class BestRounds(Callback):
         self.kept: list[Round] = []
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, SegmentationModule)
         score = metric_over(pl_module.verdicts[1], self.metric)
         state = pl_module.network.state_dict()
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}

@@ -27,6 +27,7 @@ def term_values(
         case "bce":
             return _mean(bce(logits, targets), weights)
         case "focal":
+            assert term.alpha is not None and term.gamma is not None  # by the name's defaults
             return _mean(focal(logits, targets, alpha=term.alpha, gamma=term.gamma), weights)
         case "dice" | "jaccard" | "tversky" | "focal-tversky":
             return _overlap(term, logits, targets, weights)
@@ -36,6 +37,7 @@ def term_values(
             if distances is None:
                 raise InputFault("the boundary loss needs distance maps, which the loader prepares")
             return _mean(boundary(_probabilities(term, logits), distances), weights)
+    raise InputFault(f"the loss term {term.name!r} has no values before it is resolved")
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
@@ -85,11 +87,14 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
         case "jaccard":
             return 1 - (overlap + term.epsilon) / (predicted + true - overlap + term.epsilon)
         case "tversky" | "focal-tversky":
+            assert term.alpha is not None and term.beta is not None  # by the name's defaults
             errors = term.alpha * (predicted - overlap) + term.beta * (true - overlap)
             loss = errors / (overlap + errors + term.epsilon)
             if term.name == "tversky":
                 return loss
+            assert term.gamma is not None
             return loss.clamp(min=1e-7) ** (1 / term.gamma)  # the root's slope at 0 is infinite
+    raise InputFault(f"the loss term {term.name!r} is no fraction of overlaps")
 
 
 def _overlap(term: LossTerm, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ In float16 the sums of a Dice overflow from 512² pixels on, and its quotient be
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.nn import functional
 from competition.errors import InputFault
 from competition.models.network import Output, enlarged
 from competition.recipes import LossTerm
+from competition.recipes.losses import ClassWeights, Over
 from competition.scoring.metrics import Metric
 from competition.training.loss_terms import term_values
 
@@ -47,6 +48,15 @@ class Surroundings:
 UNKNOWN = Surroundings()
 
 
+class _Common(TypedDict):
+    """What the terms that soften a metric take from it and from the term that named it."""
+
+    weight: float
+    class_weights: ClassWeights
+    epsilon: float
+    over: Over
+
+
 def build_loss(terms: tuple[LossTerm, ...], surroundings: Surroundings = UNKNOWN) -> Loss:
     """The weighted sum of `terms`. InputFault where a term needs what `surroundings` lack."""
     _check(terms, surroundings)
@@ -55,7 +65,7 @@ def build_loss(terms: tuple[LossTerm, ...], surroundings: Surroundings = UNKNOWN
 
     def loss(logits: Tensor, targets: Tensor, distances: Tensor | None = None) -> Tensor:
         # Targets lie channel by channel; logits in another order cost 1.5 times as much (CPU).
-        logits = enlarged(logits.float(), targets.shape[-2:]).contiguous()
+        logits = enlarged(logits.float(), (targets.shape[-2], targets.shape[-1])).contiguous()
         targets = targets.float()
         total = logits.new_zeros(())
         with torch.autocast(logits.device.type, enabled=False):
@@ -137,7 +147,7 @@ def _resolved(term: LossTerm, surroundings: Surroundings) -> LossTerm:
     metric = surroundings.metric
     if metric is None:
         raise InputFault("the loss term 'metric' needs the competition's metric")
-    common = {
+    common: _Common = {
         "weight": term.weight,
         "class_weights": term.class_weights,
         "epsilon": metric.eps or 1e-6,
@@ -149,6 +159,7 @@ def _resolved(term: LossTerm, surroundings: Surroundings) -> LossTerm:
         case "iou":
             return LossTerm(name="jaccard", **common)
         case "f-beta":
+            assert metric.beta is not None  # the metric needs it
             false_positives = 1 / (1 + metric.beta**2)
             return LossTerm(
                 name="tversky", alpha=false_positives, beta=1 - false_positives, **common

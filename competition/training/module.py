@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
@@ -112,11 +113,16 @@ class SegmentationModule(LightningModule):
         """One for each validation loader; `verdicts` holds what each has found."""
         self.judges, self.verdicts = judges, [[] for _ in judges]
 
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, **given: Any) -> None:
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
         """Clips the norm here: under autocast Lightning's own refuses every fused optimizer."""
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         chosen = self.recipe.optimizer
         optimizer = torch.optim.AdamW(
             parameter_groups(self.network, chosen.weight_decay),
@@ -139,7 +145,8 @@ def halved(images: Tensor) -> Tensor:
 
 def averaged(planes: Tensor, size: Sequence[int]) -> Tensor:
     """Planes (B,K,h,w) of any type → float (B,K,*size), h and w not smaller: means over pixels."""
-    return functional.adaptive_avg_pool2d(planes.float(), tuple(size))
+    height, width = size
+    return functional.adaptive_avg_pool2d(planes.float(), (height, width))
 
 
 def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
         rounds = math.ceil(schedule.iterations / every)
         examples = every * recipe.accumulate * recipe.batch
         return Plan(schedule.iterations, rounds, 1, examples)
+    assert schedule.epochs is not None  # one of the two is given
     batches = max(1, images // recipe.batch)  # a last short batch is dropped
     iterations = schedule.epochs * math.ceil(batches / recipe.accumulate)
     validate_every = min(recipe.validate_every or 1, schedule.epochs)

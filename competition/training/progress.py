@@ -17,7 +17,7 @@ from competition.machine import Machine
 from competition.progress_bar import Advance, duration
 from competition.scoring.metrics import Metric, aggregate
 from competition.training.checkpoint import Training, hash_file, read_torch
-from competition.training.module import Verdict
+from competition.training.module import SegmentationModule, Verdict
 from competition.training.plan import Plan
 from competition.workspace import write_text
 
@@ -93,7 +93,14 @@ class Progress(Callback):
         if int(batch["place"][0]) != due:
             raise RuntimeError(f"batch at place {int(batch['place'][0])} came where {due} is due")
 
-    def on_train_batch_end(self, trainer: Trainer, *arguments: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Ends a run by iterations, whose last round may be a short one."""
         if trainer.global_step >= self.plan.iterations:
             trainer.should_stop = True
@@ -135,6 +142,7 @@ class Progress(Callback):
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "train_loss": float(trainer.callback_metrics["train_loss_epoch"]),
         }
+        assert isinstance(module, SegmentationModule)
         held_out, *aside = module.verdicts
         if aside and aside[0]:
             row["score_aside"] = metric_over(aside[0], self.metric)
@@ -182,7 +190,7 @@ class Progress(Callback):
 
     def scores(self) -> list[str]:
         """The last score and the best one so far, with the round that it is of; [] before any."""
-        scored = [row for row in self.rows if not math.isnan(row.get("score", math.nan))]
+        scored = [row for row in self.rows if not math.isnan(float(row.get("score", math.nan)))]
         if not scored:
             return []
         choose = max if self.metric.higher_is_better else min
@@ -205,7 +213,12 @@ class ProgressBar(Callback):
         self.progress, self.advance, self.shown = progress, advance, 0
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *batch: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         words = [f"loss {float(outputs['loss']):.4f}", *self.progress.scores()]
         self.advance(trainer.global_step - self.shown, "  ".join(words))

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Sampler
 
-from competition.data.loader import Draw, Labelled
+from competition.data.loader import Draw, DrawSampler, Labelled
 from competition.errors import InputFault
 from competition.recipes import Recipe
 from competition.training.plan import Plan
@@ -52,7 +51,7 @@ class Ratio:
         return math.floor(self.first * place + rise * place * place / 2 + 1e-9)
 
 
-class RunSampler(Sampler[Draw]):
+class RunSampler(DrawSampler):
     """The examples of a run, round by round. Lightning calls `set_epoch` before each round.
 
     images: how many there are; examples: drawn in a round.
