@@ -132,10 +132,10 @@ class Leaderboard:
 
     def _spread(self) -> list[str]:
         """How far Public may lie from Private by the split alone."""
-        known = [s for s in self.standings if s.expected is not None]
+        known = [(s.name, s.expected) for s in self.standings if s.expected is not None]
         if not known:
             return []
-        name, first = known[0].name, known[0].expected
+        name, first = known[0]
         split = f"{first.public_groups} and {first.private_groups} groups like this one"
         return [
             _filled(
@@ -171,7 +171,7 @@ def read_leaderboard(folder: Path, measure: Measure, classes: tuple[str, ...]) -
             known[place] = candidate
     order = np.full((len(paths), len(paths)), np.nan)
     places = list(known)
-    order[np.ix_(places, places)] = ranking(known, measure)
+    order[np.ix_(places, places)] = ranking(list(known.values()), measure)
     return Leaderboard(tuple(standings[path] for path in paths), order)
 
 
@@ -201,7 +201,8 @@ def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
 
 def _score_from(expected: Mapping[str, float | None], path: Path) -> Score:
     try:
-        return Score(**{key: expected[key] for key in ("value", "low", "high")})
+        found = {key: expected[key] for key in ("value", "low", "high")}
+        return Score.model_validate(found)
     except (KeyError, TypeError, ValidationError) as error:
         raise InputFault(f"the receipt of {path} has no out-of-fold score: {expected!r}") from error
 

@@ -158,6 +158,7 @@ def surface_score(
         nothing = 0.0 if metric.empty != "skip" else np.nan
         both_empty = not len(truth) and not len(prediction)
         return nothing if both_empty else hausdorff_95(truth, prediction, spacing)
+    assert metric.tolerance is not None  # this metric needs it
     score = surface_dice(truth, prediction, tolerance=metric.tolerance, spacing=spacing)
     return EMPTY_SCORE[metric.empty] if np.isnan(score) else score
 
@@ -173,6 +174,7 @@ def score_from_statistics(
         case "iou" | "object-precision":
             return iou_from_statistics(*counts, eps=metric.eps, empty=metric.empty)
         case "f-beta" | "object-f-beta":
+            assert metric.beta is not None  # these metrics need it
             return f_beta_from_statistics(
                 *counts, beta=metric.beta, eps=metric.eps, empty=metric.empty
             )

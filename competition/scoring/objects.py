@@ -95,5 +95,8 @@ def object_statistics(
             for objects in (truth, prediction)
         ]
         hit[index] = hits(*own, thresholds)
-    counts = [np.bincount(objects.classes, minlength=classes) for objects in (truth, prediction)]
-    return hit, *(np.repeat(count[:, None], len(thresholds), axis=1) for count in counts)
+    there, found = (
+        np.repeat(np.bincount(one.classes, minlength=classes)[:, None], len(thresholds), axis=1)
+        for one in (truth, prediction)
+    )
+    return hit, there, found

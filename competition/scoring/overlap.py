@@ -98,7 +98,7 @@ def mean_precision_from_statistics(
     """
     intersection = np.asarray(intersection)
     union = np.asarray(truth) + np.asarray(prediction) - intersection
-    hits = sum(exceeds(intersection, union, threshold) for threshold in thresholds)
+    hits = np.sum([exceeds(intersection, union, one) for one in thresholds], axis=0)
     both_empty = _both_empty(truth, prediction)
     return _ratio(hits, np.full(union.shape, len(thresholds)), both_empty, empty)
 

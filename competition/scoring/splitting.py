@@ -64,7 +64,7 @@ def _cut(whole: Objects, rule: ObjectRule) -> Objects:
 
 def _grown(cores: Objects, parts: Runs) -> Runs:
     """Each core with the pixels of its part that are nearest to it: Runs (cores, H, W)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     own = parts.select(np.unique(cores.classes))
     place = np.searchsorted(np.unique(cores.classes), cores.classes)
@@ -75,7 +75,7 @@ def _grown(cores: Objects, parts: Runs) -> Runs:
     far = 2.0 * (parts.height + parts.width)  # another part is never nearer
     points[0][:, 0] = far * place[edge_core]
     points[1][:, 0] *= far
-    nearest = edge_core[cKDTree(points[0]).query(points[1])[1]]
+    nearest = edge_core[KDTree(points[0]).query(points[1])[1]]
     offsets = ranges(rims.starts, rims.stops - rims.starts) % rims.plane + nearest * rims.plane
     starts = np.concatenate([cores.runs.starts, offsets])
     stops = np.concatenate([cores.runs.stops, offsets + 1])

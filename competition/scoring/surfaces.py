@@ -143,8 +143,8 @@ def _located(offsets: np.ndarray, shape: Sequence[int], spacing: Sequence[float]
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distance of each point to the nearest of the others; infinite where there are none."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not len(others) or not len(points):
         return np.full(len(points), np.inf)
-    return cKDTree(others).query(points)[0]
+    return KDTree(others).query(points)[0]

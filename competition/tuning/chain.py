@@ -89,10 +89,17 @@ def sides_of(images: Iterable[str], folds: pd.DataFrame) -> Sides:
 class Chain(Protocol):
     """Steps that are offered in turn, each on top of those adopted before it."""
 
-    names: tuple[str, ...]
-    stage: Stage
-    measure: Measure
-    parts: np.ndarray
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def stage(self) -> Stage: ...
+
+    @property
+    def measure(self) -> Measure: ...
+
+    @property
+    def parts(self) -> np.ndarray: ...
 
     def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
         """What each image adds to the score under steps fitted without its part, (N, K, C)."""

@@ -110,6 +110,7 @@ class Blend:
             stored = member.read(image)
             total = _nothing(stored) if total is None else total
             total = _added(total, stored, weight, image, head=head, mean=self.mean)
+        assert total is not None  # a blend has a member
         return total if self.mean == "logits" else replace(total, values=_logits(total.values))
 
     @property
@@ -142,6 +143,7 @@ class Blend:
                 total = replace(total, values=np.add(total.values, own.values, dtype=np.uint16))
             else:
                 total.values[:] += own.values
+        assert total is not None and total.scale is not None  # codes have a scale
         count = len(self.members)
         return total if count == 1 else replace(total, scale=total.scale / count)
 

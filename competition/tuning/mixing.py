@@ -212,13 +212,13 @@ def counts_after(
 def cross_fitted(mixer: Mixer, plan: Plan, without: Parts) -> np.ndarray:
     """What each image outside `without` adds under the plan fitted without its part too, (n, K, C)."""
     others = mixer.without(without)
-    result: np.ndarray | None = None
-    for part in np.unique(mixer.parts[others]):
-        held = mixer.parts == part
-        found = mixer.outcome(plan, without | {int(part)}, held)
-        if result is None:
-            result = np.zeros((len(others), *found.shape[1:]))
-        result[held] = found
+    found = {
+        int(part): mixer.outcome(plan, without | {int(part)}, mixer.parts == part)
+        for part in np.unique(mixer.parts[others])
+    }
+    result = np.zeros((len(others), *next(iter(found.values())).shape[1:]))
+    for part, added in found.items():
+        result[mixer.parts == part] = added
     return result[others]
 
 

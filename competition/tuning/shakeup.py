@@ -8,7 +8,7 @@ the mean is better.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,9 +129,8 @@ class Candidate:
     parts: int | None
 
 
-def ranking(candidates: Mapping[str, Candidate], measure: Measure) -> np.ndarray:
+def ranking(entries: Sequence[Candidate], measure: Measure) -> np.ndarray:
     """float64 (S, S): how probably the row's submission is better than the column's; NaN unknown."""
-    entries = list(candidates.values())
     table = np.full((len(entries), len(entries)), np.nan)
     for row, one in enumerate(entries):
         for column, other in enumerate(entries[:row]):

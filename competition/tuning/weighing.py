@@ -72,12 +72,12 @@ def weigh_members(
     times.
     """
     weight = 1.0 / len(members)
-    sides, measured = None, {}
+    measured = {}
     for name, chosen in _readings(members).items():
         together = blend(chosen, exclusive=competition.exclusive)
         measure = Measure.of(competition)
         statistics = gather(together, truth, measure, thresholds=(0.5,), advance=advance)
-        sides = sides or sides_of(statistics.images, folds)
+        sides = sides_of(statistics.images, folds)
         measured[name] = _at_one_half(statistics, sides)
     score = measured[_TOGETHER if len(members) > 1 else next(iter(members))]
     return Ensemble(
@@ -122,8 +122,12 @@ _TOGETHER = ""
 
 def _readings(members: Mapping[str, Reader]) -> dict[str, Mapping[str, Reader]]:
     """Each member alone and, where there are several, all together."""
-    alone = {name: {name: reader} for name, reader in members.items()}
-    return alone if len(members) == 1 else alone | {_TOGETHER: members}
+    readings: dict[str, Mapping[str, Reader]] = {
+        name: {name: reader} for name, reader in members.items()
+    }
+    if len(members) > 1:
+        readings[_TOGETHER] = members
+    return readings
 
 
 def _at_one_half(statistics: Statistics, sides: Sides) -> Score:

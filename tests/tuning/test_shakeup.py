@@ -102,10 +102,7 @@ def test_the_better_submission_is_surely_better_only_where_it_is_on_most_people(
 def test_submissions_of_other_people_are_not_ranked():
     random = np.random.default_rng(0)
     table = ranking(
-        {
-            n: Candidate(people(random, count), None)
-            for n, count in {"a": 20, "b": 20, "c": 19}.items()
-        },
+        [Candidate(people(random, count), None) for count in (20, 20, 19)],
         DICE,
     )
     assert table[0, 1] + table[1, 0] == 1
