@@ -18,6 +18,7 @@ from competition.masks.from_logits import (
     runs_from_logits,
 )
 from competition.masks.from_logits_torch import runs_from_tensor
+from competition.masks.rle import encode_classes
 from competition.masks.voting import vote
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
 
@@ -161,7 +162,7 @@ def vote_item(masks: MaskSet) -> Item:
     """The majority of five submissions of one image."""
     logits, size = masks.logits, masks.size
     shifted = (runs_from_logits(logits + 0.4 * step, size) for step in range(-2, 3))
-    files = [encode(runs, ROWS) for runs in shifted]
+    files = [encode_classes(runs, ROWS) for runs in shifted]
     return Item(
         "vote of five csv files",
         lambda: encode(vote([decode(texts, (len(texts), *size), ROWS) for texts in files]), ROWS),
@@ -193,7 +194,7 @@ def target_item(masks: MaskSet) -> Item:
 
 def _dice_and_texts(logits: np.ndarray, truth: Runs) -> tuple[np.ndarray, list[str]]:
     runs = runs_from_logits(logits, (truth.height, truth.width))
-    return dice_from_statistics(*dice_statistics(truth, runs)), encode(runs, ROWS)
+    return dice_from_statistics(*dice_statistics(truth, runs)), encode_classes(runs, ROWS)
 
 
 def _dice_at_thresholds(logits: np.ndarray, truth: Runs) -> np.ndarray:
@@ -214,11 +215,10 @@ def _overlap(runs: Runs, label: np.ndarray) -> float:
 
 def _label_map(masks: MaskSet) -> np.ndarray:
     """uint8 (H, W), as a png holds it: the class of the largest logit, from 1; 0 below 0."""
-    best, labels = None, None
+    best = np.zeros(masks.size, masks.logits.dtype)
+    labels = np.zeros(masks.size, np.uint8)
     for index, plane in enumerate(masks.logits):
         value = cv2.resize(plane, masks.size[::-1], interpolation=cv2.INTER_LINEAR)
-        if best is None:
-            best, labels = np.zeros_like(value), np.zeros(value.shape, np.uint8)
         labels[value > best] = index + 1
         np.maximum(best, value, out=best)
     return labels

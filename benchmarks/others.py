@@ -73,7 +73,7 @@ def torchmetrics_dice(logits: np.ndarray, truth: torch.Tensor) -> torch.Tensor:
     """Dice (K,) without text."""
     from torchmetrics.functional import segmentation
 
-    outputs = usual.probabilities(logits, tuple(truth.shape[1:])) > 0.5
+    outputs = usual.probabilities(logits, (truth.shape[1], truth.shape[2])) > 0.5
     return segmentation.dice_score(
         outputs[None], truth[None].bool(), len(logits), average="none", input_format="one-hot"
     )
@@ -83,5 +83,5 @@ def monai_dice(logits: np.ndarray, truth: torch.Tensor) -> torch.Tensor:
     """Dice (K,) without text."""
     from monai.metrics import compute_dice
 
-    outputs = usual.probabilities(logits, tuple(truth.shape[1:])) > 0.5
+    outputs = usual.probabilities(logits, (truth.shape[1], truth.shape[2])) > 0.5
     return compute_dice(outputs[None], truth[None])[0]

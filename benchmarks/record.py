@@ -56,7 +56,5 @@ def _each(entries: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, An
 
 def _line(value: dict[str, Any]) -> Line:
     measured = {name: Measured(**found) for name, found in value.pop("others").items()}
-    return Line(
-        **{**value, "ours": Measured(**value["ours"]), "usual": Measured(**value["usual"])},
-        others=measured,
-    )
+    ours, usual = Measured(**value.pop("ours")), Measured(**value.pop("usual"))
+    return Line(**value, ours=ours, usual=usual, others=measured)

@@ -12,6 +12,7 @@ from competition.data.demo import make_demo
 from competition.data.demo_file import competition_file
 from competition.entry import entry_of
 from competition.leaderboard import Standing, read_leaderboard
+from competition.machine import ask
 from competition.project import Project
 from competition.solution import score_file
 from competition.steps import Bench
@@ -33,11 +34,13 @@ class Outcome:
     @property
     def inside(self) -> bool:
         expected, private = self.standing.expected, self.standing.private
+        assert expected is not None and private is not None  # both were written and scored
         return expected.low <= private.value <= expected.high
 
 
 def run(seeds: int, work: Path) -> None:
     """Print the table of the tuned ensembles, and how often each kind of submission was inside."""
+    ask("workers", "0")
     outcomes = [outcome for seed in range(seeds) for outcome in outcomes_of(seed, work)]
     print(table(outcomes))
 
@@ -49,7 +52,7 @@ def outcomes_of(seed: int, work: Path) -> list[Outcome]:
     spec = project.competition
     main = entry_of(spec)
     steps.split(bench)
-    steps.train_all(bench, main, workers=0)
+    steps.train_all(bench, main)
     steps.predict_all(bench, main)
     steps.weigh(bench, main)
     steps.tune(bench, main)
@@ -98,9 +101,12 @@ def table(outcomes: list[Outcome]) -> str:
 
 def _row(outcome: Outcome) -> str:
     found, expected = outcome.standing, outcome.standing.expected
-    apart = found.public.value - found.private.value
+    out_of_fold, public, private = found.out_of_fold, found.public, found.private
+    assert expected is not None and out_of_fold is not None
+    assert public is not None and private is not None
+    apart = public.value - private.value
     return (
-        f"| {outcome.seed} | {found.out_of_fold.value:.4f} | {expected.shift:+.4f} ± "
-        f"{expected.shift_error:.4f} | {expected} | {found.private.value:.4f} "
+        f"| {outcome.seed} | {out_of_fold.value:.4f} | {expected.shift:+.4f} ± "
+        f"{expected.shift_error:.4f} | {expected} | {private.value:.4f} "
         f"| {'yes' if outcome.inside else 'no'} | {apart:+.4f} | ± {expected.spread:.4f} |"
     )

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ from competition.tuning.weight_fit import MOST_PICKS
 TARGET = Path(__file__).parent.parent / "docs" / "performance-tuning.md"
 
 FOLDS = 5
+
+Result = TypeVar("Result")
 
 _WEIGHTS_TRIED = MOST_PICKS * MODELS
 """Mixtures that a forward selection scores."""
@@ -120,7 +122,7 @@ def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[L
     ]
 
 
-def _timed(call: Callable[[], object]) -> tuple[Seconds, object]:
+def _timed(call: Callable[[], Result]) -> tuple[Seconds, Result]:
     start, before = time.perf_counter(), sum(os.times()[:4])
     result = call()
     return Seconds(time.perf_counter() - start, sum(os.times()[:4]) - before), result
@@ -152,7 +154,8 @@ def _usual_seconds(readers: Mapping[str, Repeated], truth: Mapping[str, Runs], i
     logits = [torch.from_numpy(reader.read(image).logits()) for reader in readers.values()]
 
     def once() -> None:
-        mean = sum(torch.sigmoid(one) for one in logits) / len(logits)
+        total = sum((torch.sigmoid(one) for one in logits), start=torch.zeros(()))
+        mean = total / len(logits)
         for threshold in THRESHOLDS:
             mask = mean > threshold
             common = (mask & labels).flatten(1).sum(1)

@@ -76,7 +76,7 @@ def dice_at_thresholds(
     logits: np.ndarray, truth: torch.Tensor, thresholds: np.ndarray
 ) -> torch.Tensor:
     """Dice (T, K)."""
-    outputs = probabilities(logits, tuple(truth.shape[1:]))
+    outputs = probabilities(logits, (truth.shape[1], truth.shape[2]))
     return torch.stack([dice(truth, outputs > float(threshold)) for threshold in thresholds])
 
 
