@@ -13,10 +13,11 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, Task, task
 from invoke.parser import Argument
-from typer.main import get_command
+from typer.main import get_group
 
 from competition.__main__ import main, print_anywhere
 from competition.cli import app
+from competition.cli.run import run
 from competition.cli.words import long_name, words_of
 from competition.machine import usable_cpus
 
@@ -33,7 +34,7 @@ class WordsOrOptions(Argument):
 
     @value.setter
     def value(self, word: str) -> None:
-        self._value, self.raw_value = [*self._value, word], word
+        self._value, self.raw_value = [*(self._value or []), word], word
 
 
 class CommandTask(Task):
@@ -66,8 +67,9 @@ class CommandTask(Task):
 
 def _argument(parameter: Any) -> Argument:
     kind = bool if _is_flag(parameter) else list if getattr(parameter, "multiple", False) else str
+    spellings: list[str] = parameter.opts
     return Argument(
-        names=[name.lstrip("-") for name in sorted(parameter.opts, key=len, reverse=True)],
+        names=[name.lstrip("-") for name in sorted(spellings, key=len, reverse=True)],
         kind=kind,
         default=parameter.default if kind is bool else None,
         help=_help(parameter),
@@ -112,8 +114,8 @@ def test(c: Context, long: bool = False) -> None:
 
 def _tasks() -> list[Task]:
     """In the order of the commands."""
-    commands = dict(get_command(app).commands)
-    goals = commands.pop("run").commands
+    commands, goals = dict(get_group(app).commands), get_group(run).commands
+    del commands["run"]
     return [
         CommandTask(name, goals[name], ["run"]) if name in goals else CommandTask(name, command, [])
         for name, command in commands.items()

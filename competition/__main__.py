@@ -7,7 +7,7 @@ from types import FrameType
 
 from competition.errors import PodiumError
 
-_STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_STOPPED: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -41,8 +41,9 @@ def print_anywhere() -> None:
     question marks.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a test or a notebook may have put another one there
-            stream.reconfigure(errors="replace")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a test or a notebook may have put another one there
+            reconfigure(errors="replace")
 
 
 def _advice(error: Exception) -> str | None:

@@ -113,6 +113,7 @@ def _onnx(program: torch.export.ExportedProgram) -> bytes:
     exported = torch.onnx.export(
         program, input_names=["images"], output_names=["logits"], dynamo=True, verbose=False
     )
+    assert exported is not None  # with dynamo it is
     return exported.model_proto.SerializeToString()
 
 

@@ -144,8 +144,10 @@ def _found_beside_csv(table: dict[str, Any], root: Path, name: str) -> Changes:
 
 def _found_in_folders(root: Path) -> Changes:
     """Where images, masks and test images lie, and how masks code classes."""
-    parts = {part: layout.image_folder(root, part) for part in ("train", "masks", "test")}
-    absent = [part for part, pattern in parts.items() if pattern is None]
+    wanted = ("train", "masks", "test")
+    found = {part: layout.image_folder(root, part) for part in wanted}
+    parts = {part: pattern for part, pattern in found.items() if pattern is not None}
+    absent = [part for part in wanted if part not in parts]
     if absent:
         tried = ", ".join(layout.FOLDERS[absent[0]])
         raise InputFault(f"{root} has no {absent[0]} images; looked into {tried}")

@@ -99,7 +99,7 @@ class Pipeline:
             (f"train {member} fold {fold}",),
         )
 
-    def averaged(self) -> tuple[str, ...]:
+    def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
         """The parts that are predicted by the mean over folds."""
         return ("test",) if self.project.part("holdout").empty else ("test", "holdout")
 

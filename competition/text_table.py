@@ -28,6 +28,6 @@ def text_table(*columns: str, folded: str | None = None) -> Table:
 
 def rendered(table: Table, *, width: int = 10_000) -> str:
     """The table's lines, without colours and trailing spaces."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(table)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n")
+    file = io.StringIO()
+    Console(file=file, width=width, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip("\n")

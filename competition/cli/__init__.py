@@ -5,6 +5,7 @@ from competition.cli import data, networks, decisions, submissions, experiments,
 from competition.cli.options import app, first_line
 
 for command in app.registered_commands:
+    assert command.callback is not None
     command.short_help = first_line(command.callback)
 
 __all__ = ["app", "data", "decisions", "experiments", "networks", "run", "submissions"]

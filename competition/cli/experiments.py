@@ -87,9 +87,9 @@ def models(
         typer.echo(published_text())
         return
     project = Project.open(competition)
-    names = recipe or project.competition.ensemble.recipes
+    recipes = recipe or project.competition.ensemble.recipes
     classes = len(project.competition.classes)
-    costs = {name: measure_recipe(project.recipe(name), classes) for name in names}
+    costs = {name: measure_recipe(project.recipe(name), classes) for name in recipes}
     typer.echo(complexity_text(costs))
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,6 +18,8 @@ from competition.progress_bar import bars_on
 if TYPE_CHECKING:  # these cost most of a second, which --help and completion need not wait for
     from competition.entry import Entry
     from competition.steps import Bench
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -191,17 +193,15 @@ class Group:
         return with_options(parsed, in_order)
 
 
-def first_line(command: Callable[..., None]) -> str:
+def first_line(command: Callable[..., Any]) -> str:
     """What stands in a list of commands, uncut."""
     return (command.__doc__ or "").splitlines()[0]
 
 
-def with_options(
-    function: Callable[..., None], options: list[inspect.Parameter]
-) -> Callable[..., None]:
+def with_options(function: AnyFunction, options: list[inspect.Parameter]) -> AnyFunction:
     """The function, such that typer takes these for its parameters."""
     vars(function).pop("__wrapped__", None)  # typer would look through it, at other parameters
-    function.__signature__ = inspect.Signature(options)
+    vars(function)["__signature__"] = inspect.Signature(options)
     function.__annotations__ = {one.name: one.annotation for one in options}
     return function
 

@@ -24,12 +24,12 @@ from competition.cli.words import words_of
 from competition.machine import SETTINGS as MACHINE
 
 every_setting = on_machine(*(setting.name for setting in MACHINE))
-run = typer.Typer(
-    help="Make whatever is missing before a goal, then the goal: one process a step.\n\n"
+HELP = (
+    "Make whatever is missing before a goal, then the goal: one process a step.\n\n"
     "Each step is echoed as the command that repeats it; what is done is not done again. A goal "
-    "has the options of its command.",
-    **SETTINGS,
+    "has the options of its command."
 )
+run = typer.Typer(help=HELP, **SETTINGS)
 Values = Mapping[str, Any]
 Before = Callable[[Any, Values], None]
 """Makes what is missing before a goal, given a `Chain` and the goal's options by name."""
@@ -114,7 +114,7 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
         chain = Chain(values["competition"], aside)
         chain.write_demo()
         before(chain, values)
-        parameters = typer.main.get_command(app).commands[name].params
+        parameters = typer.main.get_group(app).commands[name].params
         run_step([name, *words_of(parameters, values)])
 
     return reached
@@ -127,7 +127,7 @@ def _whole_demo(**values: Any) -> None:
     """
     from competition.chain import run_demo, run_step
 
-    parameters = typer.main.get_command(app).commands["demo"].params
+    parameters = typer.main.get_group(app).commands["demo"].params
     sheet = run_demo(words_of(parameters, values), short=values["short"], step=run_step)
     typer.echo(f"look at {sheet}")
 
@@ -141,7 +141,9 @@ def _missing(options: list[inspect.Parameter]) -> list[inspect.Parameter]:
 def _add_goals() -> None:
     """A goal for each of GOALS, in the order of the commands and with their options."""
     for info in app.registered_commands:
-        command, name = info.callback, info.callback.__name__
+        command = info.callback
+        assert inspect.isfunction(command)
+        name = command.__name__
         options = list(inspect.signature(command).parameters.values())
         if name == "demo":
             body = _whole_demo
@@ -157,4 +159,4 @@ def _add_goals() -> None:
 
 
 _add_goals()
-app.add_typer(run, name="run", short_help=run.info.help.partition("\n")[0])
+app.add_typer(run, name="run", short_help=HELP.partition("\n")[0])

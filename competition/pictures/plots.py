@@ -23,7 +23,7 @@ def threshold_curves(
     scores: np.ndarray,
     *,
     names: Sequence[str],
-    chosen: Sequence[float],
+    chosen: Sequence[float] | np.ndarray,
     title: str = "",
 ) -> None:
     """Plot the score of each class over its threshold, (K, T), with the chosen one as a dot."""
@@ -144,8 +144,8 @@ def gains(path: Path, steps: Sequence[StepGain], *, title: str) -> None:
 def class_scores(
     path: Path,
     names: Sequence[str],
-    before: Sequence[float],
-    after: Sequence[float],
+    before: Sequence[float] | np.ndarray,
+    after: Sequence[float] | np.ndarray,
     *,
     intervals: np.ndarray,
     title: str,

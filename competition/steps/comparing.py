@@ -135,12 +135,11 @@ def _iterations(bench: Bench, entry: Entry) -> int:
 def _draw(path: Path, table: Table) -> None:
     compared = [line for line in table.lines if line.difference is not None]
     by_what = {line.what: line.published.validation for line in table.lines}
-    published = [
-        None
-        if line.published.validation is None or by_what[line.against] is None
-        else line.published.validation - by_what[line.against]
-        for line in compared
-    ]
+    published = []
+    for line in compared:
+        assert line.against is not None  # as there is a difference
+        own, other = line.published.validation, by_what[line.against]
+        published.append(None if own is None or other is None else own - other)
     differences(
         path,
         [f"{line.what} against {line.against}" for line in compared],

@@ -36,12 +36,16 @@ def draw_members(path: Path, ensemble: Ensemble) -> None:
     """Bars of the members' scores and of their mean, with intervals."""
     scores = {member.name: member.score for member in ensemble.members}
     scores["their mean"] = ensemble.score
-    known = all(score.low is not None for score in scores.values())
+    between = [
+        (score.low, score.high)
+        for score in scores.values()
+        if score.low is not None and score.high is not None
+    ]
     bars(
         path,
         list(scores),
         [score.value for score in scores.values()],
-        intervals=[(score.low, score.high) for score in scores.values()] if known else None,
+        intervals=between if len(between) == len(scores) else None,
         label=f"score out of fold, {ensemble.images} images",
     )
 

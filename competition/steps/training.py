@@ -13,7 +13,7 @@ from competition.entry import Entry, Member
 from competition.errors import InputFault
 from competition.freshness import hash_of
 from competition.inference.joined import combine_folds
-from competition.inference.store import Provenance
+from competition.inference.store import Part, Provenance
 from competition.machine import machine_of
 from competition.masks import Runs
 from competition.progress_bar import duration
@@ -151,6 +151,7 @@ def set_aside(
     own: the training images of the other folds, from which those people are drawn; images: these and
     all others that the network may see.
     """
+    assert recipe.best is not None
     project, share = bench.project, recipe.best.aside
     rows = project.part("train")
     rows = rows[rows["image"].isin(own)].sort_values("image", ignore_index=True)
@@ -207,7 +208,9 @@ def predict(bench: Bench, member: Member, fold: int, *, again: bool = False) -> 
         settings = prediction_settings(bench, training.recipe)
         settings.machine.apply()
         digest = (folder / "checkpoint.pt.sha256").read_text().strip()
-        parts = {"oof": ("train", project.validation_images(fold))}
+        parts: dict[Part, tuple[str, tuple[str, ...]]] = {
+            "oof": ("train", project.validation_images(fold))
+        }
         for part in bench.pipeline.averaged():
             parts[part] = part, tuple(project.part(part)["image"])
         for part, (part_of_catalog, images) in parts.items():

@@ -167,13 +167,13 @@ def _incomplete(competition: Competition, table: Table) -> list[str]:
 def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
     asked = competition.submission.size
     sized = [asked or sizes.get(key.image) for key in table.keys]
-    known = [row for row, size in enumerate(sized) if size is not None]
+    known = [(row, size) for row, size in enumerate(sized) if size is not None]
     texts = table.texts
     return row_faults(
-        [texts[row] for row in known],
-        [sized[row] for row in known],
+        [texts[row] for row, _ in known],
+        [size for _, size in known],
         competition.submission.format,
-        label=lambda index: table.name(known[index]),
+        label=lambda index: table.name(known[index][0]),
     )
 
 

@@ -11,9 +11,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from competition.errors import InputFault, MachineFault, listed
-from competition.masks import Objects, Runs, encode
+from competition.masks import Objects, Runs
 from competition.masks.fingerprint import fingerprints
-from competition.masks.rle import decode_stacks
+from competition.masks.rle import decode_stacks, encode_classes
 from competition.scoring import objects_of
 from competition.spec import Competition
 from competition.submission.rows import Key, Layout, Table, describe, read_table
@@ -222,11 +222,11 @@ def _encoded(competition: Competition, answers: Iterable[_Answer]) -> Iterator[_
 def _group_encoded(competition: Competition, group: Sequence[_Answer]) -> Iterator[_Encoded]:
     by_size: dict[tuple[int, int], list[_Answer]] = defaultdict(list)
     for answer in group:
-        by_size[answer.runs.shape[-2:]].append(answer)
+        by_size[answer.runs.height, answer.runs.width].append(answer)
     found: dict[str, _Encoded] = {}
     for size, members in by_size.items():
         stack = Runs.stack([member.runs for member in members])
-        texts = iter(encode(stack, competition.submission.format))
+        texts = iter(encode_classes(stack, competition.submission.format))
         marks = iter(fingerprints(stack).tolist())
         for image, runs, labels in members:
             own = list(islice(texts, runs.classes)), list(islice(marks, runs.classes))
