@@ -106,10 +106,26 @@ def test(c: Context, long: bool = False) -> None:
     chosen = [] if long else ["-m", "not long"]
     processes = ["-n", str(min(4, usable_cpus())), "--dist=loadfile"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes that each thread would wait in turn
-    command = [sys.executable, "-m", "pytest", *processes, *chosen]
-    done = subprocess.run(command, cwd=Path(__file__).parent, check=False)
-    if done.returncode:
-        raise Exit(code=done.returncode)
+    code = _module("pytest", *processes, *chosen)
+    if code:
+        raise Exit(code=code)
+
+
+CHECKS = (("ruff", "check"), ("ruff", "format", "--check"), ("ty", "check", "--python", sys.prefix))
+
+
+@task
+def lint(c: Context) -> None:
+    """Check rules, layout and types of the code: ruff and ty."""
+    failed = [" ".join(check[:2]) for check in CHECKS if _module(*check)]
+    if failed:  # after all three, so that one call tells everything
+        raise Exit(f"failed: {', '.join(failed)}", code=1)
+
+
+def _module(*words: str) -> int:
+    """The exit code of a module of the project's environment, run in the project's folder."""
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=Path(__file__).parent, check=False).returncode
 
 
 def _tasks() -> list[Task]:
@@ -123,4 +139,4 @@ def _tasks() -> list[Task]:
 
 
 print_anywhere()  # for invoke's own lists and help
-ns = Collection(*_tasks(), test)
+ns = Collection(*_tasks(), lint, test)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def export(
     return Exported(onnx, saved, difference, speed)
 
 
-def _onnxruntime():
+def _onnxruntime() -> ModuleType:
     try:
         import onnx  # noqa: F401
         import onnxruntime

@@ -137,7 +137,7 @@ class ContentHashes:
         if missing:
             raise InputFault(listed(missing))
         for path in paths:
-            state = os.stat(root / path)
+            state = (root / path).stat()
             stamp = [state.st_size, state.st_mtime_ns]
             key = str(root / path)
             if self._known.get(key, [])[:2] != stamp:

@@ -1,6 +1,7 @@
 """One competition opened: its file, its folders, and what is read once and used by many steps."""
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import read_image
 from competition.errors import InputFault
+from competition.masks import Runs
 from competition.recipes import Recipe, recipe_named
 from competition.spec import Competition, load
 from competition.workspace import Workspace
@@ -76,7 +78,7 @@ class Project:
         return dict(zip(self.everything["image"], self.everything["group"], strict=True))
 
     @cached_property
-    def labels(self):
+    def labels(self) -> Mapping[str, Runs]:
         """Image → Runs (K, H, W) of every labelled image: training, holdout and extra ones."""
         return load_labels(self.competition, self.workspace, self.everything)
 

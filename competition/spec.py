@@ -186,7 +186,7 @@ class Competition(Table):
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="changes to lay over any recipe: RECIPE@VARIANT"
     )
-    folder: Path = Field(Path("."), exclude=True, description="where the file lies")
+    folder: Path = Field(Path(), exclude=True, description="where the file lies")
 
     @model_validator(mode="after")
     def _classes_are_known(self) -> "Competition":

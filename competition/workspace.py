@@ -90,8 +90,8 @@ def whole_file(path: Path, mode: str = "w") -> Generator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
     except OSError as error:
         raise _disk_fault(error, path) from error
     finally:
@@ -105,10 +105,10 @@ def whole_folder(path: Path) -> Generator[Path]:
     working = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     try:
         yield working
-        os.chmod(working, 0o777 & ~_umask())
+        working.chmod(0o777 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
-        os.replace(working, path)
+        working.replace(path)
     except OSError as error:
         raise _disk_fault(error, path) from error
     finally:
@@ -136,7 +136,7 @@ def read_json(path: Path) -> Any:
 
 def remove_orphans(folder: Path) -> list[Path]:
     """Delete what killed steps left unfinished below `folder`; returns what was deleted."""
-    orphans = [path for path in folder.rglob(f"{TEMPORARY}*")] if folder.is_dir() else []
+    orphans = list(folder.rglob(f"{TEMPORARY}*")) if folder.is_dir() else []
     for path in orphans:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return orphans

@@ -10,8 +10,8 @@ from typer.main import get_command
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-import tasks
-from competition.cli import app
+import tasks  # noqa: E402  lies beside the tests' folder
+from competition.cli import app  # noqa: E402
 
 COMMANDS = dict(get_command(app).commands)
 GOALS = COMMANDS.pop("run").commands

@@ -260,7 +260,7 @@ def scored(tiny_data, tmp_path_factory):
     project = bench.project
     target = project.workspace.submission("main")
     empty = Runs.empty((len(project.competition.classes), 64, 64))
-    masks = {image: empty for image in project.part("test")["image"]}
+    masks = dict.fromkeys(project.part("test")["image"], empty)
     write_submission(project.competition, project.sample, masks.__getitem__, target, {})
     score_file(project.competition, target, tiny_data / "solution.csv", project.sizes)
     return folder, tiny_data / "competition.toml", target, tiny_data / "solution.csv"

@@ -123,7 +123,7 @@ def test_no_command_line_escapes_the_search():
 @pytest.mark.parametrize("line", ["trian", "train --flod 0", "score A.csv --solution"])
 def test_a_line_that_is_not_understood_is_noticed(line):
     for parse in (parse_command, parse_task):
-        with pytest.raises(Exception):  # noqa: B017  each parser has its own
+        with pytest.raises(Exception):  # noqa: B017, PT011  each parser has its own
             parse(shlex.split(line))
 
 

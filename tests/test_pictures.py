@@ -128,7 +128,7 @@ def test_every_tile_is_on_the_sheet(tmp_path, count):
         tiles, tmp_path / "sheet.png", columns=3, captions=[f"c{n}" for n in range(count)]
     )
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    for n, tile in enumerate(tiles):
+    for tile in tiles:
         assert (sheet == tile[0, 0]).all(axis=2).sum() >= tile.shape[0] * tile.shape[1]
 
 

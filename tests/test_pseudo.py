@@ -23,10 +23,10 @@ from competition.spec import parse
 from competition.submission import write_submission
 from competition.tuning import blend
 from competition.tuning.decisions import ClassRule, plain_rules
+from competition.workspace import Workspace
 
 CLASSES = ("a", "b")
 SIZES = {"0001": (6, 8), "NA": (5, 4), "x,y": (7, 7)}
-from competition.workspace import Workspace
 
 
 def competition(tmp_path, classes=CLASSES, **submission):

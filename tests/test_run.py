@@ -102,9 +102,9 @@ def test_every_goal_is_entered_from_the_command_line_and_as_a_task(name, file, s
     entered = list(steps)
     assert commands(entered)[-1] == name
     tasks.ns[name](Context(), **parse_task(words).as_kwargs)
-    assert [words for words in entered if words[0] != "folds" or name == "folds"] == [
-        words for words in steps[len(entered) :]
-    ]
+    assert [words for words in entered if words[0] != "folds" or name == "folds"] == list(
+        steps[len(entered) :]
+    )
     for taken in steps:
         parse_command(taken)
 
@@ -179,9 +179,14 @@ def test_a_step_is_echoed_with_what_the_machine_is_asked_for_and_its_output_is_i
         def __init__(self, command, **options):
             started.update(options, command=command)
 
-        __enter__ = lambda self: self
-        __exit__ = lambda self, *fault: None
-        wait = lambda self: 0
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *fault):
+            pass
+
+        def wait(self):
+            return 0
 
     monkeypatch.setattr(chain.subprocess, "Popen", Process)
     chain.run_step(["status"], stdout=sys.stderr)

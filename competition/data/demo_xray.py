@@ -87,7 +87,9 @@ def _collimator(random: np.random.Generator, size: int) -> np.ndarray:
     return field.view(bool)
 
 
-def render(person: hand.Person, pose: hand.Pose, view: View, random: np.random.Generator):
+def render(
+    person: hand.Person, pose: hand.Pose, view: View, random: np.random.Generator
+) -> np.ndarray:
     """uint8 (size, size): the X-ray of one hand."""
     absorption = _tissue(person, pose, view) + _skeleton(hand.bones(person, pose), view, random)
     return _developed(absorption, view, random)

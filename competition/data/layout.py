@@ -30,7 +30,7 @@ _LOOKED_AT = 60
 def image_endings(root: Path, pattern: str) -> str:
     """The glob with the ending that most files have in that place; as it is where none fits."""
     path = PurePosixPath(pattern)
-    counts = {e: 0 for e in ENDINGS}
+    counts = dict.fromkeys(ENDINGS, 0)
     for file in root.glob(str(path.with_suffix(".*"))):
         if file.suffix in counts and not file.name.startswith("."):
             counts[file.suffix] += 1

@@ -180,7 +180,7 @@ class StoreWriter:
         if self._grid is not None and grid != self._grid:
             raise InputFault(f"image {image!r}: {grid} differs from {self._grid} before it")
         top, left, height, width = geometry.region
-        inside = 0 <= top and 0 <= left and height > 0 and width > 0
+        inside = top >= 0 and left >= 0 and height > 0 and width > 0
         if not inside or top + height > grid[0] or left + width > grid[1]:
             raise InputFault(f"image {image!r}: region {geometry.region} leaves the grid {grid}")
 

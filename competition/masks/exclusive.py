@@ -98,8 +98,8 @@ def _sparse_changes(
     found = [(starts * columns.pixels, winners[rows.cells[starts], columns.cells[0]])]
     pixels = -(-raster.area // winners.size)
     step = max(1, BLOCK // max(len(nodes), pixels))
-    for first in range(0, cells.size, step):
-        found.append(_cell_changes(nodes, cells[first : first + step], raster))
+    parts = (cells[first : first + step] for first in range(0, cells.size, step))
+    found += [_cell_changes(nodes, part, raster) for part in parts]
     found.append(_changes_after(winners, open_, cells, raster))
     positions, changed = _joined(found)
     return positions.astype(np.int64), changed.astype(np.int64)

@@ -46,8 +46,8 @@ def runs_from_tensor(
     level = torch.from_numpy(level).to(logits.device)
     cells = _mixed(inside)[:, :, :-1].nonzero()
     found = [_edge_crossings(nodes, level, rows, columns)]
-    for part in cells.split(max(1, PIXELS_AT_ONCE // rows.widest)):
-        found.append(_cell_crossings(nodes, level, part, (rows, columns)))
+    parts = cells.split(max(1, PIXELS_AT_ONCE // rows.widest))
+    found += [_cell_crossings(nodes, level, part, (rows, columns)) for part in parts]
     positions, counts = torch.unique(torch.cat(found), return_counts=True)
     positions = positions[counts % 2 == 1].cpu().numpy()
     starts, stops = positions[0::2], positions[1::2]
@@ -77,8 +77,8 @@ def label_runs_from_tensor(
         _closed_after(winners, open_, (rows, columns)),
     ]
     pixels = rows.widest * columns.widest
-    for part in open_.nonzero().split(max(1, PIXELS_AT_ONCE // (pixels * classes))):
-        found.append(_cell_winners(nodes, part, (rows, columns)))
+    parts = open_.nonzero().split(max(1, PIXELS_AT_ONCE // (pixels * classes)))
+    found += [_cell_winners(nodes, part, (rows, columns)) for part in parts]
     keys = torch.cat([position * classes + winner for position, winner in found]).sort().values
     winner = keys % classes
     changed = torch.ones_like(winner, dtype=torch.bool)

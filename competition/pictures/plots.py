@@ -89,10 +89,12 @@ def differences(
         elinewidth=1.2,
         label="here, with 95 % interval",
     )
-    theirs = [(value, place) for value, place in zip(published, places) if value is not None]
+    theirs = [
+        (value, place) for value, place in zip(published, places, strict=True) if value is not None
+    ]
     if theirs:
         axes.plot(
-            *zip(*theirs),
+            *zip(*theirs, strict=True),
             "D",
             markerfacecolor="none",
             color="#b3552f",

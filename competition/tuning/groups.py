@@ -103,12 +103,12 @@ class GroupTable:
         lines = [f"{'group':<24}{'images':>7}{'one half':>10}{'decided':>10}  worst class"]
         before, after = self.before.scores(self.measure), self.after.scores(self.measure)
         by_class = self.measure.sign * self.measure.per_class(self.after.parts)
-        for place in self.order()[:most]:
-            lines.append(
-                f"{self.after.names[place]:<24.24}{self.after.images[place]:>7}"
-                f"{_shown(before[place]):>10}{_shown(after[place]):>10}  "
-                f"{self._worst(by_class[place])}"
-            )
+        lines += [
+            f"{self.after.names[place]:<24.24}{self.after.images[place]:>7}"
+            f"{_shown(before[place]):>10}{_shown(after[place]):>10}  "
+            f"{self._worst(by_class[place])}"
+            for place in self.order()[:most]
+        ]
         left = len(after) - most
         return "\n".join([*lines, *([f"… and {left} more groups"] if left > 0 else [])])
 

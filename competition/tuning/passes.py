@@ -99,5 +99,5 @@ def _child(entry: Connection, work: Work[Result], images: Sequence[str], places:
 def _answer(work: Work[Result], place: int, image: str) -> tuple[Result | None, Exception | None]:
     try:
         return work(place, image), None
-    except Exception as error:  # noqa: BLE001 - raised again where the result is waited for
+    except Exception as error:  # raised again where the result is waited for
         return None, error

@@ -69,7 +69,7 @@ def record(tmp_path, monkeypatch):
         )
         record.lines[f"{name}: item {name}"] = line
     point = growth.Point(4, 10, 0.001, 0.1)
-    record.curves = {name: (point, point) for name in ("size", "classes", "runs")}
+    record.curves = dict.fromkeys(("size", "classes", "runs"), (point, point))
     record.submissions = {"image": submission.Submitted("image", 10, 1.0, 1.0, 5.0)}
     return record
 
@@ -121,7 +121,7 @@ def test_every_form_of_the_store_gives_back_what_it_says(tmp_path, monkeypatch):
     from benchmarks.forms import FORMS, coarse
 
     images = store.synthetic(images=2, classes=3, grid=64)
-    assert 1 < len(np.unique(images[0])) and np.array_equal(images[0], store.synthetic(1, 3, 64)[0])
+    assert len(np.unique(images[0])) > 1 and np.array_equal(images[0], store.synthetic(1, 3, 64)[0])
     lines = [store.measured_form("synthetic", form, images, 1) for form in FORMS]
     assert {line.form for line in lines if not line.exact} == {
         form.name for form in FORMS if form.name.startswith("coarse")

@@ -83,7 +83,7 @@ def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
 def test_polygons_and_parts_are_found_in_one_module_each() -> None:
     found = {p for p in modules_that_call(DRAWING) if not p.startswith("data/demo")}
     assert found == {"masks/polygons.py", "pictures"}  # pictures draw outlines
-    labelling = {p for p, t in TREES.items() if "ndimage" in {n for n in imported(t)}}
+    labelling = {p for p, t in TREES.items() if "ndimage" in set(imported(t))}
     assert {p for p in labelling if p.startswith(("masks", "scoring", "tuning"))} == set()
 
 

@@ -27,7 +27,7 @@ def killed_after(monkeypatch):
 
         monkeypatch.setattr(Progress, "on_train_epoch_end", wrapped)
 
-    yield arrange
+    return arrange
 
 
 @pytest.fixture
