@@ -1,7 +1,7 @@
 """Progress for people: one style of bar on a terminal, lines now and then in a file."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Watch(Protocol):
 
 
 @contextmanager
-def unwatched(title: str, units: int) -> Iterator[Advance]:
+def unwatched(title: str, units: int) -> Generator[Advance]:
     """No progress bar."""
     yield lambda units=1, note=None: None
 
@@ -45,7 +45,7 @@ def bars_on(console: Console) -> Watch:
 
 
 @contextmanager
-def _bar(console: Console, title: str, units: int) -> Iterator[Advance]:
+def _bar(console: Console, title: str, units: int) -> Generator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -57,13 +57,16 @@ def _bar(console: Console, title: str, units: int) -> Iterator[Advance]:
         task = progress.add_task(title, total=units, note="")
 
         def advance(units: int = 1, note: str | None = None) -> None:
-            progress.update(task, advance=units, **({} if note is None else {"note": note}))
+            if note is None:
+                progress.update(task, advance=units)
+            else:
+                progress.update(task, advance=units, note=note)
 
         yield advance
 
 
 @contextmanager
-def _lines(console: Console, title: str, units: int) -> Iterator[Advance]:
+def _lines(console: Console, title: str, units: int) -> Generator[Advance]:
     """A line every `SECONDS_BETWEEN_LINES`: none at all for work that takes less."""
     begun = said = time.monotonic()
     total, done, before = units, 0, None
