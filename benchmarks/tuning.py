@@ -1,7 +1,8 @@
 """Seconds and memory of each decision on stores of 5 models × 32 classes at 512², the usual way beside.
 
-Seconds on the clock, and of all processors. The usual way holds dense probabilities of every model, decodes the blend and
-loops over thresholds and weights; it is timed on one image, and multiplied by the images.
+Seconds on the clock, and of all processors. The usual way holds dense probabilities of every model,
+decodes the blend and loops over thresholds and weights; it is timed on one image, and multiplied by
+the images.
 """
 
 import os
@@ -44,7 +45,8 @@ _HEAD = (
     f"{CLASSES} classes at {GRID}², {FOLDS} folds. Seconds on the clock of a machine with {{cores}} "
     "cores, and seconds of all processors together; passes run in as many processes as there are "
     "cores, fits in one, all with the memory settings of the tasks. Asked for are the times of "
-    "340 images. *Usual* is dense: the mean of probabilities decoded and compared at every threshold or weight, timed on "
+    "340 images. *Usual* is dense: the mean of probabilities decoded and compared at every "
+    "threshold or weight, timed on "
     "one image and multiplied by the images (nothing is cross-fitted there). Images are blobs with "
     f"borders that are wrong by smooth noise, drawn from seeds; {DRAWN} are drawn, and read from "
     "their stores under as many names as there are images.\n"

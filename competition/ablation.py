@@ -72,7 +72,8 @@ class Table:
         rows = [head, ["---"] * len(head), *(_cells(line) for line in self.lines)]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
         verdicts = "\n".join(f"- {line.verdict()}" for line in self.lines if line.difference)
-        return f"# Ablation {self.title} on {self.competition}\n\n{self.about()}\n\n{table}\n\n{verdicts}\n"
+        title = f"# Ablation {self.title} on {self.competition}"
+        return "\n\n".join([title, self.about(), table, f"{verdicts}\n"])
 
     def about(self) -> str:
         """What the figures are, and what noise the intervals hold."""

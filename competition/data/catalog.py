@@ -18,10 +18,10 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     """Every image of a competition: training, extra, then test ones, each sorted by path.
 
     Columns: image (id as label rows write it), path (below `competition.root`, with `/`), split
-    ("train" | "extra" | "test"), height, width (int64, pixels as `read_image` gives them; only headers are
-    read, 60 µs an image), group (what stays on one side of a split; groups that hold copies of
-    one file are joined), stratum. Faults of one kind are listed together: files that are no image,
-    ids that two files share, images without a group.
+    ("train" | "extra" | "test"), height, width (int64, pixels as `read_image` gives them; only
+    headers are read, 60 µs an image), group (what stays on one side of a split; groups that hold
+    copies of one file are joined), stratum. Faults of one kind are listed together: files that are
+    no image, ids that two files share, images without a group.
     """
     data = competition.data
     rows = [

@@ -53,7 +53,10 @@ Reader = Callable[[Competition, Path, tuple[int, int]], Runs]
 def _read_files(
     competition: Competition, images: pd.DataFrame, pattern: str, read: Reader
 ) -> dict[str, Runs]:
-    """One label file an image, named by `pattern` and read by `read`; the set of files must be that of the images."""
+    """One label file an image, named by `pattern` and read by `read`.
+
+    The set of files must be that of the images.
+    """
     paths = [_label_path(pattern, path) for path in images["path"]]
     files = [safe_path(competition.root, path) for path in paths]
     strange = _file_set_faults(competition.root, pattern, paths, images["path"].tolist())

@@ -103,8 +103,8 @@ def identity(ids: Sequence[str], paths: Sequence[str]) -> str | None:
 def mirrored_pairs(classes: Sequence[str]) -> list[list[str]]:
     """Pairs of classes that change places in a mirrored image, as far as names tell.
 
-    Words left / right, a single L / R, and teeth in the notation of the FDI (ISO 3950), whose first digit is the
-    quadrant: 1 ↔ 2 above, 3 ↔ 4 below.
+    Words left / right, a single L / R, and teeth in the notation of the FDI (ISO 3950), whose first
+    digit is the quadrant: 1 ↔ 2 above, 3 ↔ 4 below.
 
     >>> mirrored_pairs(["left lung", "right lung", "heart"])
     [['left lung', 'right lung']]

@@ -13,7 +13,8 @@ OFFSET = -CLIP
 so that a threshold of .5 decides every pixel as it would before quantisation."""
 
 LEVEL = 1
-"""Of zstd: on differences of codes higher levels are slower and no smaller (docs/performance-store.md)."""
+"""Of zstd: higher levels are slower on differences of codes and no smaller
+(docs/performance-store.md)."""
 
 _ROWS = 16
 """Rows of all planes that are added up together: they lie side by side and stay in the cache."""

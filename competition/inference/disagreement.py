@@ -3,7 +3,8 @@
 The *disagreement* of a pixel is √Σₖ Var(pₖ): how far the vector of its classes' probabilities lies
 from its mean over the views, as a root mean square, 0 where all say the same. Over folds it is the
 law of total variance: the mean over folds of the variance of their mirrors, plus the variance of
-the folds, each taken as the probability of its mean logit. A plane stores it as uint8, 255 for 1 and more.
+the folds, each taken as the probability of its mean logit. A plane stores it as uint8, 255 for 1
+and more.
 """
 
 from collections.abc import Iterable

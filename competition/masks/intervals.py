@@ -4,8 +4,8 @@ Intervals live on the flat C-order offsets of K planes of `plane` pixels each, a
 Nothing here loops over intervals, rows or planes. Everything rests on one identity: with all starts
 sorted (S) and all stops sorted (E), independently of each other, the offsets covered at least m times
 are the union of [S[i + m - 1], E[i]) over all i. (With a starts and b stops at or below x, x is covered
-a - b times; i = b proves one direction, a >= i + m and b <= i the other.) Two sorts of bare numbers replace the
-sweep over marked events.
+a - b times; i = b proves one direction, a >= i + m and b <= i the other.) Two sorts of bare numbers
+replace the sweep over marked events.
 """
 
 import numpy as np

@@ -134,7 +134,7 @@ def _outlines(runs: Runs) -> list[np.ndarray]:
 
 
 def _contours(runs: Runs, mode: int) -> tuple[list[np.ndarray], list[int]]:
-    """cv2's contours of a mask that is not empty, and for each the contour that it is a hole of, or -1."""
+    """cv2's contours of a mask that is not empty; for each the contour that it is a hole of, or -1."""
     top, left, bottom, right = runs.bounding_boxes()[0].tolist()
     canvas = crop(runs, top, left, bottom - top, right - left).to_dense().view(np.uint8)
     contours, tree = cv2.findContours(canvas, mode, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))

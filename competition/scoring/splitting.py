@@ -37,7 +37,8 @@ CONNECTED_PARTS = ObjectRule()
 def objects_of(runs: Runs, rule: ObjectRule) -> Objects:
     """The objects of each class of Runs (K, H, W) or (H, W), by class and then by first pixel.
 
-    >>> dumbbell = Runs.from_dense(np.array([[1, 1, 1, 0, 0, 1, 1, 1]] * 3) | (np.arange(3) == 1)[:, None])
+    >>> balls, bar = np.array([[1, 1, 1, 0, 0, 1, 1, 1]] * 3), np.arange(3) == 1
+    >>> dumbbell = Runs.from_dense(balls | bar[:, None])
     >>> len(objects_of(dumbbell, ObjectRule())), len(objects_of(dumbbell, ObjectRule(radius=1)))
     (1, 2)
     """

@@ -27,7 +27,10 @@ class Ballots:
     def of(
         cls, files: Sequence[Path], weights: Sequence[float] = (), threshold: float = 0.5
     ) -> "Ballots":
-        """Equal weights unless given; InputFault for fewer than two files or another number of weights."""
+        """Equal weights unless given.
+
+        InputFault for fewer than two files or another number of weights.
+        """
         if len(files) < 2:
             raise InputFault(f"a vote of {len(files)} file; two or more can vote")
         if len({path.resolve() for path in files}) < len(files):

@@ -81,9 +81,10 @@ class Decisions(Record):
 
     mixture: heads and weights of the members; compared: class thresholds and each head alone, over
     nothing, on the grid; images, groups: how many the scores are over; plain: equal weights, no
-    heads, thresholds of one half; apparent: the rules on the images that they were fitted on; cross_fitted: the whole choice made
-    again without the images that it is scored on; present, absent: the same over labelled and
-    over empty masks alone (None where there are none, or the metric pools pixels).
+    heads, thresholds of one half; apparent: the rules on the images that they were fitted on;
+    cross_fitted: the whole choice made again without the images that it is scored on; present,
+    absent: the same over labelled and over empty masks alone (None where there are none, or the
+    metric pools pixels).
     """
 
     images: int
