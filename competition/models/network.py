@@ -142,6 +142,7 @@ class SegmentationNetwork(nn.Module):
             output.presence,
         )
 
+    # ty: ignore[incompatible-method-override] torch's hook: what is not looked at is handed on
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:

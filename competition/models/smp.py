@@ -64,7 +64,7 @@ class SmpBody(Body):
         return [self.head]
 
 
-def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[nn.Module, Normalisation]:
+def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel, Normalisation]:
     _check_encoder(network.encoder)
     decoder = getattr(segmentation_models_pytorch, network.decoder)
     options = {"encoder_weights": "imagenet" if pretrained else None, "classes": classes}

@@ -39,6 +39,7 @@ def timm_normalisation(encoder: str) -> Normalisation:
     import timm  # not at the top: most networks are not timm's, and the import takes seconds
 
     settings = timm.get_pretrained_cfg(encoder.removeprefix(TIMM))
+    assert settings is not None  # every model of timm's has them
     return Normalisation(tuple(settings.mean), tuple(settings.std))
 
 
