@@ -1,5 +1,7 @@
 """The benchmark of the Private interval: its demos open, its table says what was inside."""
 
+import os
+
 import pytest
 
 from benchmarks import shakeup
@@ -48,6 +50,17 @@ def test_every_seed_is_another_competition_that_opens(monkeypatch, tmp_path):
     assert (first.sample.read_text(), first.sizes) == (second.sample.read_text(), second.sizes)
     image = first.part("train")["image"][0]
     assert (first.pixels(image) != second.pixels(image)).any()
+
+
+def test_its_trainings_begin_no_workers(monkeypatch, tmp_path):
+    """They were told so by an argument that training had no more, and none began."""
+    monkeypatch.setenv("PODIUM_WORKERS", "")
+    asked = []
+    monkeypatch.setattr(
+        shakeup, "outcomes_of", lambda seed, work: asked.append(os.environ["PODIUM_WORKERS"]) or []
+    )
+    shakeup.run(1, tmp_path)
+    assert asked == ["0"]
 
 
 @pytest.mark.long

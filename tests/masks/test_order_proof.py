@@ -157,3 +157,7 @@ def test_texts_and_evidence_must_pair_up() -> None:
         prove_order(
             [encode(m, ROWS) for m in masks], (40, 40), images=[np.zeros((2, 3))] * len(masks)
         )
+
+
+def test_no_texts_at_all_prove_nothing():
+    assert prove_order([], []).evidence == ("none of the texts holds a mask",)  # once an IndexError

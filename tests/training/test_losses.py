@@ -9,6 +9,7 @@ from competition.errors import InputFault
 from competition.models import Output
 from competition.recipes import LossTerm
 from competition.scoring.metrics import Metric
+from competition.training.loss_terms import term_values
 from competition.training.losses import (
     Surroundings,
     build_loss,
@@ -290,3 +291,11 @@ def test_distances_fall_through_zero_at_the_edge_and_vanish_without_one():
     distances = signed_distances(masks)
     assert distances[0, 4, 4] == -1 and distances[0, 3, 3] == 0 and distances[0, 0, 4] == 3
     assert not distances[1:].any()
+
+
+def test_a_term_that_nobody_resolved_is_refused():
+    """It gave None once, which failed later and elsewhere."""
+    logits, targets = batch()
+    (term,) = one("metric")
+    with pytest.raises(InputFault, match="'metric' has no values before it is resolved"):
+        term_values(term, logits, targets, of_classes=None, distances=None)
