@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import textwrap
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the uv of these tests is a POSIX script")
 
 INV = Path(__file__).parent.parent / "inv"
+LIBRARIES = "\n".join(path for path in sys.path if path.endswith("site-packages"))
 UV = f"""\
 #!{sys.executable}
 import os, pathlib, subprocess, sys
@@ -26,11 +26,11 @@ with open("calls", "a") as calls:
 if sys.argv[1] == "venv":
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", sys.argv[-1]], check=True)
     folder, = pathlib.Path(sys.argv[-1]).glob("lib/*/site-packages")
-    folder.joinpath("borrowed.pth").write_text({sysconfig.get_path("purelib")!r})
+    folder.joinpath("borrowed.pth").write_text({LIBRARIES!r})
 else:
     exec(os.environ.get("DURING_INSTALL", ""))
 """
-INSTALLS = "inv: installing the project with uv (at first about 5.5 GB: minutes)\n"
+INSTALLS = "inv: installing the project with uv (at first minutes; 5.5 GB with CUDA)\n"
 TASKS = """\
 from invoke import task
 
@@ -116,6 +116,24 @@ def test_a_changed_pyproject_installs_again_into_the_same_environment(project: P
     assert outcome(start(project, "hello"))[0] == 0
     assert calls(project) == ["venv --allow-existing", "pip install", "pip install"]
     assert outcome(start(project, "hello"))[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("UV_TORCH_BACKEND", "cpu"),
+        ("UV_CONSTRAINT", "constraints.txt"),
+        ("UV_RESOLUTION", "lowest-direct"),
+    ],
+)
+def test_what_uv_is_asked_for_by_variables_reaches_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The README's install without CUDA, and the installs of CI."""
+    monkeypatch.setenv(name, value)
+    during = f"pathlib.Path('asked').write_text(os.environ[{name!r}])"
+    assert outcome(start(project, "hello", during_install=during))[0] == 0
+    assert (project / "asked").read_text() == value  # and uv worked in the project's folder
 
 
 def test_a_moved_project_installs_again_because_the_editable_install_points_at_the_old_place(
