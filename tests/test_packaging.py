@@ -49,7 +49,13 @@ EXTRAS = {name: requirements(texts) for name, texts in PROJECT["optional-depende
 
 def imports(file: Path) -> Iterator[tuple[str, bool]]:
     """(distribution, whether a missing one is caught) of every third-party import of a file."""
-    own = {"competition", "tests", "benchmarks", "tasks", *(f.stem for f in ROOT.glob("tests/**/*.py"))}
+    own = {
+        "competition",
+        "tests",
+        "benchmarks",
+        "tasks",
+        *(f.stem for f in ROOT.glob("tests/**/*.py")),
+    }
     tree = ast.parse(file.read_text(encoding="utf-8"))
     guarded = {
         id(node)
