@@ -108,10 +108,11 @@ class Step:
         write_json(self.receipt, receipt)
 
     def _outputs(self) -> dict[str, str]:
-        """Path as seen from the receipt → sha256."""
+        """Path as seen from the receipt, with `/` on every system → sha256."""
         assert self.receipt is not None
         home = self.receipt.parent
-        return {os.path.relpath(path, home): file_sha256(path) for path in self.outputs}
+        seen = {path: Path(os.path.relpath(path, home)).as_posix() for path in self.outputs}
+        return {seen[path]: file_sha256(path) for path in self.outputs}
 
 
 def hash_of(value: Any) -> str:

@@ -344,9 +344,12 @@ def _processes(asked: _Asked) -> tuple[int, str]:
 
 def _keep_memory(asked: _Asked, device: str) -> tuple[bool, str]:
     given = asked.one_of("keep_memory", ("yes", "no"))
+    glibc = platform.libc_ver()[0] == "glibc"
+    if given == "yes" and not glibc:
+        raise MachineFault("keeping freed memory is asked of glibc, which this system has not")
     if given is not None:
         return given == "yes", asked.reason("keep_memory")
-    if platform.libc_ver()[0] != "glibc":
+    if not glibc:
         return False, "only glibc gives freed tensors back at every step"
     if device != "cpu":
         return False, "the tensors lie on the card"

@@ -1,7 +1,6 @@
 """A preset and a download → a commented competition file, proven to read the data."""
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -215,7 +214,8 @@ def _shortened(text: str) -> str:
 def _root_value(root: Path, target: Path) -> str:
     """Relative to the file where the data lies beside or below it, so that both can move."""
     folder = target.resolve().parent
-    return os.path.relpath(root, folder) if root.is_relative_to(folder) else root.as_posix()
+    below = root.is_relative_to(folder)
+    return (root.relative_to(folder) if below else root).as_posix()
 
 
 def _below(table: str, changes: Changes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the machine decides: each value, whatever this machine would choose."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -129,6 +130,15 @@ def test_a_recipe_names_a_dtype_and_a_person_goes_before_it():
     assert free.for_precision("auto") == free
 
 
+def test_only_glibc_can_be_asked_to_keep_freed_memory(monkeypatch):
+    """Elsewhere there is no mallopt: a training ended with an AttributeError of ctypes."""
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda *_: ("", ""))
+    assert not machine_of({"PODIUM_KEEP_MEMORY": "no"}).keep_memory
+    assert not machine_of({}).keep_memory
+    with pytest.raises(MachineFault, match="glibc"):
+        machine_of({"PODIUM_KEEP_MEMORY": "yes"})
+
+
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_where_forking_is_not_safe_processes_are_spawned_and_passes_take_one(monkeypatch, system):
     monkeypatch.setattr(machine.sys, "platform", system)
@@ -166,7 +176,8 @@ def test_an_option_asks_for_this_process_and_those_that_it_begins(monkeypatch):
 
 def test_the_machine_is_made_so_in_this_process():
     before = torch.get_num_threads()
-    machine_of({"PODIUM_THREADS": str(before + 1), "PODIUM_KEEP_MEMORY": "yes"}).apply()
+    kept = "yes" if platform.libc_ver()[0] == "glibc" else "no"
+    machine_of({"PODIUM_THREADS": str(before + 1), "PODIUM_KEEP_MEMORY": kept}).apply()
     assert torch.get_num_threads() == before + 1
     torch.set_num_threads(before)
 

@@ -160,16 +160,25 @@ def _make(
     shape = (len(catalog), *size, 3)
     require_space(folder.parent, int(np.prod(shape)) + 2**20)
     with whole_folder(folder) as working:
-        pixels = np.lib.format.open_memmap(
-            working / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
-
-        def lay(task: tuple[int, str, str]) -> None:
-            row, image, path = task
-            pixels[row] = placements[image].place_image(read(path))
-
-        tasks = list(zip(range(len(catalog)), catalog["image"], catalog["path"], strict=True))
-        with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
-            list(pool.map(lay, tasks))
-        pixels.flush()
+        _lay_out(catalog, working / "pixels.npy", shape, placements, read)
         (working / "key.txt").write_text(key)
+
+
+def _lay_out(
+    catalog: pd.DataFrame,
+    file: Path,
+    shape: tuple[int, ...],
+    placements: dict[str, Placement],
+    read: Callable[[str], np.ndarray],
+) -> None:
+    """Every image into its row. The map ends with this function: Windows renames no mapped file."""
+    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+
+    def lay(task: tuple[int, str, str]) -> None:
+        row, image, path = task
+        pixels[row] = placements[image].place_image(read(path))
+
+    tasks = list(zip(range(len(catalog)), catalog["image"], catalog["path"], strict=True))
+    with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
+        list(pool.map(lay, tasks))
+    pixels.flush()
