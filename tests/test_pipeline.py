@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from competition import steps
+from competition.cli import app
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
 from competition.leaderboard import read_leaderboard
@@ -100,6 +102,22 @@ def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finishe
     steps.train(again, Member("tiny"), 0)
     steps.submit(again, entry_of(finished.project.competition))
     assert said == ["train tiny fold 0: done already", "submit main: done already"]
+
+
+def test_each_command_of_the_chain_makes_what_it_says_and_nothing_else(bench, monkeypatch):
+    """With its receipts gone, each step is made anew by the words that its stage gives."""
+    monkeypatch.chdir(bench.project.workspace.root)
+    file = str(bench.project.competition.folder / "competition.toml")
+    entry = entry_of(bench.project.competition)
+    plain = bench.pipeline.stages("submit", entry, plain=True)[-1:]
+    for stage in bench.pipeline.stages("submit", entry)[2:] + plain:
+        for step in stage.steps:
+            step.receipt.unlink()
+            step.outputs[0].unlink()
+        result = CliRunner().invoke(app, [*stage.command, "-c", file])
+        assert result.exit_code == 0 and stage.is_fresh(), (stage.command, result.output)
+        if stage.command[0] == "submit":
+            assert str(stage.steps[0].outputs[0]) in result.output.replace("\n", "")
 
 
 def test_copied_data_is_not_stale(bench):

@@ -238,3 +238,23 @@ def test_an_amputated_finger_ends_early() -> None:
         name: sum(bone.name == name for bone in hand.bones(amputated, pose)) for name in CLASSES[:4]
     }
     assert list(count.values()) == [4, 3, 5, 5]
+
+
+def test_the_bones_are_those_that_the_published_scores_of_the_demo_are_of():
+    """Areas in mm²; whoever changes a bone measures the scores in the documents again."""
+    areas = {}
+    for name, points in hand.OUTLINES.items():
+        x, y = np.array(points, float).T
+        areas[name] = abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+    assert areas == {
+        "Trapezium": 167.75,
+        "Trapezoid": 83.0,
+        "Capitate": 287.75,
+        "Hamate": 182.0,
+        "Scaphoid": 177.375,
+        "Lunate": 119.125,
+        "Triquetrum": 114.0,
+        "Pisiform": 81.625,
+        "Radius": 2619.125,
+        "Ulna": 1572.0,
+    }

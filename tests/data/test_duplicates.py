@@ -21,6 +21,20 @@ def scene(seed):
     return cv2.resize(noise, (80, 64), interpolation=cv2.INTER_CUBIC)
 
 
+def test_the_product_of_two_fine_structures_is_the_correlation_of_what_is_fine():
+    """A bright edge of the image gives its fine structure a mean, which says nothing."""
+    first, second = scene(1), scene(2)
+    first[:, :3] = second[:3] = 255
+    fine = []
+    for image in (first, second):
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+        fine.append((small - cv2.GaussianBlur(small, (0, 0), 4)).ravel())
+    found = fine_structure(first) @ fine_structure(second)
+    assert abs(found - np.corrcoef(*fine)[0, 1]) < 1e-5
+    assert abs(fine[0].mean()) > 0.1
+
+
 def test_groups_of_copies_are_joined_along_chains(tmp_path):
     a, b = save(tmp_path / "a.png", picture(1)), save(tmp_path / "b.png", picture(2))
     shutil.copy(a, tmp_path / "c.png")

@@ -246,3 +246,17 @@ def test_the_description_counts_images_groups_strata_and_classes():
     assert sum(map(int, lines[1].split()[1:])) == len(catalog)
     assert any(line.startswith("stratum a") for line in lines)
     assert sum(line.startswith("with ") for line in lines) == 6
+
+
+@pytest.mark.parametrize("groups", [900, 6667, 7000])
+def test_a_deal_looks_at_twenty_thousand_groups_and_no_more(groups, monkeypatch):
+    looked_at = []
+
+    def improve(dealing, random):
+        looked_at.append(len(dealing.totals))
+        return True
+
+    monkeypatch.setattr("competition.data.balance._Dealing.improve", improve)
+    monkeypatch.setattr("competition.data.balance._DEALS", 1)
+    deal(np.ones((groups, 1)), 2, weights=np.ones(1), seed=0)
+    assert 20_000 - groups < sum(looked_at) <= 20_000 or len(looked_at) == 20

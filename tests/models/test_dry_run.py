@@ -47,10 +47,20 @@ def test_an_encoder_that_cannot_is_one_sentence_with_what_would_do(network, reme
     assert fault.match(expected + remedy) and "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize("kind", [Smp, Dpt])
-def test_an_encoder_that_there_is_not_is_named(kind):
-    with pytest.raises(InputFault, match="recipe 'mine': no encoder 'resnet15'"):
-        dry_run(recipe(kind(encoder="resnet15")), 2)
+@pytest.mark.parametrize(
+    "network",
+    [
+        Smp(encoder="resnet15"),
+        Smp(encoder="tu-resnet15"),
+        Smp(encoder="convnext_tiny"),  # timm's, which goes by tu-convnext_tiny
+        Dpt(encoder="resnet15"),
+        Dpt(encoder="tu-resnet15"),
+    ],
+    ids=lambda network: f"{network.kind} {network.encoder}",
+)
+def test_an_encoder_that_there_is_not_is_named(network):
+    with pytest.raises(InputFault, match=f"recipe 'mine': no encoder '{network.encoder}'"):
+        dry_run(recipe(network), 2)
 
 
 def test_the_sizes_of_crops_and_of_halved_images_are_tried_too():

@@ -104,6 +104,17 @@ def test_a_variant_is_laid_over_any_recipe_and_its_mistakes_are_named():
         recipe_named("mine@slow", tables, variants)
 
 
+FOUR = ("deeplabv3plus-dice", "deeplabv3plus-gn", "deeplabv3plus-in", "deeplabv3plus-sync")
+
+
+def test_a_step_of_a_full_recipe_shows_eight_images_or_four_where_they_are_large():
+    """So trials of a table are compared at equal iterations and equal images."""
+    for name, recipe in RECIPES.items():
+        if not name.endswith(SUFFIX):
+            few = name.startswith(FOUR) or name == "beit-large-dpt"
+            assert recipe.batch * recipe.accumulate == (4 if few else 8), name
+
+
 DIFFER = {"resolution": {"size"}, "schedule": {"schedule"}, "resampling": {"schedule"}}
 """What the trials of an ablation compare, beside networks and losses; resampling: continued ones."""
 
