@@ -95,6 +95,7 @@ def test_the_page_says_whose_figures_are_whose_and_ends_in_a_sentence_a_differen
     assert page.count("than the noise.\n") == 2
     groups = len(set(sides_of(bench.project.validation_images(0), bench.project.folds).groups))
     assert f"paired over {groups} groups and 2 seeds" in page
+    assert "folds 0, seeds 0, 1." in page
     picture = bench.pipeline.ablation(experiment).outputs[2]
     assert picture.stat().st_size > 5_000
 

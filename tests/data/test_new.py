@@ -49,6 +49,18 @@ def test_a_hand_bone_download_gives_a_file_that_reads_it(tmp_path):
     assert "images    train: 12, test: 4" in text and "errors: 0" in text
 
 
+def test_what_differs_from_the_preset_is_listed_and_nothing_else(tmp_path):
+    hand_bone(tmp_path / "data")
+    changes = {"split.folds": 3, "data.group": "folder"}
+    text, _ = written(
+        "hand-bone", tmp_path / "data", tmp_path / "competition.toml", changes=changes
+    )
+    listed = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    changed = {line.split(" = ")[0] for line in listed if " = " in line}
+    assert "split.folds = 3" in listed
+    assert "data.group" not in changed and "classes" in changed
+
+
 def test_the_file_keeps_its_comments(tmp_path):
     hand_bone(tmp_path / "data")
     written("hand-bone", tmp_path / "data", tmp_path / "competition.toml")

@@ -7,7 +7,7 @@ from stores import DICE
 from competition.tuning import head_fit, mixing
 from competition.tuning.acceptance import judge
 from competition.tuning.chain import Sides
-from competition.tuning.dice_fit import Problem
+from competition.tuning.dice_fit import Problem, best_row
 from competition.tuning.mixing import PLAIN, Mixer, Plan, choose, compared, cross_fitted
 from competition.tuning.samples import ClassSample, Samples
 from competition.tuning.weight_fit import greedy, on_simplex
@@ -227,6 +227,16 @@ def test_the_slope_of_the_smooth_dice_is_its_derivative():
         moved = z.copy()
         moved[place] += 1e-5
         assert (problem.loss(moved)[0] - value) / 1e-5 == pytest.approx(slope[place], abs=1e-6)
+
+
+def test_a_class_of_which_no_pixel_was_drawn_keeps_its_start():
+    none = np.empty(0, bool)
+    counts = np.full((3, 2), 100.0)
+    problem = Problem(
+        np.empty((2, 0), np.float32), none, none, np.empty(0), np.zeros(2, int), *counts
+    )
+    start = np.array([0.5, 0.5, -0.1])
+    assert np.array_equal(best_row(problem, start, np.ones(3)), start)
 
 
 def test_equal_members_share_equally_on_the_simplex():

@@ -75,6 +75,15 @@ def test_no_score_is_expected_that_no_submission_can_have():
     assert found.low < 1 and found.value <= found.high == 1
 
 
+@pytest.mark.parametrize("metric", ["dice", "hausdorff-95"])
+def test_nothing_below_zero_is_expected_neither_a_score_nor_a_distance(metric):
+    measure = Measure(Metric(name=metric))
+    values = measure.sign * np.array([0.0, 0.3, 0.01, 0.02])
+    sums = GroupSums.of(np.stack([values, np.ones(4)], 1)[:, None], np.array(list("abcd")))
+    found = expect_private(sums, measure, BoardSize(2, 3), Shift(-0.05, 0.0))
+    assert 0 == found.low <= found.value < found.high
+
+
 def test_a_distance_is_predicted_with_its_own_sign():
     """HD95: sums hold it turned round, the expectation is in millimetres."""
     measure = Measure(Metric(name="hausdorff-95"))
