@@ -252,8 +252,10 @@ def test_nothing_appears_when_the_rows_read_back_are_other_masks(tmp_path, monke
     spec, sample = competition(tmp_path), product_sample(tmp_path)
     from competition.submission import write
 
-    honest = write.encode
-    monkeypatch.setattr(write, "encode", lambda runs, form: [*honest(runs, form)[:-1], "1 2"])
+    honest = write.encode_classes
+    monkeypatch.setattr(
+        write, "encode_classes", lambda runs, form: [*honest(runs, form)[:-1], "1 2"]
+    )
     masks = {image: Runs.full((3, *size)) for image, size in SIZES.items()}
     with pytest.raises(MachineFault, match="image '0001', class 'finger-2': read back another"):
         written(tmp_path, spec, sample, masks)
