@@ -20,7 +20,8 @@ LAUNCHERS = {
     ".venv/bin/python -m competition": "command",
     "podium": "command",
 }
-SHOWN = re.compile(rf"({'|'.join(map(re.escape, LAUNCHERS))}) +(\S.*)")
+SHOWN = re.compile(rf"(?:[A-Z_]+=\S+ )*({'|'.join(map(re.escape, LAUNCHERS))}) +(\S.*)")
+"""Perhaps with variables before it."""
 SPAN = re.compile(r"`([^`]+)`")
 PLACEHOLDERS = {"STEP": "status", "GOAL": "submit"}
 PAGES = [

@@ -48,7 +48,9 @@ EXTRAS = {name: requirements(texts) for name, texts in PROJECT["optional-depende
 
 
 def imports(file: Path) -> Iterator[tuple[str, bool]]:
-    """(distribution, whether a missing one is caught) of every third-party import of a file."""
+    """(distribution, whether a missing one is caught) of every third-party import of a file that
+    runs.
+    """
     own = {
         "competition",
         "tests",
@@ -65,7 +67,15 @@ def imports(file: Path) -> Iterator[tuple[str, bool]]:
         for statement in attempt.body
         for node in ast.walk(statement)
     }
+    for_types = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and getattr(branch.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
     for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         names = []
         if isinstance(node, ast.Import):
             names = [one.name for one in node.names]

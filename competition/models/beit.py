@@ -1,5 +1,6 @@
 """BEiT (Bao et al. 2021) with UPerNet (Xiao et al. 2018), from the extra `transformers`."""
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -61,26 +62,29 @@ def _as_map(tokens: Tensor, rows: int, columns: int) -> Tensor:
 
 def _normalisation() -> Normalisation:
     """That of transformers for BEiT; it is the same for all published weights."""
-    from transformers import BeitImageProcessor
-
-    processor = BeitImageProcessor()
+    processor = _transformers().BeitImageProcessor()
     return Normalisation(tuple(processor.image_mean), tuple(processor.image_std))
 
 
-def _beit(network: Beit, classes: int, *, pretrained: bool) -> "BeitForSemanticSegmentation":
+def _transformers() -> ModuleType:
     try:
-        from transformers import BeitConfig, BeitForSemanticSegmentation
+        import transformers
     except ImportError as error:
         raise InputFault(
             "this network needs transformers: python -m pip install 'podium[transformers]'"
         ) from error
+    return transformers
+
+
+def _beit(network: Beit, classes: int, *, pretrained: bool) -> "BeitForSemanticSegmentation":
+    transformers = _transformers()
     chosen: dict[str, Any] = {
         "num_labels": classes,
         "out_indices": list(network.taps),
         "use_auxiliary_head": network.auxiliary > 0,
     }
     if not pretrained:
-        configuration = BeitConfig(
+        configuration = transformers.BeitConfig(
             hidden_size=network.width,
             num_hidden_layers=network.layers,
             num_attention_heads=network.heads,
@@ -89,9 +93,9 @@ def _beit(network: Beit, classes: int, *, pretrained: bool) -> "BeitForSemanticS
             layer_scale_init_value=1e-5,
             **chosen,
         )
-        return BeitForSemanticSegmentation(configuration)
+        return transformers.BeitForSemanticSegmentation(configuration)
     with fetching(f"{HUB}/{network.weights}", hub_cache()):
-        model = BeitForSemanticSegmentation.from_pretrained(network.weights, **chosen)
+        model = transformers.BeitForSemanticSegmentation.from_pretrained(network.weights, **chosen)
     found = model.config.hidden_size, model.config.num_hidden_layers
     if found != (network.width, network.layers):
         raise InputFault(
