@@ -72,7 +72,7 @@ def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel,
         options["upsampling"] = 1
     owner = "timm" if network.encoder.startswith(TIMM) else "smp-hub"
     address = f"{HUB}/{owner}/{network.encoder.removeprefix(TIMM)}"
-    device = torch.get_default_device()
+    device = torch.empty(0).device  # torch.get_default_device() of older ones misses `with device:`
     with fetching(address, hub_cache()), _readable(network.encoder):
         model = decoder(network.encoder, **options).to(device)
         return model, _normalisation(network.encoder, pretrained=pretrained)
