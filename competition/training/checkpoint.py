@@ -92,7 +92,11 @@ def write_torch(path: Path, content: dict[str, Any]) -> str:
 
 
 def read_torch(path: Path) -> dict[str, Any]:
-    """A dictionary of tensors and plain values; never runs code that a file may carry."""
+    """A dictionary of tensors and plain values; never runs code that a file may carry.
+
+    torch before 2.10 can be made to (CVE-2026-24747); the hash beside the file guards against
+    damage, not against malice.
+    """
     if not path.is_file():
         raise InputFault(f"no checkpoint {path}; train it first")
     noted = hash_file(path)
