@@ -9,7 +9,8 @@ from datetime import date
 import torch
 
 from benchmarks.measure import seconds
-from benchmarks.report import FOLDER, processor
+from benchmarks.report import FOLDER
+from competition.machine import processor_name
 from competition.recipes import LossTerm
 from competition.scoring.metrics import Metric
 from competition.training.losses import Surroundings, build_loss
@@ -51,7 +52,7 @@ def run(*, repeats: int) -> None:
     print(text)
     head = _HEAD.format(
         day=date.today(),
-        machine=processor(),
+        machine=processor_name(),
         python=platform.python_version(),
         torch=torch.__version__,
         repeats=repeats,

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.growth import Curve
 from benchmarks.submission import Submitted
+from competition.machine import processor_name
 
 if TYPE_CHECKING:
     from benchmarks.lines import Line
@@ -49,7 +50,7 @@ def write(record: "Record") -> None:
     parts = [
         _HEAD.format(
             day=date.today(),
-            machine=f"{processor()}, {os.cpu_count()} cores",
+            machine=f"{processor_name()}, {os.cpu_count()} cores",
             python=platform.python_version(),
             numpy=np.__version__,
             torch=torch.__version__,
@@ -80,11 +81,6 @@ def _repeats(lines: Sequence["Line"]) -> str:
 
 def _names(lines: Sequence["Line"]) -> list[str]:
     return list(dict.fromkeys(line.masks for line in lines))
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo") as lines:
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
 
 
 def _table(name: str, lines: Sequence["Line"]) -> str:

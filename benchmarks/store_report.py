@@ -6,7 +6,8 @@ from datetime import date
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from benchmarks.report import FOLDER, processor
+from benchmarks.report import FOLDER
+from competition.machine import processor_name
 
 if TYPE_CHECKING:
     from benchmarks.store import Line
@@ -28,7 +29,7 @@ def write(lines: Sequence["Line"], repeats: int) -> None:
     """Write the tables, one for each set of logits."""
     head = _HEAD.format(
         day=date.today(),
-        machine=processor(),
+        machine=processor_name(),
         python=platform.python_version(),
         numpy=version("numpy"),
         zarr=version("zarr"),

@@ -186,7 +186,7 @@ def usable_cpus() -> int:
 def ask(name: str, value: str) -> None:
     """Ask for a value of a setting, for this process and those that it begins."""
     asked = _Asked({_BY_NAME[name].variable: value})
-    _CHECKS.get(name, _Asked.text)(asked, name)
+    asked.value(name)
     os.environ[_BY_NAME[name].variable] = value
 
 
@@ -220,6 +220,10 @@ class _Asked:
     def text(self, name: str) -> str | None:
         return self.environment.get(_BY_NAME[name].variable) or None
 
+    def value(self, name: str) -> Any:
+        """The value as its setting takes it, None where nothing is asked for; InputFault else."""
+        return _VALUES[name](self, name)
+
     def one_of(self, name: str, values: tuple[Any, ...]) -> Any:
         given = self.text(name)
         if given is not None and given not in values:
@@ -244,7 +248,8 @@ class _Asked:
         return f"asked for by {_BY_NAME[name].option} or {_BY_NAME[name].variable}"
 
 
-_CHECKS: dict[str, Callable[[_Asked, str], Any]] = {
+_VALUES: dict[str, Callable[[_Asked, str], Any]] = {
+    "device": _Asked.text,
     "dtype": lambda asked, name: asked.one_of(name, DTYPES),
     "start_method": lambda asked, name: asked.one_of(name, START_METHODS),
     "keep_memory": lambda asked, name: asked.one_of(name, ("yes", "no")),
@@ -259,7 +264,7 @@ _PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "bf16": "bfloat16", "fp16": 
 def _device(asked: _Asked) -> tuple[str, str]:
     import torch
 
-    given = asked.text("device")
+    given = asked.value("device")
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if given is None:
         if not cards:
@@ -282,7 +287,7 @@ def _dtype(asked: _Asked, device: str) -> tuple[Dtype, str]:
     """
     import torch
 
-    given = asked.one_of("dtype", DTYPES)
+    given = asked.value("dtype")
     if given is not None:
         return given, asked.reason("dtype")
     if device.startswith("cuda"):
@@ -297,7 +302,7 @@ def _dtype(asked: _Asked, device: str) -> tuple[Dtype, str]:
 
 
 def _workers(asked: _Asked, device: str) -> tuple[int, str]:
-    given = asked.number("workers")
+    given = asked.value("workers")
     if given is not None:
         return given, asked.reason("workers")
     if device == "cpu":
@@ -307,7 +312,7 @@ def _workers(asked: _Asked, device: str) -> tuple[int, str]:
 
 
 def _start_method(asked: _Asked) -> tuple[StartMethod, str]:
-    given = asked.one_of("start_method", START_METHODS)
+    given = asked.value("start_method")
     if given == "fork" and not hasattr(os, "fork"):
         raise MachineFault(f"start method 'fork': {platform.system()} has none; use spawn")
     if given is not None:
@@ -320,7 +325,7 @@ def _start_method(asked: _Asked) -> tuple[StartMethod, str]:
 def _threads(asked: _Asked) -> tuple[int, str]:
     import torch
 
-    given = asked.number("threads", least=1)
+    given = asked.value("threads")
     if given is not None:
         return given, asked.reason("threads")
     own, cpus = torch.get_num_threads(), usable_cpus()
@@ -331,7 +336,7 @@ def _threads(asked: _Asked) -> tuple[int, str]:
 
 def _processes(asked: _Asked) -> tuple[int, str]:
     """Processes of a pass are forked: macOS has fork too, but its libraries do not survive it."""
-    given = asked.number("processes", least=1)
+    given = asked.value("processes")
     if given is not None and given > 1 and sys.platform != "linux":
         raise MachineFault(f"{given} processes: a pass is forked, which only Linux does safely")
     if given is not None:
@@ -343,7 +348,7 @@ def _processes(asked: _Asked) -> tuple[int, str]:
 
 
 def _keep_memory(asked: _Asked, device: str) -> tuple[bool, str]:
-    given = asked.one_of("keep_memory", ("yes", "no"))
+    given = asked.value("keep_memory")
     glibc = platform.libc_ver()[0] == "glibc"
     if given == "yes" and not glibc:
         raise MachineFault("keeping freed memory is asked of glibc, which this system has not")

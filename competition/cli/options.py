@@ -217,22 +217,16 @@ def _of_ensemble(
 ) -> "tuple[Bench, Entry]":
     bench = bench_of(competition)
     chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
-    return bench, _entry(bench, recipe, fold, seed, **chosen)
+    return bench, _entry(bench, recipe, fold=fold, seed=seed, **chosen)
 
 
 def _of_first_recipe(
-    competition: File = None,
-    recipe: FirstRecipe = None,
-    fold: Folds = None,
-    seed: Seeds = None,
-    pseudo: Pseudo = None,
-    pretrained: Pretrained = True,
-    continued: Continued = None,
+    competition: Path | None, recipe: list[str] | None, **chosen: Any
 ) -> "tuple[Bench, Entry]":
+    """As `_of_ensemble`, whose options it takes, but for the recipes where none are given."""
     bench = bench_of(competition)
     recipes = recipe or [bench.project.competition.ensemble.recipes[0]]
-    chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
-    return bench, _entry(bench, recipes, fold, seed, **chosen)
+    return bench, _entry(bench, recipes, **chosen)
 
 
 def _of_teachers(
@@ -247,7 +241,7 @@ def _of_teachers(
 
     bench = bench_of(competition)
     chosen = {"pseudo": teachers or NO_ROUND, "pretrained": pretrained}
-    return bench, _entry(bench, recipe, fold, seed, **chosen)
+    return bench, _entry(bench, recipe, fold=fold, seed=seed, **chosen)
 
 
 def _whether_again(
@@ -283,7 +277,10 @@ def _machine_option(setting: Setting) -> inspect.Parameter:
 
 
 on_entry = Group(_of_ensemble, gives=("bench", "entry"))
-on_first_recipe = Group(_of_first_recipe, gives=("bench", "entry"))
+_entry_options = [
+    one.replace(annotation=FirstRecipe) if one.name == "recipe" else one for one in on_entry.options
+]
+on_first_recipe = Group(with_options(_of_first_recipe, _entry_options), gives=("bench", "entry"))
 on_teachers = Group(_of_teachers, gives=("bench", "entry"))
 forcible = Group(_whether_again, gives=("again",), at_end=True)
 
@@ -307,17 +304,18 @@ def bench_of(given: Path | None) -> "Bench":
 
 def _entry(
     bench: "Bench",
-    recipes: list[str] | None,
-    folds: list[int] | None,
-    seeds: list[int] | None,
+    recipe: list[str] | None,
+    *,
+    fold: list[int] | None,
+    seed: list[int] | None,
     **chosen: Any,
 ) -> "Entry":
     from competition.entry import entry_of
 
     return entry_of(
         bench.project.competition,
-        recipes=tuple(recipes or ()),
-        folds=tuple(folds or ()),
-        seeds=tuple(seeds or ()),
+        recipes=tuple(recipe or ()),
+        folds=tuple(fold or ()),
+        seeds=tuple(seed or ()),
         **chosen,
     )
