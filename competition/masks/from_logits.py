@@ -22,7 +22,6 @@ from competition.masks.levels import (
     node_levels,
     per_class,
 )
-from competition.masks.mean_from_logits import LogitGrid, mean_runs_from_logits
 from competition.masks.raster import Raster, Region
 from competition.masks.runs import Runs
 from competition.masks.undecided import (
@@ -38,9 +37,7 @@ NODES_AT_ONCE = 1 << 16
 thresholds of 14 classes at 64² took 1.3 to 1.7 times as long)."""
 
 __all__ = [
-    "LogitGrid",
     "label_runs_from_logits",
-    "mean_runs_from_logits",
     "runs_at_thresholds",
     "runs_from_logits",
 ]
