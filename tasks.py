@@ -1,4 +1,4 @@
-"""Short names for people: every command of the package is a task, with the same options.
+"""Short names: every command of the package is a task, with the same options.
 
 A task whose command has something before it runs `podium run GOAL`, which makes what is missing and
 echoes each step; the others run the command. What a task takes is read off its command, so the two

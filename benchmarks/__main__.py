@@ -1,11 +1,8 @@
 """`python -m benchmarks SUITE [options]`; one thread, whatever the library.
 
-masks         decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
-store         forms of the prediction store → docs/performance-store.md
-tuning        thresholds, weights and heads of 5 models → docs/performance-tuning.md
-quantisation  what the store's codes cost in Dice, beside float logits → docs/quantisation.md
-losses        each loss term beside BCE → docs/performance-losses.md
-shakeup       whether Private lies in its predicted interval, over demos of many seeds
+masks    decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
+tuning   thresholds, weights and heads of 5 models → docs/performance-tuning.md
+shakeup  whether Private lies in its predicted interval, over demos of many seeds
 """
 
 import argparse
@@ -26,28 +23,12 @@ def main() -> None:
     masks.add_argument(
         "--only", help="part of SET: ITEM, of growth or of submission: ROWS; the rest as kept"
     )
-    store = suites.add_parser("store")
-    store.add_argument("--stores", nargs="*", type=Path, default=[], help="stores of real logits")
+    masks.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
     tuning = suites.add_parser("tuning")
     tuning.add_argument("--images", type=int, default=340, help="images to decide from")
     shakeup = suites.add_parser("shakeup")
     shakeup.add_argument("--seeds", type=int, default=10, help="demos, seeds 0, 1, 2, …")
     shakeup.add_argument("--work", type=Path, default=Path("runs/shakeup"), help="where they lie")
-    losses = suites.add_parser("losses")
-    for suite in (masks, store, losses):
-        suite.add_argument("--repeats", type=int, default=7, help="runs per measurement (median)")
-    quantisation = suites.add_parser("quantisation")
-    quantisation.add_argument(
-        "--checkpoint",
-        nargs=2,
-        action="append",
-        required=True,
-        metavar=("COMPETITION", "CHECKPOINT"),
-        help="a competition file and a trained network",
-    )
-    quantisation.add_argument(
-        "--images", type=int, default=1000, help="of each fold at most, evenly spread"
-    )
     arguments = vars(parser.parse_args())
     if arguments["suite"] == "tuning":
         settle_memory()  # as `tune` does

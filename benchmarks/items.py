@@ -11,15 +11,12 @@ import torch
 from benchmarks import others, usual
 from benchmarks.fields import MaskSet
 from competition.masks import RleFormat, Runs, decode, encode, planes_from_runs, polygons_from_runs
-from competition.masks.bitplanes import runs_from_planes
-from competition.masks.from_logits import (
-    label_runs_from_logits,
-    runs_at_thresholds,
-    runs_from_logits,
-)
+from competition.masks.argmax_from_logits import label_runs_from_logits
+from competition.masks.bitplanes import unpack
+from competition.masks.from_logits import runs_at_thresholds, runs_from_logits
 from competition.masks.from_logits_torch import runs_from_tensor
 from competition.masks.rle import encode_classes
-from competition.masks.voting import vote
+from competition.masks.voting import weighted_vote
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
 
 ROWS, COLUMNS = RleFormat("rows"), RleFormat("columns")
@@ -165,7 +162,9 @@ def vote_item(masks: MaskSet) -> Item:
     files = [encode_classes(runs, ROWS) for runs in shifted]
     return Item(
         "vote of five csv files",
-        lambda: encode(vote([decode(texts, (len(texts), *size), ROWS) for texts in files]), ROWS),
+        lambda: encode(
+            weighted_vote([decode(texts, (len(texts), *size), ROWS) for texts in files]), ROWS
+        ),
         lambda: usual.vote(files, size),
         equal,
         target=100,
@@ -187,7 +186,9 @@ def target_item(masks: MaskSet) -> Item:
         "target of one image from the cache",
         lambda: planes_from_runs(cached, small),
         lambda: usual.target_from_polygons(polygons, masks.size, small),
-        lambda planes, label: _overlap(runs_from_planes(planes, cached.classes), label) > 0.8,
+        lambda planes, label: (
+            _overlap(Runs.from_dense(unpack(planes, cached.classes)), label) > 0.8
+        ),
         target=100,
     )
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition import steps
-from competition.data.demo import make_demo
-from competition.data.demo_file import competition_file
+from competition.demo import demo_toml, make_demo
 from competition.entry import entry_of
 from competition.leaderboard import Standing, read_leaderboard
 from competition.machine import ask
 from competition.project import Project
 from competition.solution import score_file
-from competition.steps import Bench
-from competition.tuning.measure import Measure
 
 PEOPLE, TEST_PEOPLE, PIXELS = 20, 30, 96
 """Of each demo: two images a person; 9 of the test people are Public, 21 Private."""
@@ -48,22 +45,21 @@ def run(seeds: int, work: Path) -> None:
 def outcomes_of(seed: int, work: Path) -> list[Outcome]:
     """Everything from the seed's data to the scores of its submissions; what is fresh is skipped."""
     project = demo_of(seed, work)
-    bench = Bench.of(project)
     spec = project.competition
     main = entry_of(spec)
-    steps.split(bench)
-    steps.train_all(bench, main)
-    steps.predict_all(bench, main)
-    steps.weigh(bench, main)
-    steps.tune(bench, main)
-    written = [steps.submit(bench, main), steps.submit(bench, main, plain=True)]
+    steps.make_split(project)
+    steps.train_entry(project, main)
+    steps.predict_entry(project, main)
+    steps.score_ensemble(project, main)
+    steps.tune_entry(project, main)
+    written = [steps.submit_entry(project, main), steps.submit_entry(project, main, plain=True)]
     for recipe in spec.ensemble.recipes:
         alone = entry_of(spec, recipes=(recipe,))
-        steps.weigh(bench, alone)
-        written.append(steps.submit(bench, alone, plain=True))
+        steps.score_ensemble(project, alone)
+        written.append(steps.submit_entry(project, alone, plain=True))
     for csv in written:
         score_file(spec, csv, spec.root / "solution.csv", project.sizes)
-    board = read_leaderboard(project.workspace.submissions, Measure.of(spec), spec.classes)
+    board = read_leaderboard(project.workspace.submissions, project.metric_sums, spec.classes)
     return [Outcome(seed, standing) for standing in board.standings]
 
 
@@ -74,7 +70,7 @@ def demo_of(seed: int, work: Path) -> Project:
     data = root / "data"
     if not (data / "competition.toml").exists():
         make_demo(data, seed=seed, people=PEOPLE, test_people=TEST_PEOPLE, size=PIXELS)
-        text = competition_file(name, examples=EXAMPLES)
+        text = demo_toml(name, examples=EXAMPLES)
         (data / "competition.toml").write_text(text, encoding="utf-8")
     return Project.open(data / "competition.toml", root)
 

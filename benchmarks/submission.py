@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.measure import peak_megabytes, timed
 from competition.masks import Objects, Runs
 from competition.scoring.metrics import Metric
-from competition.spec import Competition, Data, Ensemble, MaskLabels, Submission
+from competition.spec import Competition, Data, EnsembleTable, MaskLabels, Submission
 from competition.submission import check_submission, write_submission
 
 SIZE = (512, 512)
@@ -87,5 +87,5 @@ def _competition(kind: Literal["image", "object"]) -> Competition:
             sample="sample.csv", image="id", rle="rle", rows=kind, order="columns"
         ),
         metric=Metric(name="dice"),
-        ensemble=Ensemble(recipes=("unet",)),
+        ensemble=EnsembleTable(recipes=("unet",)),
     )

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.fields import capsule
-from competition.inference.codes import quantise
+from competition.inference.quantisation import quantise
 from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
 from competition.masks import Runs
 
@@ -81,7 +81,7 @@ def _write(folder: Path, model: int, fields: list[np.ndarray]) -> None:
             generator = np.random.default_rng((model, place))
             whole = (0.0, 0.0, float(GRID), float(GRID))
             codes = np.stack([quantise(_seen(plane, generator)) for plane in field])
-            writer.add_codes(f"drawn-{place}", codes, Geometry((GRID, GRID), whole))
+            writer.add(f"drawn-{place}", codes, Geometry((GRID, GRID), whole))
 
 
 def _seen(plane: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -20,14 +20,16 @@ import torch
 
 from benchmarks.together import EVERY, HighestMemory
 from benchmarks.tuned import CLASSES, DRAWN, GRID, MODELS, Repeated, drawn, opened
+from competition.decoding.threshold_sweep import THRESHOLDS
+from competition.evaluation.groups import Partition
+from competition.evaluation.metric_sums import MetricSums
 from competition.masks import Runs
 from competition.scoring import Metric
-from competition.tuning.chain import Fits, Sides, adopted_steps, choose
-from competition.tuning.evidence import Plans, Source, gather_evidence
-from competition.tuning.measure import Measure
-from competition.tuning.mixing import PLAIN, Mixer, Plan, cross_fitted
-from competition.tuning.samples import draw
-from competition.tuning.statistics import GRID as THRESHOLDS
+from competition.tuning.cv_views import NestedPlans, OutOfFold, gather_views
+from competition.tuning.mixture_search import PLAIN, Mixer, MixturePlan
+from competition.tuning.pixel_samples import draw
+from competition.tuning.step_selection import adopted_steps, select_steps
+from competition.tuning.thresholds import ThresholdFits
 from competition.tuning.weight_fit import MOST_PICKS
 
 TARGET = Path(__file__).parent.parent / "docs" / "performance-tuning.md"
@@ -46,8 +48,8 @@ _HEAD = (
     "cores, and seconds of all processors together; passes run in as many processes as there are "
     "cores, fits in one, all with the memory settings of the tasks. Asked for are the times of "
     "340 images. *Usual* is dense: the mean of probabilities decoded and compared at every "
-    "threshold or weight, timed on "
-    "one image and multiplied by the images (nothing is cross-fitted there). Images are blobs with "
+    "threshold or weight, timed on one image and multiplied by the images (nothing is fitted out of "
+    "fold there). Images are blobs with "
     f"borders that are wrong by smooth noise, drawn from seeds; {DRAWN} are drawn, and read from "
     "their stores under as many names as there are images.\n"
 )
@@ -95,15 +97,15 @@ def run(images: int) -> None:
 
 
 def _lines(readers: Mapping[str, Repeated], truth: Mapping[str, Runs]) -> list[Line]:
-    measure = Measure(Metric(name="dice"))
+    metric_sums = MetricSums(Metric(name="dice"))
     parts = np.arange(len(truth)) % FOLDS
-    sides = Sides(np.arange(len(truth)).astype(str), parts, parts)
+    partition = Partition(np.arange(len(truth)).astype(str), parts, parts)
     sampling, samples = _timed(lambda: draw(readers, truth))
-    mixer = Mixer(samples, parts, measure)
-    greedy, _ = _timed(lambda: _every_fit(mixer, Plan(None, "greedy weights")))
-    per_class, _ = _timed(lambda: _every_fit(mixer, Plan(None, "weights per class")))
-    head, _ = _timed(lambda: _every_fit(mixer, Plan("1x1")))
-    thresholds, _ = _timed(lambda: _thresholds(readers, truth, mixer, sides))
+    mixer = Mixer(samples, parts, metric_sums)
+    greedy, _ = _timed(lambda: _every_fit(mixer, MixturePlan(weights="greedy weights")))
+    per_class, _ = _timed(lambda: _every_fit(mixer, MixturePlan(weights="weights per class")))
+    head, _ = _timed(lambda: _every_fit(mixer, MixturePlan("1x1")))
+    thresholds, _ = _timed(lambda: _thresholds(readers, truth, mixer, partition))
     dense = len(truth) * _usual_seconds(readers, truth, next(iter(truth)))
     tried = dense * _WEIGHTS_TRIED / len(THRESHOLDS)
     return [
@@ -130,24 +132,26 @@ def _timed(call: Callable[[], Result]) -> tuple[Seconds, Result]:
     return Seconds(time.perf_counter() - start, sum(os.times()[:4]) - before), result
 
 
-def _every_fit(mixer: Mixer, plan: Plan) -> None:
-    """Cross-fitted on all images and without each part: J (J - 1) / 2 + J fits."""
-    cross_fitted(mixer, plan, frozenset())
+def _every_fit(mixer: Mixer, plan: MixturePlan) -> None:
+    """Each part held out, of all images and of those without each other part: J (J - 1) / 2 + J fits."""
+    mixer.crossed(plan, frozenset())
     for part in range(FOLDS):
-        cross_fitted(mixer, plan, frozenset({part}))
+        mixer.crossed(plan, frozenset({part}))
 
 
 def _thresholds(
-    readers: Mapping[str, Repeated], truth: Mapping[str, Runs], mixer: Mixer, sides: Sides
+    readers: Mapping[str, Repeated], truth: Mapping[str, Runs], mixer: Mixer, partition: Partition
 ) -> None:
-    source = Source(readers, truth, mixer.measure, exclusive=False)
-    plans = Plans(PLAIN, dict.fromkeys(range(FOLDS), PLAIN))
-    evidence = gather_evidence(source, mixer, plans)
-    statistics = evidence.plain.statistics
-    for chosen in (np.ones(len(sides.parts), bool), *(sides.parts != p for p in range(FOLDS))):
-        own = sides.where(chosen)
-        fits = Fits(statistics.where(chosen), own.parts)
-        fits.fitted(adopted_steps(choose(fits, own.groups)))
+    data = OutOfFold(readers, truth, mixer.metric_sums, exclusive=False)
+    plans = NestedPlans(PLAIN, dict.fromkeys(range(FOLDS), PLAIN))
+    swept = gather_views(data, mixer, plans).plain.sweep
+    for chosen in (
+        np.ones(len(partition.parts), bool),
+        *(partition.parts != p for p in range(FOLDS)),
+    ):
+        own = partition.where(chosen)
+        fits = ThresholdFits(swept.where(chosen), own.parts)
+        fits.fitted(adopted_steps(select_steps(fits, own.groups)))
 
 
 def _usual_seconds(readers: Mapping[str, Repeated], truth: Mapping[str, Runs], image: str) -> float:

@@ -63,7 +63,7 @@ def _advice(error: Exception) -> str | None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ctrl-C or a request to end: unwind, so that unfinished files go, and say how to go on."""
-    # Ctrl-C reaches a chain and its step, and the chain asks its step to end, too: once is enough.
+    # Ctrl-C reaches `podium run` and its step, which `run` asks to end, too: once is enough.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(_STOPPED[number])

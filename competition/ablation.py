@@ -3,10 +3,11 @@
 import csv
 import io
 from dataclasses import dataclass
+from typing import Any
 
+from competition.evaluation.metric_sums import Score
+from competition.evaluation.significance import Gain
 from competition.recipes import Published
-from competition.tuning.acceptance import Difference
-from competition.tuning.decisions import Score
 
 NOT_OURS = (
     "Published figures are those of the sources, on data that is not public; they are not ours, "
@@ -15,7 +16,7 @@ NOT_OURS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class AblationRow:
     """One trial. validation: out of fold, mean over seeds; spread: deviation between seeds (None
     with one); public, private: means over seeds, None where nothing was scored; iterations: steps
     of one training; against: what it is compared with, None in the line that others are compared
@@ -30,14 +31,14 @@ class Line:
     private: float | None
     iterations: int
     against: str | None
-    difference: Difference | None
+    difference: Gain | None
     published: Published
 
     def verdict(self) -> str:
         """Whether the difference is larger than the noise, in a sentence; "" without one."""
         if self.difference is None:
             return ""
-        size = "larger" if self.difference.certain else "not larger"
+        size = "larger" if self.difference.significant else "not larger"
         return (
             f"{self.what} against {self.against}: {_between(self.difference)}, "
             f"{size} than the noise."
@@ -45,7 +46,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class AblationTable:
     """The lines of one ablation, and what they were measured on."""
 
     title: str
@@ -55,23 +56,17 @@ class Table:
     groups: int
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[AblationRow, ...]
 
     def markdown(self) -> str:
         """The table of the sources with differences and verdicts, as a page."""
-        head = [
-            "what changed",
-            "Val",
-            "Public",
-            "Private",
-            "iterations",
-            "difference (95 %)",
-            "larger than the noise",
-            "published Val / Public / Private / iterations",
-        ]
-        rows = [head, ["---"] * len(head), *(_cells(line) for line in self.lines)]
-        table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-        verdicts = "\n".join(f"- {line.verdict()}" for line in self.lines if line.difference)
+        head = (
+            "| what changed | Val | Public | Private | iterations | difference (95 %) | "
+            "larger than the noise | published Val / Public / Private / iterations |"
+        )
+        rows = [f"| {' | '.join(_cells(line))} |" for line in self.rows]
+        table = "\n".join([head, "|" + " --- |" * 8, *rows])
+        verdicts = "\n".join(f"- {line.verdict()}" for line in self.rows if line.difference)
         title = f"# Ablation {self.title} on {self.competition}"
         return "\n\n".join([title, self.about(), table, f"{verdicts}\n"])
 
@@ -87,7 +82,7 @@ class Table:
             "and their intervals hold the noise of both."
         )
         return (
-            f"Val: {self.metric}, out of fold at native size and thresholds of one half, "
+            f"Val: {self.metric}, out of fold at native size and threshold 0.5, "
             f"{self.images} images of {self.groups} groups, folds {_listed(self.folds)}, {seeds} "
             f"{_listed(self.seeds)}. {noise} A difference counts as larger than the noise where "
             "its interval, widened for the number of comparisons in the table, is free of 0. "
@@ -96,53 +91,40 @@ class Table:
 
     def csv(self) -> str:
         """The same for spreadsheets, full figures, one line a trial."""
+        rows = [_figures(line) for line in self.rows]
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            [
-                "what",
-                "recipe",
-                "val",
-                "val low",
-                "val high",
-                "val spread",
-                "public",
-                "private",
-                "iterations",
-                "against",
-                "difference",
-                "low",
-                "high",
-                "larger than the noise",
-                "published val",
-                "published public",
-                "published private",
-                "published iterations",
-            ]
-        )
-        for line in self.lines:
-            found, score = line.difference, line.validation
-            compared = [found.gain, found.low, found.high, found.certain] if found else [None] * 4
-            writer.writerow(
-                [
-                    line.what,
-                    line.recipe,
-                    score.value,
-                    score.low,
-                    score.high,
-                    line.spread,
-                    line.public,
-                    line.private,
-                    line.iterations,
-                    line.against,
-                    *compared,
-                    *line.published,
-                ]
-            )
+        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
         return text.getvalue()
 
 
-def _cells(line: Line) -> list[str]:
+def _figures(line: AblationRow) -> dict[str, Any]:
+    """By column of the csv."""
+    found, score, published = line.difference, line.validation, line.published
+    return {
+        "what": line.what,
+        "recipe": line.recipe,
+        "val": score.value,
+        "val low": score.low,
+        "val high": score.high,
+        "val spread": line.spread,
+        "public": line.public,
+        "private": line.private,
+        "iterations": line.iterations,
+        "against": line.against,
+        "difference": found and found.gain,
+        "low": found and found.low,
+        "high": found and found.high,
+        "larger than the noise": found and found.significant,
+        "published val": published.validation,
+        "published public": published.public,
+        "published private": published.private,
+        "published iterations": published.iterations,
+    }
+
+
+def _cells(line: AblationRow) -> list[str]:
     spread = "" if line.spread is None else f" ± {line.spread:.4f}"
     found = line.difference
     return [
@@ -152,17 +134,12 @@ def _cells(line: Line) -> list[str]:
         _figure(line.private),
         str(line.iterations),
         "–" if found is None else _between(found),
-        "–" if found is None else "yes" if found.certain else "no",
-        " / ".join(
-            [
-                *(_figure(value) for value in line.published[:3]),
-                "–" if line.published.iterations is None else str(line.published.iterations),
-            ]
-        ),
+        "–" if found is None else "yes" if found.significant else "no",
+        " / ".join([*map(_figure, line.published[:3]), str(line.published.iterations or "–")]),
     ]
 
 
-def _between(found: Difference) -> str:
+def _between(found: Gain) -> str:
     return f"{found.gain:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
 

@@ -1,4 +1,4 @@
-"""What is trained and handed in: a `Member` is one recipe with its seed and pseudo round, an
+"""What is trained and submitted: a `Member` is one recipe with its seed and pseudo round, an
 `Entry` the members and folds that one submission is made of.
 """
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.entry import NO_ROUND, Entry, Member, entry_of
-from competition.errors import InputFault, nearest
-from competition.recipes import ABLATIONS, Recipe, Trial, for_cpus, recipe_named, varied
+from competition.errors import InputFault
+from competition.recipes import Recipe, Trial, for_cpus, read_experiment, recipe_named, varied
 from competition.spec import Competition
 from competition.workspace import Workspace
 
@@ -14,7 +14,7 @@ ROUND = "round1"
 
 
 @dataclass(frozen=True)
-class Choice:
+class AblationChoice:
     """Which ablation, and how it is run.
 
     full: the recipes themselves, not their twins for CPUs; variant: a `[variants.NAME]` table laid
@@ -64,12 +64,11 @@ class Experiment:
         return workspace.runs / "ablations"
 
 
-def experiment_of(competition: Competition, choice: Choice) -> Experiment:
+def experiment_of(competition: Competition, choice: AblationChoice) -> Experiment:
     """The ablation that is asked for; InputFault where it does not exist or compares nothing."""
-    if choice.name not in ABLATIONS:
-        known = nearest(choice.name, ABLATIONS, all_by="`python -m competition ablation --help`")
-        raise InputFault(f"no ablation {choice.name!r}; {known}")
-    trials = ABLATIONS[choice.name] if choice.full else for_cpus(ABLATIONS[choice.name])
+    trials = read_experiment(choice.name).trials
+    if not choice.full:
+        trials = for_cpus(trials)
     if choice.variant is not None:
         trials = varied(trials, choice.variant)
     _refuse_equals(competition, trials)
@@ -77,7 +76,7 @@ def experiment_of(competition: Competition, choice: Choice) -> Experiment:
     return Experiment(_title(choice), trials, _entries(competition, trials, seeds, choice), seeds)
 
 
-def _title(choice: Choice) -> str:
+def _title(choice: AblationChoice) -> str:
     """The name of its files: what was asked for beyond the competition file's own."""
     words = [choice.name]
     words += ["full"] if choice.full else []
@@ -88,7 +87,10 @@ def _title(choice: Choice) -> str:
 
 
 def _entries(
-    competition: Competition, trials: tuple[Trial, ...], seeds: tuple[int, ...], choice: Choice
+    competition: Competition,
+    trials: tuple[Trial, ...],
+    seeds: tuple[int, ...],
+    choice: AblationChoice,
 ) -> tuple[tuple[Entry, ...], ...]:
     """By trial and seed. A continued trial goes on from its parent's member of the same seed."""
     own_round = competition.ensemble.pseudo or ROUND

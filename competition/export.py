@@ -4,8 +4,9 @@ The exported function is pixels (B,C,h,w) float32, 0…255 → logits (B,K,h',w'
 the one h, w. It normalises as the network's encoder expects: nobody has to know how.
 """
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +15,78 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from competition.decoding.decisions import read_decisions
+from competition.decoding.head import Head
 from competition.errors import InputFault
-from competition.models import SegmentationNetwork
-from competition.models.fuse import fused
+from competition.models.adapters import LearntUp
+from competition.models.base import SegmentationNetwork, bias_of
 from competition.models.head import Pointwise
 from competition.workspace import whole_file
+
+
+def fused(network: SegmentationNetwork, fitted: Pointwise | None = None) -> SegmentationNetwork:
+    """A copy in eval mode without 1×1 heads: its own, and one `fitted` on its predictions.
+
+    Both are folded into the convolution (or the transposed one) that makes the logits. Other
+    heads stay as they are, and so does the limit that a presence head sets; a fitted head behind
+    either stays a layer.
+    """
+    network = copy.deepcopy(network).eval()
+    if isinstance(network.head, Pointwise):
+        _fold(network, network.head)
+        network.head = nn.Identity()
+    if fitted is None:
+        return network
+    if isinstance(network.head, nn.Identity) and network.presence is None:
+        _fold(network, fitted)
+    else:
+        network.fitted = copy.deepcopy(fitted)
+    return network
+
+
+@torch.no_grad()
+def _fold(network: SegmentationNetwork, head: Pointwise) -> None:
+    mix, shift = head.weight[:, :, 0, 0], bias_of(head)
+    if isinstance(network.up, LearntUp):
+        last = network.up
+        last.weight.copy_(torch.einsum("ij,njab->niab", mix, last.weight))
+        bias = bias_of(last)
+        bias.copy_(mix @ bias + shift)
+        return
+    last = network.body.logit_layers()[0]
+    last.weight.copy_(_mixed(mix, last.weight))
+    bias = bias_of(last)
+    shuffled = bias.numel() // len(shift)
+    bias.copy_(_mixed(mix, bias) + shift.repeat_interleave(shuffled))
+
+
+def _mixed(mix: Tensor, values: Tensor) -> Tensor:
+    """Values (r·K,…) of K classes with r channels each → the same, mixed by (K,K)."""
+    classes = values.unflatten(0, (len(mix), -1))
+    return torch.tensordot(mix, classes, dims=1).flatten(0, 1)
+
+
+def decided_head(path: Path, member: str, *, classes: Sequence[str]) -> Pointwise:
+    """The head that decisions.json at `path` has for a member; InputFault where it has none."""
+    heads = read_decisions(path, classes=classes).mixture.heads
+    if member not in heads:
+        kept = ", ".join(heads) or "none"
+        raise InputFault(
+            f"{path} keeps no head for {member!r} (a checkpoint's member is the folder above its "
+            f"fold); members with one: {kept}; export without --decisions"
+        )
+    return pointwise(heads[member])
+
+
+def pointwise(head: Head) -> Pointwise:
+    """The same layer as a module, for `fused`."""
+    mix = torch.tensor(head.mix, dtype=torch.float32)
+    layer = Pointwise(len(head.bias))
+    with torch.no_grad():
+        layer.weight.copy_((torch.diag(mix[:, 0]) if head.kind != "1x1" else mix)[..., None, None])
+        bias_of(layer).copy_(torch.tensor(head.bias, dtype=torch.float32))
+    return layer
+
 
 TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit."""
@@ -48,7 +116,7 @@ class LogitsOnly(nn.Module):
         return self.network(self.network.normalised(images)).logits.float()
 
 
-def export(
+def export_network(
     network: SegmentationNetwork,
     folder: Path,
     *,

@@ -20,7 +20,7 @@ from competition.machine import asked_for, usable_cpus
 from competition.workspace import file_sha256, read_json, text_sha256, write_json
 
 Inputs = dict[str, str]
-"""What a step reads, by a name that a person understands → its hash."""
+"""What a step reads, by a name to show → its hash."""
 
 _RECORDED = ("torch", "torchvision", "lightning", "albumentations", "segmentation-models-pytorch")
 
@@ -151,7 +151,7 @@ class ContentHashes:
 
 
 def recorded(*, seconds: float) -> dict[str, Any]:
-    """Where and with what a step ran, for people who ask later."""
+    """Where and with what a step ran, for whoever asks later."""
     return {
         "seconds": round(seconds, 2),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -5,34 +5,23 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 from rich.text import Text
 
 from competition.errors import InputFault
+from competition.evaluation.groups import read_group_sums
+from competition.evaluation.metric_sums import MetricSums, Score
+from competition.evaluation.private_interval import PrivateInterval, RankedSums, ranking
 from competition.solution import read_score
 from competition.submission import evidence_path, read_receipt
 from competition.text_table import WIDTH, rendered, text_table
-from competition.tuning.decisions import Score
-from competition.tuning.groups import read_sums
-from competition.tuning.measure import Measure
-from competition.tuning.shakeup import Candidate, Expected, ranking
 from competition.workspace import file_sha256, whole_file
 
-COLUMNS = (
-    "#",
-    "submission",
-    "members",
-    "kept",
-    "out of fold",
-    "images",
-    "expected Private",
-    "Public",
-    "Private",
-)
 SCORES = ("submission", "out of fold", "expected\nPrivate", "Public", "Private")
+Kept = TypeVar("Kept", Score, PrivateInterval)
 MOST_RANKED = 12
 """Submissions, the best ones, whose order is judged in the text."""
 
@@ -40,7 +29,7 @@ MOST_RANKED = 12
 @dataclass(frozen=True)
 class Standing:
     """One submission: its out-of-fold score, what Private is expected to be, and, where it was
-    scored, Public and Private. kept: the steps of the chain that it is made with.
+    scored, Public and Private. kept: the steps of `tune` that it is made with.
     """
 
     name: str
@@ -48,7 +37,7 @@ class Standing:
     kept: tuple[str, ...]
     out_of_fold: Score | None
     images: int | None
-    expected: Expected | None
+    expected: PrivateInterval | None
     public: Score | None
     private: Score | None
 
@@ -100,28 +89,16 @@ class Leaderboard:
     def write_csv(self, path: Path) -> None:
         """For spreadsheets: what would be read as a formula is made text."""
         with whole_file(path) as file:
+            scores = ("out of fold", "images", "expected Private", "Public", "Private")
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows([neutralised(cell) for cell in row] for row in self._cells())
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                str(place),
-                s.name,
-                ", ".join(s.members),
-                ", ".join(s.kept) or "–",
-                _shown(s.out_of_fold),
-                _shown(s.images),
-                _shown(s.expected),
-                _shown(s.public),
-                _shown(s.private),
-            )
-            for place, s in enumerate(self.standings, start=1)
-        ]
+            writer.writerow(("#", "submission", "members", "kept", *scores))
+            for place, s in enumerate(self.standings, start=1):
+                made_of = ", ".join(s.members), ", ".join(s.kept) or "–"
+                values = map(_shown, (s.out_of_fold, s.images, s.expected, s.public, s.private))
+                writer.writerow(map(neutralised, (str(place), s.name, *made_of, *values)))
 
     def _made_of(self) -> str:
-        """The members of each, and the steps of the chain that it is made with."""
+        """The members of each, and the steps of `tune` that it is made with."""
         lines = []
         for place, s in enumerate(self.standings, start=1):
             parts = [f"members: {', '.join(s.members) or '–'}"]
@@ -158,20 +135,22 @@ class Leaderboard:
         return [f"{title}\n{rendered(table, width=WIDTH)}"]
 
 
-def read_leaderboard(folder: Path, measure: Measure, classes: tuple[str, ...]) -> Leaderboard:
+def read_leaderboard(
+    folder: Path, metric_sums: MetricSums, classes: tuple[str, ...]
+) -> Leaderboard:
     """Every finished submission of a folder; those without an out-of-fold score stand last."""
     found = [(path, read_receipt(path)) for path in sorted(folder.glob("*.csv"))]
     finished = {path: receipt for path, receipt in found if receipt is not None}
     standings = {path: _standing(path, receipt) for path, receipt in finished.items()}
-    paths = sorted(standings, key=lambda path: _rank(standings[path], measure.sign))
+    paths = sorted(standings, key=lambda path: _rank(standings[path], metric_sums.sign))
     known = {}
     for place, path in enumerate(paths):
-        candidate = _candidate(path, finished[path], classes)
-        if candidate is not None:
-            known[place] = candidate
+        found_sums = _ranked_sums(path, finished[path], classes)
+        if found_sums is not None:
+            known[place] = found_sums
     order = np.full((len(paths), len(paths)), np.nan)
     places = list(known)
-    order[np.ix_(places, places)] = ranking(list(known.values()), measure)
+    order[np.ix_(places, places)] = ranking(list(known.values()), metric_sums)
     return Leaderboard(tuple(standings[path] for path in paths), order)
 
 
@@ -186,42 +165,37 @@ def neutralised(cell: str) -> str:
 
 def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
     expected, scored = receipt.get("out of fold"), read_score(path)
-    parts = {} if scored is None else {name: part.score for name, part in scored.parts.items()}
+    boards = {} if scored is None else {name: one.score for name, one in scored.parts.items()}
     return Standing(
         name=path.stem,
         members=tuple(receipt.get("members", ())),
         kept=tuple(receipt.get("kept", ())),
-        out_of_fold=None if expected is None else _score_from(expected, path),
+        out_of_fold=_from_receipt(Score, expected, path),
         images=None if expected is None else expected.get("images"),
-        expected=_expected_from(receipt.get("expected private"), path),
-        public=parts.get("Public"),
-        private=parts.get("Private"),
+        expected=_from_receipt(PrivateInterval, receipt.get("expected private"), path),
+        public=boards.get("Public"),
+        private=boards.get("Private"),
     )
 
 
-def _score_from(expected: Mapping[str, float | None], path: Path) -> Score:
+def _from_receipt(kind: type[Kept], found: Any, path: Path) -> Kept | None:
+    """What a receipt says beside other things; None where it says nothing."""
+    if found is None:
+        return None
     try:
-        found = {key: expected[key] for key in ("value", "low", "high")}
-        return Score.model_validate(found)
+        return kind.model_validate({key: found[key] for key in kind.model_fields})
     except (KeyError, TypeError, ValidationError) as error:
-        raise InputFault(f"the receipt of {path} has no out-of-fold score: {expected!r}") from error
+        raise InputFault(f"the receipt of {path} has no {kind.__name__}: {found!r}") from error
 
 
-def _expected_from(found: Any, path: Path) -> Expected | None:
-    try:
-        return None if found is None else Expected.model_validate(found)
-    except ValidationError as error:
-        raise InputFault(f"the receipt of {path} has no expectation: {found!r}") from error
-
-
-def _candidate(
+def _ranked_sums(
     path: Path, receipt: Mapping[str, Any], classes: tuple[str, ...]
-) -> Candidate | None:
+) -> RankedSums | None:
     """The out-of-fold sums that the receipt names; None where there are none, or others."""
     named, lying = receipt.get("evidence"), evidence_path(path)
     if named is None or not lying.exists() or file_sha256(lying) != named.get("sha256"):
         return None
-    return Candidate(read_sums(lying, classes), named.get("parts"))
+    return RankedSums(read_group_sums(lying, classes), named.get("parts"))
 
 
 def _rank(standing: Standing, sign: int) -> tuple[bool, float, str]:
@@ -237,7 +211,7 @@ def _percent(probability: float) -> str:
     return "–" if np.isnan(probability) else f"{100 * probability:.0f}"
 
 
-def _in_two_lines(score: Score | Expected | None) -> str:
+def _in_two_lines(score: Score | PrivateInterval | None) -> str:
     """The value, and below it its interval: four of these and a name stand side by side."""
     if score is None:
         return "–"

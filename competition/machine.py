@@ -9,7 +9,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,8 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 START_METHODS: tuple[StartMethod, ...] = get_args(StartMethod)
+DEVICES = ("cpu", "cuda", "cuda:1", "mps")
+"""As examples: any number of a CUDA device will do."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 MOST_WORKERS = 8
 MOST_PROCESSES = 4
@@ -34,8 +36,14 @@ class Setting(NamedTuple):
     """One thing that the machine decides, and how to ask for it."""
 
     name: str
-    values: str
     help: str
+    choices: tuple[str, ...] = ()
+    """None: a whole number of `least` or more."""
+    least: int = 0
+
+    @property
+    def values(self) -> str:
+        return ", ".join(self.choices) or "a number"
 
     @property
     def variable(self) -> str:
@@ -46,16 +54,16 @@ class Setting(NamedTuple):
         return f"--{self.name.replace('_', '-')}"
 
 
-SETTINGS = (
-    Setting("device", "cpu, cuda, cuda:1, mps", "Device that trains and predicts: one, always"),
-    Setting("dtype", ", ".join(DTYPES), "Number format that networks compute in"),
-    Setting("workers", "a number", "Processes that load images; 0: the training process itself"),
-    Setting("start_method", ", ".join(START_METHODS), "How loader processes begin"),
-    Setting("threads", "a number", "Threads of torch on the CPU"),
-    Setting("processes", "a number", "Processes that share a pass over images in `tune`"),
-    Setting("keep_memory", "yes, no", "Keep freed memory instead of giving it back (glibc)"),
+MACHINE_SETTINGS = (
+    Setting("device", "Device that trains and predicts: one, always", DEVICES),
+    Setting("dtype", "Floating-point type that networks compute in", DTYPES),
+    Setting("workers", "Processes that load images; 0: the training process itself"),
+    Setting("start_method", "How loader processes begin", START_METHODS),
+    Setting("threads", "Threads of torch on the CPU", least=1),
+    Setting("processes", "Processes that share a pass over images in `tune`", least=1),
+    Setting("keep_memory", "Keep freed memory instead of giving it back (glibc)", ("yes", "no")),
 )
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_BY_NAME = {setting.name: setting for setting in MACHINE_SETTINGS}
 
 Environment = Mapping[str, str]
 
@@ -80,7 +88,7 @@ class Machine:
     dtype_is_asked: bool = field(default=False, compare=False)
 
     def for_precision(self, precision: str) -> "Machine":
-        """With the dtype that a recipe's `precision` names; what a person asks for goes before it.
+        """With the dtype that a recipe's `precision` names; what was asked for goes before it.
 
         >>> machine_of({"PODIUM_DTYPE": "float32"}).for_precision("bf16").dtype
         'float32'
@@ -121,7 +129,7 @@ class Machine:
 
     def recorded(self) -> dict[str, str | int | bool]:
         """For receipts: what the last digits and the time of a result depend on."""
-        names = (setting.name for setting in SETTINGS)
+        names = (setting.name for setting in MACHINE_SETTINGS)
         return {name: getattr(self, name) for name in names} | {"card": self.found["device"]}
 
     def line(self) -> str:
@@ -131,15 +139,12 @@ class Machine:
         return f"{self.dtype} on {self.device} ({self.found['device']}), {loading}{idle}"
 
     def text(self) -> str:
-        """A table for people: found, chosen, why, and how to ask for something else."""
-        rows = [
-            (one.name, str(_shown(getattr(self, one.name))), self.why[one.name], one)
-            for one in SETTINGS
-        ]
+        """A table: found, chosen, why, and how to ask for something else."""
         lines = [f"found: {what}: {value}" for what, value in self.found.items()]
-        for name, value, why, setting in rows:
-            asking = f"{setting.option} or {setting.variable}: {setting.values}"
-            lines.append(f"{name:13}{value:10}{why}\n{'':23}{asking}")
+        for one in MACHINE_SETTINGS:
+            value = str(_shown(getattr(self, one.name)))
+            asking = f"{one.option} or {one.variable}: {one.values}"
+            lines.append(f"{one.name:13}{value:10}{self.why[one.name]}\n{'':23}{asking}")
         return "\n".join(lines)
 
 
@@ -150,23 +155,19 @@ def machine_of(environment: Environment | None = None) -> Machine:
     have what is asked for.
     """
     asked = _Asked(os.environ if environment is None else environment)
-    device, device_why = _device(asked)
-    dtype, dtype_why = _dtype(asked, device)
-    chosen = {
+    device, why = _device(asked)
+    chosen: dict[str, tuple[Any, str]] = {
+        "device": (device, why),
+        "dtype": _dtype(asked, device),
         "workers": _workers(asked, device),
         "start_method": _start_method(asked),
         "threads": _threads(asked),
         "processes": _processes(asked),
         "keep_memory": _keep_memory(asked, device),
     }
-    values: dict[str, Any] = {name: value for name, (value, _) in chosen.items()}
-    why = {"device": device_why, "dtype": dtype_why}
-    why |= {name: reason for name, (_, reason) in chosen.items()}
     return Machine(
-        device=device,
-        dtype=dtype,
-        **values,
-        why=why,
+        **{name: value for name, (value, _) in chosen.items()},
+        why={name: reason for name, (_, reason) in chosen.items()},
         found=_found(device),
         dtype_is_asked=asked.text("dtype") is not None,
     )
@@ -192,7 +193,7 @@ def ask(name: str, value: str) -> None:
 
 def asked_for() -> dict[str, str]:
     """The variables by which this process, and those that it begins, are asked for something."""
-    variables = (setting.variable for setting in SETTINGS)
+    variables = (setting.variable for setting in MACHINE_SETTINGS)
     return {name: os.environ[name] for name in variables if os.environ.get(name)}
 
 
@@ -222,20 +223,15 @@ class _Asked:
 
     def value(self, name: str) -> Any:
         """The value as its setting takes it, None where nothing is asked for; InputFault else."""
-        return _VALUES[name](self, name)
-
-    def one_of(self, name: str, values: tuple[Any, ...]) -> Any:
-        given = self.text(name)
-        if given is not None and given not in values:
-            raise self.fault(name, f"expected {', '.join(values)}")
-        return given
-
-    def number(self, name: str, *, least: int = 0) -> int | None:
-        given = self.text(name)
-        if given is None:
-            return None
-        if not (given.isascii() and given.isdecimal() and int(given) >= least):
-            raise self.fault(name, f"expected a whole number of at least {least}")
+        given, setting = self.text(name), _BY_NAME[name]
+        if given is None or name == "device":
+            return given
+        if setting.choices:
+            if given not in setting.choices:
+                raise self.fault(name, f"expected {setting.values}")
+            return given
+        if not (given.isascii() and given.isdecimal() and int(given) >= setting.least):
+            raise self.fault(name, f"expected a whole number of at least {setting.least}")
         return int(given)
 
     def fault(self, name: str, expected: str) -> InputFault:
@@ -247,16 +243,6 @@ class _Asked:
     def reason(self, name: str) -> str:
         return f"asked for by {_BY_NAME[name].option} or {_BY_NAME[name].variable}"
 
-
-_VALUES: dict[str, Callable[[_Asked, str], Any]] = {
-    "device": _Asked.text,
-    "dtype": lambda asked, name: asked.one_of(name, DTYPES),
-    "start_method": lambda asked, name: asked.one_of(name, START_METHODS),
-    "keep_memory": lambda asked, name: asked.one_of(name, ("yes", "no")),
-    "workers": _Asked.number,
-    "threads": lambda asked, name: asked.number(name, least=1),
-    "processes": lambda asked, name: asked.number(name, least=1),
-}
 
 _PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 

@@ -9,7 +9,7 @@ takes, in order, and tasks run those that are not fresh. Nothing here imports to
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
@@ -17,11 +17,13 @@ from competition.errors import InputFault
 from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
-from competition.project import Project
 from competition.recipes import Recipe
-from competition.recipes.settings import DEFAULTS
+from competition.settings import DEFAULTS
 from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
+
+if TYPE_CHECKING:
+    from competition.project import Project
 
 TUNED = (
     "decisions.json",
@@ -54,7 +56,7 @@ class Stage:
 class Pipeline:
     """The steps of one project."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: "Project") -> None:
         self.project = project
         self.workspace = project.workspace
         self.contents = ContentHashes(self.workspace.cache / "contents.json")
@@ -84,39 +86,39 @@ class Pipeline:
                     "checkpoint": _file(folder / "checkpoint.pt"),
                     "fold": hash_of(self.project.validation_images(fold)),
                     "images": self._images("train"),
-                    "flips": hash_of(self.flips()),
+                    "flips": hash_of(self._views()),
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
-                | {f"{part} images": self._images(part) for part in averaged}
+                | {f"{split} images": self._images(split) for split in averaged}
                 | {
-                    f"{part} ids": hash_of(list(self.project.part(part)["image"]))
-                    for part in averaged
+                    f"{split} ids": hash_of(list(self.project.rows(split)["image"]))
+                    for split in averaged
                 }
             ),
-            tuple(folder / part / "store.json" for part in ("oof", *averaged)),
+            tuple(folder / split / "store.json" for split in ("oof", *averaged)),
             folder / "predict.json",
             (f"train {member} fold {fold}",),
         )
 
     def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
         """The parts that are predicted by the mean over folds."""
-        return ("test",) if self.project.part("holdout").empty else ("test", "holdout")
+        return ("test",) if self.project.rows("holdout").empty else ("test", "holdout")
 
-    def mean(self, member: Member, folds: tuple[int, ...], part: str = "test") -> Step:
-        """The mean over folds of one member's predictions of a part of `averaged`."""
-        folder = self.mean_folder(member, folds, part)
-        stores = [self.workspace.run(str(member), fold) / part / "store.json" for fold in folds]
+    def mean(self, member: Member, folds: tuple[int, ...], split: str = "test") -> Step:
+        """The mean over folds of one member's predictions of a split of `averaged`."""
+        folder = self.mean_folder(member, folds, split)
+        stores = [self.workspace.run(str(member), fold) / split / "store.json" for fold in folds]
         return Step(
-            f"mean {member}" + ("" if part == "test" else f" {part}"),
+            f"mean {member}" + ("" if split == "test" else f" {split}"),
             lambda: {f"fold {fold}": _file(s) for fold, s in zip(folds, stores, strict=True)},
             (folder / "store.json",),
             folder.with_name(folder.name + ".json"),
             tuple(f"predict {member} fold {fold}" for fold in folds),
         )
 
-    def mean_folder(self, member: Member, folds: tuple[int, ...], part: str = "test") -> Path:
-        return self.workspace.runs / str(member) / f"{part}-folds-{'-'.join(map(str, folds))}"
+    def mean_folder(self, member: Member, folds: tuple[int, ...], split: str = "test") -> Path:
+        return self.workspace.runs / str(member) / f"{split}-folds-{'-'.join(map(str, folds))}"
 
     def ensemble(self, entry: Entry) -> Step:
         folder = entry.folder(self.workspace)
@@ -139,7 +141,7 @@ class Pipeline:
         )
 
     def submit(self, entry: Entry, *, plain: bool = False) -> Step:
-        """`plain`: thresholds of one half instead of the decisions."""
+        """`plain`: threshold 0.5 instead of the decisions."""
         folder = entry.folder(self.workspace)
         target = self.workspace.submission(submission_name(entry, plain=plain))
         decided = folder / ("ensemble.json" if plain else "decisions.json")
@@ -230,35 +232,33 @@ class Pipeline:
                     made += self._until("submit", entry, plain=True)[-2:]
         return made
 
-    def flips(self) -> list[int] | None:
-        """The permutation of test-time mirroring; None where it is not done."""
-        wanted = self.project.competition.ensemble.flips and self.project.permutation is not None
-        return list(self.project.permutation) if wanted else None
+    def _views(self) -> list[Any] | None:
+        """What test-time views depend on, hashed as it was when mirroring was the only one."""
+        views, permutation = self.project.views, self.project.permutation
+        classes = None if permutation is None else list(permutation)
+        if not views:
+            return None
+        return classes if views == ("mirror",) else [list(views), classes]
 
     def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         options = options_of(entry)
         pairs = [(member, fold) for member in entry.members for fold in entry.folds]
         means = [
-            self.mean(member, entry.folds, part)
+            self.mean(member, entry.folds, split)
             for member in entry.members
-            for part in self.averaged()
+            for split in self.averaged()
         ]
-        chain: list[tuple[Goal, Stage]] = [
-            ("train", Stage(("train", *options), tuple(self.train(*pair) for pair in pairs))),
-            (
-                "predict",
-                Stage(("predict", *options), (*(self.predict(*pair) for pair in pairs), *means)),
-            ),
-            ("ensemble", Stage(("ensemble", *options), (self.ensemble(entry),))),
-        ]
-        if not plain:
-            chain.append(("tune", Stage(("tune", *options), (self.tune(entry),))))
-        ending = ("--plain",) if plain else ()
-        submit = Stage(("submit", *options, *ending), (self.submit(entry, plain=plain),))
-        chain.append(("submit", submit))
-        names = [name for name, _ in chain]
-        last = names.index(goal) if goal in names else -1
-        return [stage for _, stage in chain[: last + 1]]
+        steps: dict[str, tuple[Step, ...]] = {
+            "train": tuple(self.train(*pair) for pair in pairs),
+            "predict": (*(self.predict(*pair) for pair in pairs), *means),
+            "ensemble": (self.ensemble(entry),),
+            **({} if plain else {"tune": (self.tune(entry),)}),
+            "submit": (self.submit(entry, plain=plain),),
+        }
+        names = list(steps)
+        names = names[: names.index(goal) + 1] if goal in names else []
+        ending = {"submit": ("--plain",)} if plain else {}
+        return [Stage((name, *options, *ending.get(name, ())), steps[name]) for name in names]
 
     def _plain_submission(self, entry: Entry) -> Path:
         return self.workspace.submission(submission_name(entry, plain=True))
@@ -311,7 +311,7 @@ class Pipeline:
         }
 
     def _images(self, split: str) -> str:
-        return self.contents.of(self.project.competition.root, self.project.part(split)["path"])
+        return self.contents.of(self.project.competition.root, self.project.rows(split)["path"])
 
     def _labels(self) -> str:
         competition = self.project.competition
@@ -327,7 +327,7 @@ class Pipeline:
 
 
 def _identity(recipe: Recipe) -> list[Any]:
-    """What decides a training; `about` is for people."""
+    """What decides a training; `about` is a description."""
     chosen = recipe.chosen()
     del chosen["about"]
     return [DEFAULTS, chosen]

@@ -1,9 +1,9 @@
-"""Progress for people: one style of bar on a terminal, lines now and then in a file."""
+"""Progress: one style of bar on a terminal, lines now and then in a file."""
 
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -57,10 +57,8 @@ def _bar(console: Console, title: str, units: int) -> Generator[Advance]:
         task = progress.add_task(title, total=units, note="")
 
         def advance(units: int = 1, note: str | None = None) -> None:
-            if note is None:
-                progress.update(task, advance=units)
-            else:
-                progress.update(task, advance=units, note=note)
+            shown: dict[str, Any] = {} if note is None else {"note": note}
+            progress.update(task, advance=units, **shown)
 
         yield advance
 
@@ -88,7 +86,7 @@ def _lines(console: Console, title: str, units: int) -> Generator[Advance]:
 
 
 def duration(seconds: float) -> str:
-    """Time as people read it.
+    """Hours, minutes and seconds.
 
     >>> duration(59.6), duration(125), duration(7384)
     ('1:00', '2:05', '2:03:04')

@@ -1,22 +1,28 @@
-"""One competition opened: its file, its folders, and what is read once and used by many steps."""
+"""One competition opened: its file, its folders, its graph of steps, and what many steps read."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from competition.data.cache import load_labels
-from competition.data.catalog import build_catalog, extra_beside, of_split
+from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import read_image
+from competition.data.labels import load_labels
 from competition.errors import InputFault
+from competition.evaluation.metric_sums import MetricSums
+from competition.freshness import Step
+from competition.inference.views import checked_views
 from competition.masks import Runs
+from competition.pipeline import Pipeline
+from competition.progress_bar import Watch, unwatched
 from competition.recipes import Recipe, recipe_named
-from competition.spec import Competition, load
+from competition.spec import Competition, load_competition
 from competition.workspace import Workspace
 
 ACTIVE = "competition.toml"
@@ -39,14 +45,34 @@ def competition_file(given: Path | None, root: Path) -> Path:
 
 
 class Project:
-    """A competition with its folders; tables and labels are read when they are first asked for."""
+    """What every step works with. Tables and labels are read when they are first asked for.
 
-    def __init__(self, competition: Competition, root: Path) -> None:
-        self.competition = competition
+    say: prints a line; watch: shows progress.
+    """
+
+    def __init__(
+        self,
+        competition: Competition,
+        root: Path,
+        *,
+        say: Callable[[str], None] = print,
+        watch: Watch = unwatched,
+    ) -> None:
+        self.competition, self.say, self.watch = competition, say, watch
         self.workspace = Workspace(root, competition.name)
+        self.views = checked_views(competition.ensemble.views, may_mirror=competition.may_flip)
+        """Test-time views that the competition allows, by name."""
+        self.pipeline = Pipeline(self)
 
     @classmethod
-    def open(cls, given: Path | None = None, root: Path | None = None) -> "Project":
+    def open(
+        cls,
+        given: Path | None = None,
+        root: Path | None = None,
+        *,
+        say: Callable[[str], None] = print,
+        watch: Watch = unwatched,
+    ) -> "Project":
         """The project in the working folder, or in `root`; InputFault where there is no file."""
         root = (root or Path.cwd()).resolve()
         path = competition_file(given, root)
@@ -55,7 +81,32 @@ class Project:
                 "no competition.toml here, and the built-in demo competition is not written yet; "
                 "`python -m competition demo` writes it, `python -m competition new` begins yours"
             )
-        return cls(load(path), root)
+        return cls(load_competition(path), root, say=say, watch=watch)
+
+    def perform(self, step: Step, run: Callable[[], dict[str, Any] | None], *, force: bool) -> bool:
+        """Do a step unless it is fresh; returns whether it was done."""
+        state = step.state()
+        if state.kind == "fresh" and not force:
+            self.say(f"{step.name}: done already")
+            return False
+        self.say(f"{step.name}: {state.beginning()}")
+        step.perform(run)
+        return True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the organisers' order."""
+        return self.competition.classes
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a pixel has at most one class."""
+        return self.competition.exclusive
+
+    @property
+    def metric_sums(self) -> MetricSums:
+        """The competition's metric; InputFault where it sees volumes."""
+        return MetricSums.of(self.competition)
 
     @cached_property
     def everything(self) -> pd.DataFrame:
@@ -68,9 +119,13 @@ class Project:
         share, space = self.competition.split.holdout, self.workspace
         return set_apart(self.everything, space.holdout, space.folds, share)
 
-    def part(self, split: str) -> pd.DataFrame:
+    def rows(self, split: str) -> pd.DataFrame:
         """Rows of the catalog: "train", "test" or "holdout"."""
         return of_split(self.catalog, split)
+
+    def forget_catalog(self) -> None:
+        """Read the catalog anew: what was read before a holdout was set apart does not know it."""
+        vars(self).pop("catalog", None)
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -93,10 +148,7 @@ class Project:
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Native (height, width) of every image."""
-        rows = zip(
-            self.catalog["image"], self.catalog["height"], self.catalog["width"], strict=True
-        )
-        return {image: (int(height), int(width)) for image, height, width in rows}
+        return sizes_of(self.catalog)
 
     def pixels(self, image: str) -> np.ndarray:
         """An image as the loader reads it, uint8 (H, W, 3)."""
@@ -121,7 +173,7 @@ class Project:
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""
-        held = {*self.validation_images(fold), *self.part("holdout")["image"]}
+        held = {*self.validation_images(fold), *self.rows("holdout")["image"]}
         return extra_beside(self.competition.root, self.catalog, held)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:

@@ -5,27 +5,27 @@ competition's text form at native size) and `receipt.json`. It appears complete 
 """
 
 import csv
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from competition.data.tables import read_csv_text
+from competition.data.csv_text import read_csv_text
+from competition.decoding.blend import Blend
+from competition.decoding.decisions import ClassRule, decide
 from competition.errors import InputFault, listed, nearest
 from competition.inference.store import Provenance
 from competition.masks import RleFormat, Runs, encode
 from competition.masks.geometry import resize_nearest
 from competition.masks.rle import decode_rows
 from competition.pictures import contact_sheet, fitted, overlay
+from competition.settings import Settings
 from competition.spec import Competition
 from competition.submission import read_submission
-from competition.tuning.decisions import ClassRule, decide
-from competition.tuning.ensemble import Blend
-from competition.tuning.record import Record
-from competition.workspace import file_sha256, read_json, whole_folder, write_json
+from competition.workspace import file_sha256, whole_folder
 
 UNDECIDED = (0.2, 0.8)
 """A pixel is decided for a class where its probability lies outside of these."""
@@ -36,7 +36,7 @@ _PICTURES = 8
 Sizes = Mapping[str, tuple[int, int]]
 
 
-class Teacher(Record):
+class Teacher(Settings):
     """A member whose networks made the labels: folds that it was validated on, file hashes."""
 
     recipe: str
@@ -44,7 +44,7 @@ class Teacher(Record):
     checkpoints: tuple[str, ...]
 
 
-class Origin(Record):
+class Origin(Settings):
     """Where a round comes from. csv, csv_sha256: of the file, where it is not predictions of ours;
     minimum: least share of decided pixels, None where nothing is known about them.
     """
@@ -68,7 +68,7 @@ class Origin(Record):
         return cls(source="csv", minimum=None, csv=path.name, csv_sha256=file_sha256(path))
 
 
-class Receipt(Record):
+class RoundReceipt(Settings):
     """What a round holds. kept, dropped: share of decided pixels by image (None: not known);
     every dropped image has less than `origin.minimum`.
     """
@@ -82,18 +82,14 @@ class Receipt(Record):
 
     def text(self) -> str:
         total = len(self.kept) + len(self.dropped)
-        why = (
-            ""
-            if self.origin.minimum is None
-            else (
-                f"; {len(self.dropped)} dropped, less than {self.origin.minimum} of their pixels decided"
-            )
-        )
-        return f"{len(self.kept)} of {total} images kept{why}"
+        kept, least = f"{len(self.kept)} of {total} images kept", self.origin.minimum
+        if least is None:
+            return kept
+        return f"{kept}; {len(self.dropped)} dropped, less than {least} of their pixels decided"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PseudoLabel:
     """An image's masks (K, H, W) at native size and its share of decided pixels (None: unknown)."""
 
     image: str
@@ -101,50 +97,50 @@ class Candidate:
     decided: float | None
 
 
-def from_predictions(together: Blend, rules: Mapping[str, ClassRule]) -> Iterator[Candidate]:
+def from_predictions(together: Blend, rules: Mapping[str, ClassRule]) -> Iterator[PseudoLabel]:
     """The blend's images under the decision rules, in the blend's order."""
     for image in together.images:
         low, high = together.runs_at(image, np.array(UNDECIDED))
         open_pixels = int((low - high).any_mask().area()[0])
         decided = 1 - open_pixels / (low.height * low.width)
-        yield Candidate(image, decide(together, image, rules), decided)
+        yield PseudoLabel(image, decide(together, image, rules), decided)
 
 
-def from_csv(competition: Competition, path: Path, sizes: Sizes) -> Iterator[Candidate]:
+def from_csv(competition: Competition, path: Path, sizes: Sizes) -> Iterator[PseudoLabel]:
     """The images of a submission; masks of another size are brought to the native one."""
     for image, masks in read_submission(competition, path, sizes).items():
         if image not in sizes:
             raise InputFault(f"{path}: image {image!r} is not one of the competition")
-        yield Candidate(image, _at_size(masks, sizes[image]), None)
+        yield PseudoLabel(image, _at_size(masks, sizes[image]), None)
 
 
 def make_round(
     folder: Path,
     competition: Competition,
-    candidates: Iterable[Candidate],
+    labels: Iterable[PseudoLabel],
     origin: Origin,
     *,
     look: Callable[[str], np.ndarray] | None = None,
-) -> Receipt:
-    """Write a round of the candidates that are decided enough; InputFault where none is.
+) -> RoundReceipt:
+    """Write a round of the labels that are decided enough; InputFault where none is.
 
     look: an image's pixels, uint8 (H, W, 3); with it, `picture.png` shows the first labels.
     """
     kept: dict[str, float | None] = {}
     dropped: dict[str, float | None] = {}
-    shown: list[Candidate] = []
+    shown: list[PseudoLabel] = []
     with whole_folder(folder) as working:
         with open(working / "labels.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(_COLUMNS)
-            for candidate in candidates:
-                enough = _is_decided(candidate, origin)
-                (kept if enough else dropped)[candidate.image] = candidate.decided
+            for label in labels:
+                enough = _is_decided(label, origin)
+                (kept if enough else dropped)[label.image] = label.decided
                 if enough:
-                    writer.writerows(_rows(competition, candidate))
-                    shown += [candidate] if len(shown) < _PICTURES else []
+                    writer.writerows(_rows(competition, label))
+                    shown += [label] if len(shown) < _PICTURES else []
         _require_some(kept, dropped, origin)
-        receipt = Receipt(
+        receipt = RoundReceipt(
             competition=competition.name,
             origin=origin,
             classes=competition.classes,
@@ -154,13 +150,13 @@ def make_round(
         )
         if look is not None:
             _draw(working / "picture.png", shown, look, competition.classes)
-        write_json(working / "receipt.json", receipt.model_dump(mode="json"))
+        receipt.write(working / "receipt.json")
     return receipt
 
 
 def load_round(
     folder: Path, competition: Competition, sizes: Sizes
-) -> tuple[dict[str, Runs], Receipt]:
+) -> tuple[dict[str, Runs], RoundReceipt]:
     """Masks (K, H, W) by image, and the receipt; InputFault where the two do not belong together."""
     receipt = read_round(folder, competition)
     path = folder / "labels.csv"
@@ -186,15 +182,12 @@ def load_round(
     }, receipt
 
 
-def read_round(folder: Path, competition: Competition) -> Receipt:
+def read_round(folder: Path, competition: Competition) -> RoundReceipt:
     """The receipt of a round; InputFault where it is of other classes or damaged."""
     path = folder / "receipt.json"
     if not path.exists():
         raise InputFault(f"no pseudo round {folder.name!r} ({folder}); {_rounds_beside(folder)}")
-    try:
-        receipt = Receipt.model_validate(read_json(path))
-    except ValidationError as error:
-        raise InputFault(f"{path} is not a round's receipt ({error}); make it again") from error
+    receipt = RoundReceipt.read(path, what="a round's receipt", again="make it again")
     if receipt.classes != competition.classes:
         raise InputFault(
             f"{path}: labels of the classes {list(receipt.classes)}; the competition has "
@@ -203,35 +196,8 @@ def read_round(folder: Path, competition: Competition) -> Receipt:
     return receipt
 
 
-def refuse_leak(
-    images: Iterable[str],
-    held: Collection[str],
-    *,
-    groups: Mapping[str, str],
-    where: str = "the validation fold",
-) -> None:
-    """InputFault if an image of a round is held back, or its group is.
-
-    images: those of the round; held: the fold's validation images, or those of the holdout; groups:
-    group of every image; where: what `held` is.
-    """
-    held_groups = {groups[image]: image for image in held}
-    faults = []
-    for image in images:
-        if image in held:
-            faults.append(f"pseudo-labelled image {image!r} is in {where}")
-        elif groups.get(image) in held_groups:
-            other = held_groups[groups[image]]
-            faults.append(
-                f"pseudo-labelled image {image!r} is of group {groups[image]!r}, and so is "
-                f"{other!r} of {where}"
-            )
-    if faults:
-        raise InputFault(listed(faults) + "\nmake the round from other images")
-
-
 def indirect_leak(origin: Origin, fold: int) -> str | None:
-    """What a score on `fold` may be flattered by, for people; None where nothing is.
+    """What a score on `fold` may be flattered by, in words; None where nothing is.
 
     A teacher of another fold was trained on the images that this fold is scored on, and its labels
     may carry what it learnt there.
@@ -249,10 +215,10 @@ def indirect_leak(origin: Origin, fold: int) -> str | None:
     return f"indirect leak: these teachers were trained on images of fold {fold}: {who}"
 
 
-def _is_decided(candidate: Candidate, origin: Origin) -> bool:
+def _is_decided(label: PseudoLabel, origin: Origin) -> bool:
     if origin.minimum is None:
         return True
-    return candidate.decided is not None and candidate.decided >= origin.minimum
+    return label.decided is not None and label.decided >= origin.minimum
 
 
 def _require_some(
@@ -267,15 +233,15 @@ def _require_some(
     raise InputFault(f"no image has {origin.minimum} of its pixels decided; {found}")
 
 
-def _rows(competition: Competition, candidate: Candidate) -> Iterator[tuple[str, str, str]]:
-    if candidate.masks.shape[0] != len(competition.classes) or len(candidate.masks.shape) != 3:
+def _rows(competition: Competition, label: PseudoLabel) -> Iterator[tuple[str, str, str]]:
+    if label.masks.shape[0] != len(competition.classes) or len(label.masks.shape) != 3:
         raise InputFault(
-            f"image {candidate.image!r}: masks of shape {candidate.masks.shape}; "
+            f"image {label.image!r}: masks of shape {label.masks.shape}; "
             f"expected {len(competition.classes)} classes"
         )
-    texts = encode(candidate.masks, _form(competition))
+    texts = encode(label.masks, _form(competition))
     for name, text in zip(competition.classes, texts, strict=True):
-        yield candidate.image, name, text
+        yield label.image, name, text
 
 
 def _form(competition: Competition) -> RleFormat:
@@ -294,7 +260,10 @@ def _rounds_beside(folder: Path) -> str:
 
 
 def _draw(
-    path: Path, shown: list[Candidate], look: Callable[[str], np.ndarray], classes: tuple[str, ...]
+    path: Path,
+    shown: list[PseudoLabel],
+    look: Callable[[str], np.ndarray],
+    classes: tuple[str, ...],
 ) -> None:
     tiles = [
         overlay(look(c.image), c.masks, size=fitted((c.masks.height, c.masks.width), 320))

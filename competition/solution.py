@@ -5,26 +5,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 from rich.text import Text
 
-from competition.data.tables import read_csv_text
+from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed
+from competition.evaluation.metric_sums import MetricSums, Score
 from competition.masks import Objects
 from competition.scoring import score_objects
+from competition.settings import Settings
 from competition.spec import Competition
 from competition.submission import read_objects, read_table
 from competition.text_table import rendered, text_table
-from competition.tuning.decisions import Score, score_of
-from competition.tuning.measure import Measure
-from competition.tuning.record import Record
-from competition.workspace import file_sha256, read_json, write_json
+from competition.workspace import file_sha256
 
 USAGE = "Usage"
-PARTS = ("Public", "Private", "All")
+BOARDS = ("Public", "Private", "All")
 
 
-class PartScore(Record):
+class BoardScore(Settings):
     """The score of some test images. present, absent: over labelled and over empty masks alone
     (None where there are none, or where the metric pools pixels); classes: None where a class is
     never counted.
@@ -37,29 +35,29 @@ class PartScore(Record):
     classes: dict[str, float | None]
 
 
-class ScoreTable(Record):
+class ScoreTable(Settings):
     """How one submission scores; sha256 of the file's bytes and of the solution's."""
 
     metric: str
     submission_sha256: str
     solution_sha256: str
-    parts: dict[str, PartScore]
+    parts: dict[str, BoardScore]
 
     def summary(self) -> str:
-        """One line: the score of each part."""
-        return "  ".join(f"{name} {part.score}" for name, part in self.parts.items())
+        """One line: the score on each board."""
+        return "  ".join(f"{name} {one.score}" for name, one in self.parts.items())
 
     def text(self) -> str:
         """The scores as a table: all classes together, present and absent masks, each class."""
         table = text_table("", *self.parts)
-        table.add_row("images", *(str(part.images) for part in self.parts.values()))
-        table.add_row(self.metric, *(str(part.score) for part in self.parts.values()))
+        table.add_row("images", *(str(one.images) for one in self.parts.values()))
+        table.add_row(self.metric, *(str(one.score) for one in self.parts.values()))
         for row in ("present", "absent"):
-            values = (getattr(part, row) for part in self.parts.values())
+            values = (getattr(one, row) for one in self.parts.values())
             table.add_row(f"{row} masks", *map(_number, values))
         table.add_section()
         for name in next(iter(self.parts.values())).classes:
-            values = (part.classes[name] for part in self.parts.values())
+            values = (one.classes[name] for one in self.parts.values())
             table.add_row(Text(name), *map(_number, values))
         return rendered(table)
 
@@ -77,17 +75,17 @@ def score_submission(
     predicted = read_objects(competition, path, sizes)
     _require_same_images(truth, predicted, path, solution)
     images = sorted(truth)
-    measure = Measure.of(competition)
+    metric_sums = MetricSums.of(competition)
     classes = len(competition.classes)
-    rows = [_parts(measure, truth[i], predicted[i], classes) for i in images]
+    rows = [_sums(metric_sums, truth[i], predicted[i], classes) for i in images]
     labelled = [truth[image].to_classes(classes).area() > 0 for image in images]
     sides = np.array([usage[image] for image in images])
     scores = {}
-    for part in PARTS:
-        chosen = (sides == part) | (part == "All")
+    for board in BOARDS:
+        chosen = (sides == board) | (board == "All")
         if chosen.any():
             kept = np.stack(rows)[chosen], np.stack(labelled)[chosen]
-            scores[part] = _part_score(measure, *kept, competition.classes)
+            scores[board] = _board_score(metric_sums, *kept, competition.classes)
     return ScoreTable(
         metric=competition.metric.name,
         submission_sha256=file_sha256(path),
@@ -101,7 +99,7 @@ def score_file(
 ) -> ScoreTable:
     """`score_submission`, kept beside the submission for the leaderboard."""
     table = score_submission(competition, path, solution, sizes)
-    write_json(score_path(path), table.model_dump(mode="json"))
+    table.write(score_path(path))
     return table
 
 
@@ -114,10 +112,7 @@ def read_score(path: Path) -> ScoreTable | None:
     kept = score_path(path)
     if not kept.exists():
         return None
-    try:
-        table = ScoreTable.model_validate(read_json(kept))
-    except ValidationError as error:
-        raise InputFault(f"{kept} is not a score ({error}); delete it and score again") from error
+    table = ScoreTable.read(kept, what="a score", again="delete it and score again")
     return table if table.submission_sha256 == file_sha256(path) else None
 
 
@@ -146,25 +141,26 @@ def _require_same_images(
         raise InputFault("\n".join(listed(faults) for faults in (missing, extra) if faults))
 
 
-def _parts(measure: Measure, truth: Objects, predicted: Objects, classes: int) -> np.ndarray:
+def _sums(metric_sums: MetricSums, truth: Objects, predicted: Objects, classes: int) -> np.ndarray:
     """What one image adds to the score, (K, C); metrics of objects see the file's own objects."""
-    if measure.metric.name in ("object-precision", "object-f-beta"):
-        return measure.from_scores(score_objects(truth, predicted, classes, measure.metric))
-    return measure.parts(truth.to_classes(classes), predicted.to_classes(classes))
+    metric = metric_sums.metric
+    if metric.rule.counted == "objects":
+        return metric_sums.from_scores(score_objects(truth, predicted, classes, metric))
+    return metric_sums.of_image(truth.to_classes(classes), predicted.to_classes(classes))
 
 
-def _part_score(
-    measure: Measure, parts: np.ndarray, labelled: np.ndarray, classes: Sequence[str]
-) -> PartScore:
-    """parts (N, K, C), labelled bool (N, K). The images are the groups: nobody's names are known."""
-    by_class = measure.sign * measure.per_class(parts.sum(axis=0))
+def _board_score(
+    metric_sums: MetricSums, sums: np.ndarray, labelled: np.ndarray, classes: Sequence[str]
+) -> BoardScore:
+    """sums (N, K, C), labelled bool (N, K). A solution tells no groups: each image is one of its own."""
+    by_class = metric_sums.sign * metric_sums.per_class(sums.sum(axis=0))
     present, absent = (
-        None if measure.pooled or not side.any() else measure.score(parts * side[..., None])
+        None if metric_sums.pooled or not side.any() else metric_sums.value(sums * side[..., None])
         for side in (labelled, ~labelled)
     )
-    return PartScore(
-        images=len(parts),
-        score=score_of(measure, parts, np.arange(len(parts))),
+    return BoardScore(
+        images=len(sums),
+        score=metric_sums.score(sums, np.arange(len(sums))),
         present=_or_none(present),
         absent=_or_none(absent),
         classes={name: _or_none(float(v)) for name, v in zip(classes, by_class, strict=True)},

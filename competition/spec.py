@@ -7,25 +7,21 @@ file describes a whole entry.
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from competition.errors import FEW, InputFault, nearest
-from competition.masks.rle import RleFormat
+from competition.masks.rle_formats import RleFormat
 from competition.scoring.metrics import Metric
-from competition.scoring.splitting import CONNECTED_PARTS, ObjectRule
+from competition.scoring.objects import CONNECTED_COMPONENTS, ObjectRule
+from competition.settings import Settings
 
 
-class Table(BaseModel):
-    """A table of the file: frozen, and a mistyped key is refused with its path."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CsvColumn(Table):
+class CsvColumn(Settings):
     """A value per image, read from a csv: `{ file = "groups.csv", image = "id", value = "patient" }`."""
 
     file: str
@@ -33,7 +29,7 @@ class CsvColumn(Table):
     value: str
 
 
-class Data(Table):
+class Data(Settings):
     """Where the images lie."""
 
     root: str = Field(description="folder of the download, relative to this file")
@@ -46,7 +42,7 @@ class Data(Table):
         "name", description="how label rows name an image: file name, name without ending, folder"
     )
     group: Literal["image", "folder"] | CsvColumn = Field(
-        "image", description="what must stay on one side of a split, for example the person"
+        "image", description="what must stay on one side of a split, for example the patient"
     )
     stratum: Literal["none", "size"] | CsvColumn = Field(
         "none", description="what every fold must have its share of"
@@ -57,14 +53,14 @@ class Data(Table):
     spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
 
 
-class PolygonLabels(Table):
+class PolygonLabels(Settings):
     """One JSON file an image: `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`."""
 
     kind: Literal["polygons"]
     files: str = Field(description="path below root; {folder} and {stem} are those of the image")
 
 
-class RleLabels(Table):
+class RleLabels(Settings):
     """A csv of run-length texts; what is not given here is as in `[submission]`."""
 
     kind: Literal["rle"]
@@ -85,7 +81,7 @@ class RleLabels(Table):
     empty: str | None = None
 
 
-class MaskLabels(Table):
+class MaskLabels(Settings):
     """One mask image an image."""
 
     kind: Literal["masks"]
@@ -107,8 +103,12 @@ class MaskLabels(Table):
 Labels = Annotated[PolygonLabels | RleLabels | MaskLabels, Field(discriminator="kind")]
 
 
-class Submission(Table):
-    """What is handed in: the sample gives columns, rows and order; this says how to read them."""
+_TEXT_FORM = ("order", "base", "relative", "empty", "rows")
+"""Keys of `[submission]` and of `[labels]` that say how a run-length text is written."""
+
+
+class Submission(Settings):
+    """What is submitted: the sample gives columns, rows and order; this says how to read them."""
 
     sample: str = Field(description="the organisers' sample file, below root")
     image: str = Field(description="column of the image")
@@ -137,16 +137,10 @@ class Submission(Table):
 
     @property
     def format(self) -> RleFormat:
-        return RleFormat(
-            order=self.order,
-            base=self.base,
-            relative=self.relative,
-            empty=self.empty,
-            rows=self.rows,
-        )
+        return RleFormat(**{key: getattr(self, key) for key in _TEXT_FORM})
 
 
-class Split(Table):
+class Split(Settings):
     """How the labelled images are divided; written once to folds/<competition>.csv."""
 
     folds: int = Field(5, ge=2)
@@ -156,17 +150,29 @@ class Split(Table):
     )
 
 
-class Ensemble(Table):
+class EnsembleTable(Settings):
     """What the submission is made of; the first recipe is what a bare `invoke train` trains."""
 
     recipes: tuple[str, ...] = Field(min_length=1)
     folds: tuple[int, ...] | None = Field(None, description="folds that are trained; none: all")
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    flips: bool = Field(True, description="also predict the mirrored image, where that is allowed")
+    views: tuple[str, ...] = Field(
+        ("mirror",), description="test-time views; those that mirror are for where it is allowed"
+    )
     pseudo: str | None = Field(None, description="pseudo-label round that its networks train with")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _flips_are_views(cls, given: Any) -> Any:
+        """Files of 0.1.0 say `flips = true` or `false`."""
+        known = isinstance(given, dict) and isinstance(given.get("flips"), bool)
+        if not known or "views" in given:
+            return given  # together they are refused: flips is no key any more
+        rest = {key: value for key, value in given.items() if key != "flips"}
+        return {"views": ("mirror",) if given["flips"] else (), **rest}
 
-class Competition(Table):
+
+class Competition(Settings):
     """A competition as its organisers fixed it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -179,9 +185,9 @@ class Competition(Table):
     labels: Labels
     submission: Submission
     metric: Metric
-    objects: ObjectRule = CONNECTED_PARTS
+    objects: ObjectRule = CONNECTED_COMPONENTS
     split: Split = Split()
-    ensemble: Ensemble
+    ensemble: EnsembleTable
     recipes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="changes to lay over any recipe: RECIPE@VARIANT"
@@ -235,17 +241,12 @@ class Competition(Table):
         """The text form of the label csv: the submission's, but for what `[labels]` says."""
         if not isinstance(self.labels, RleLabels):
             raise InputFault(f"labels of {self.name!r} are {self.labels.kind}, not run-length text")
-        changed = {
-            key: value
-            for key in ("order", "base", "relative", "empty", "rows")
-            if (value := getattr(self.labels, key)) is not None
-        }
-        base = self.submission.format
-        fields = {k: getattr(base, k) for k in ("order", "base", "relative", "empty", "rows")}
-        return RleFormat(**{**fields, **changed})
+        own = {key: getattr(self.labels, key) for key in _TEXT_FORM}
+        changed = {key: value for key, value in own.items() if value is not None}
+        return replace(self.submission.format, **changed)
 
 
-def load(path: Path) -> Competition:
+def load_competition(path: Path) -> Competition:
     """Read and check a competition file; InputFault lists every mistake with its key."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -257,18 +258,18 @@ def load(path: Path) -> Competition:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputFault(f"{path} is not valid TOML: {error}") from error
-    return parse(table, folder=path.resolve().parent, source=str(path))
+    return parse_competition(table, folder=path.resolve().parent, source=str(path))
 
 
-def parse(table: dict[str, Any], *, folder: Path, source: str) -> Competition:
+def parse_competition(table: dict[str, Any], *, folder: Path, source: str) -> Competition:
     """A competition from a parsed table; `source` names it in messages."""
     try:
         return Competition(**table, folder=folder)
     except ValidationError as error:
-        raise InputFault(describe(error, source)) from error
+        raise InputFault(describe_mistakes(error, source)) from error
 
 
-def describe(error: ValidationError, source: str) -> str:
+def describe_mistakes(error: ValidationError, source: str) -> str:
     """pydantic's findings as lines `file: key: what is wrong, found what`."""
     lines = []
     for fault in error.errors():

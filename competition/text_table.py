@@ -1,4 +1,4 @@
-"""Tables for people in plain text. A table cut at a terminal's edge loses numbers: what has to give
+"""Tables in plain text. A table cut at a terminal's edge loses numbers: what has to give
 way are the texts of one column, which go on in a further line.
 """
 

@@ -6,16 +6,15 @@ import pytest
 from competition import steps
 from competition.data.catalog import of_split
 from competition.data.holdout import make_holdout, set_apart, write_holdout
+from competition.data.leaks import refuse_leak
+from competition.decoding.decisions import decide
 from competition.entry import entry_of
 from competition.errors import InputFault
 from competition.project import Project
-from competition.pseudo import refuse_leak
 from competition.scoring import aggregate, score_image
 from competition.spec import Split
-from competition.steps import Bench
-from competition.steps.handing_in import read_plan
-from competition.steps.stores import mean_predictions, out_of_fold
-from competition.tuning.decisions import decide
+from competition.steps.prediction_stores import mean_predictions, out_of_fold
+from competition.steps.submit import read_decoder
 
 
 def with_holdout(tiny_data, root, share="0.34"):
@@ -26,32 +25,32 @@ def with_holdout(tiny_data, root, share="0.34"):
     path.write_text(
         text.replace('root = "."', f'root = "{tiny_data}"').replace("epochs = 3", "epochs = 1")
     )
-    return Bench.of(Project.open(path, root), say=lambda line: None)
+    return Project.open(path, root, say=lambda line: None)
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_data, tmp_path_factory):
-    """Everything up to the ensemble, thresholds of one half."""
-    bench = with_holdout(tiny_data, tmp_path_factory.mktemp("work"))
-    entry = entry_of(bench.project.competition)
-    steps.split(bench)
-    steps.train_all(bench, entry)
-    steps.predict_all(bench, entry)
-    steps.weigh(bench, entry)
-    return bench
+    """Everything up to the ensemble, threshold 0.5."""
+    project = with_holdout(tiny_data, tmp_path_factory.mktemp("work"))
+    entry = entry_of(project.competition)
+    steps.make_split(project)
+    steps.train_entry(project, entry)
+    steps.predict_entry(project, entry)
+    steps.score_ensemble(project, entry)
+    return project
 
 
 def test_whole_people_are_held_out_and_no_fold_knows_them(finished):
-    project = finished.project
-    held, left = set(project.part("holdout")["group"]), set(project.folds["group"])
+    project = finished
+    held, left = set(project.rows("holdout")["group"]), set(project.folds["group"])
     assert len(held) == 2 and len(left) == 4 and not held & left
-    assert set(project.part("holdout")["image"]).isdisjoint(project.part("train")["image"])
-    assert finished.project.workspace.holdout.exists()
+    assert set(project.rows("holdout")["image"]).isdisjoint(project.rows("train")["image"])
+    assert finished.workspace.holdout.exists()
 
 
 def test_no_network_is_trained_validated_or_decided_on_the_holdout(finished):
-    project = finished.project
-    held = set(project.part("holdout")["image"])
+    project = finished
+    held = set(project.rows("holdout")["image"])
     entry = entry_of(project.competition)
     for fold in entry.folds:
         task = steps.training_task(finished, entry.members[0], fold, project.recipe("tiny"))
@@ -64,34 +63,35 @@ def test_no_network_is_trained_validated_or_decided_on_the_holdout(finished):
 
 
 def test_the_holdout_is_scored_once_and_later_takings_say_that_they_are_later(finished):
-    project, entry = finished.project, entry_of(finished.project.competition)
     said = []
-    bench = Bench.of(project, say=said.append)
-    first = steps.score_holdout(bench, entry, plain=True)
-    plan = read_plan(bench, entry, plain=True)
-    together = plan.mix(mean_predictions(bench, entry, "holdout"))
+    source = finished.competition.folder / "competition.toml"
+    project = Project.open(source, finished.workspace.root, say=said.append)
+    entry = entry_of(project.competition)
+    first = steps.score_holdout(project, entry, plain=True)
+    decoder = read_decoder(project, entry, plain=True)
+    together = decoder.mix(mean_predictions(project, entry, "holdout"))
     rows = np.stack(
         [
             score_image(
-                project.labels[i], decide(together, i, plan.rules), project.competition.metric
+                project.labels[i], decide(together, i, decoder.rules), project.competition.metric
             )
-            for i in project.part("holdout")["image"]
+            for i in project.rows("holdout")["image"]
         ]
     )
     assert first.score.value == pytest.approx(aggregate(rows, project.competition.metric))
     assert (first.number, first.images, first.groups) == (1, 4, 2)
     assert not any(line.startswith("note") for line in said)
-    again = steps.score_holdout(bench, entry, plain=True)
+    again = steps.score_holdout(project, entry, plain=True)
     assert again == first and said[-1] == f"scored before, on {first.when}; not again"
-    steps.tune(bench, entry)
-    assert steps.score_holdout(bench, entry).number == 2
+    steps.tune_entry(project, entry)
+    assert steps.score_holdout(project, entry).number == 2
     note = next(line for line in said if line.startswith("note"))
     assert "scored 1 times before, first for main-plain" in note
 
 
 def test_without_a_holdout_there_is_nothing_to_score(project):
     with pytest.raises(InputFault, match="there is no holdout; set holdout in"):
-        steps.score_holdout(Bench.of(project, say=print), entry_of(project.competition))
+        steps.score_holdout(project, entry_of(project.competition))
 
 
 def test_a_split_and_its_holdout_belong_together(project, tmp_path):

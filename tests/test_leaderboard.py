@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from competition.errors import InputFault
+from competition.evaluation.groups import GroupSums, write_group_sums
+from competition.evaluation.metric_sums import MetricSums
 from competition.leaderboard import read_leaderboard
 from competition.masks import Runs, encode
 from competition.scoring import Metric, aggregate, score_image
 from competition.solution import read_score, score_file, score_path, score_submission
-from competition.spec import parse
+from competition.spec import parse_competition
 from competition.submission import evidence_path, receipt_path, write_submission
-from competition.tuning.groups import GroupSums, write_sums
-from competition.tuning.measure import Measure
 from competition.workspace import file_sha256
 
 CLASSES = ("Radius", "Ulna")
@@ -46,7 +46,7 @@ def competition(tmp_path, *, metric=None, classes=CLASSES, **submission):
         "metric": metric or {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
     }
-    return parse(table, folder=tmp_path, source="competition.toml")
+    return parse_competition(table, folder=tmp_path, source="competition.toml")
 
 
 def masks_of(seed, share=0.4):
@@ -76,7 +76,7 @@ def submission_file(tmp_path, spec, masks, name="sub", receipt=None):
 
 
 def board_of(tmp_path, folder="submissions"):
-    return read_leaderboard(tmp_path / folder, Measure(Metric(name="dice")), CLASSES)
+    return read_leaderboard(tmp_path / folder, MetricSums(Metric(name="dice")), CLASSES)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def expected(value, images=40):
             "value": value,
             "low": value - 0.01,
             "high": value + 0.01,
-            "how": "cross-fitted",
+            "how": "nested cross-validation",
             "images": images,
         },
         "members": {"unet": {}, "fcn": {}},
@@ -259,7 +259,7 @@ def with_evidence(tmp_path, spec, masks, name, level, *, people=20):
     parts = np.stack([level + noise, np.ones((people, 2))], axis=-1)
     sums = GroupSums.of(parts, np.array([f"person-{n}" for n in range(people)]))
     path = evidence_path(tmp_path / "submissions" / f"{name}.csv")
-    write_sums(path, sums, CLASSES)
+    write_group_sums(path, sums, CLASSES)
     private = {
         "value": level,
         "low": level - 0.1,

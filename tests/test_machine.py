@@ -10,7 +10,7 @@ import torch
 
 from competition import machine
 from competition.errors import InputFault, MachineFault
-from competition.machine import SETTINGS, ask, machine_of, processes
+from competition.machine import MACHINE_SETTINGS, ask, machine_of, processes
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def test_what_is_asked_for_is_what_is_taken():
         "keep_memory": False,
         "card": chosen.found["device"],
     }
-    assert set(asked) == {setting.name for setting in SETTINGS}
+    assert set(asked) == {setting.name for setting in MACHINE_SETTINGS}
     text = chosen.text()
-    for setting in SETTINGS:
+    for setting in MACHINE_SETTINGS:
         assert f"{setting.option} or {setting.variable}" in text
         assert "asked for" in chosen.why[setting.name]
 

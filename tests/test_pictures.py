@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from competition.decoding.decisions import StepReport
 from competition.errors import InputFault
+from competition.evaluation.significance import Gain
 from competition.masks import Runs
 from competition.pictures import (
     FALSE,
     MISSED,
     RIGHT,
-    StepGain,
     bars,
     class_colours,
     class_scores,
@@ -203,7 +204,8 @@ def test_steps_that_were_kept_are_filled_and_others_are_not(tmp_path):
     blue = (0x2F, 0x6F, 0xBF)
     found = {}
     for kept in (True, False):
-        step = StepGain("one threshold", 0.02, 0.005, 0.035, apparent=0.03, kept=kept)
+        gain = Gain(0.02, 0.005, 0.035, kept, probability=0.99, p_value=0.01, groups=20)
+        step = StepReport.of("thresholds", "one threshold", 0.03, gain)
         gains(tmp_path / f"{kept}.png", [step], title="out of fold")
         found[kept] = share_of(tmp_path / f"{kept}.png", blue)
     assert found[True] > 1.5 * found[False]

@@ -11,60 +11,57 @@ from competition import steps
 from competition.cli import app
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
+from competition.evaluation.groups import read_group_sums
+from competition.evaluation.metric_sums import MetricSums
+from competition.inference import views as inference_views
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
 from competition.recipes import Recipe
 from competition.solution import score_file
-from competition.steps import Bench
 from competition.submission import check_submission, evidence_path, read_receipt
-from competition.tuning.groups import read_sums
-from competition.tuning.measure import Measure
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_data, tmp_path_factory):
     """A workspace in which everything up to the submission and a pseudo round is done."""
-    bench = Bench.of(
-        Project.open(tiny_data / "competition.toml", tmp_path_factory.mktemp("work")),
-        say=lambda line: None,
+    project = Project.open(
+        tiny_data / "competition.toml", tmp_path_factory.mktemp("work"), say=lambda line: None
     )
-    entry = entry_of(bench.project.competition)
-    steps.split(bench)
-    steps.train_all(bench, entry)
-    steps.predict_all(bench, entry)
-    steps.weigh(bench, entry)
-    steps.tune(bench, entry)
-    steps.submit(bench, entry)
-    steps.submit(bench, entry, plain=True)
-    steps.label_test_images(bench, entry, steps.Round("round1", confidence=0.0))
-    return bench
+    entry = entry_of(project.competition)
+    steps.make_split(project)
+    steps.train_entry(project, entry)
+    steps.predict_entry(project, entry)
+    steps.score_ensemble(project, entry)
+    steps.tune_entry(project, entry)
+    steps.submit_entry(project, entry)
+    steps.submit_entry(project, entry, plain=True)
+    steps.make_pseudo_round(project, entry, steps.PseudoRound("round1", confidence=0.0))
+    return project
 
 
 @pytest.fixture
-def bench(finished, tmp_path):
+def copied(finished, tmp_path):
     """The finished workspace, copied, so that a test may break it."""
-    shutil.copytree(finished.project.workspace.root, tmp_path / "work")
+    shutil.copytree(finished.workspace.root, tmp_path / "work")
     data = tmp_path / "data"
-    shutil.copytree(finished.project.competition.root, data)
-    return Bench.of(
-        Project.open(data / "competition.toml", tmp_path / "work"), say=lambda line: None
-    )
+    shutil.copytree(finished.competition.root, data)
+    return Project.open(data / "competition.toml", tmp_path / "work", say=lambda line: None)
 
 
-def kinds(bench, goal="submit"):
-    pipeline = Pipeline(bench.project)
-    found = states(pipeline.stages(goal, entry_of(bench.project.competition)))
+def kinds(project, goal="submit"):
+    pipeline = Pipeline(project)
+    found = states(pipeline.stages(goal, entry_of(project.competition)))
     return {step.name: state for step, state in found}
 
 
-def reopened(bench):
-    source = bench.project.competition.folder / "competition.toml"
-    return Bench.of(Project.open(source, bench.project.workspace.root), say=lambda line: None)
+def reopened(project, say=lambda line: None):
+    source = project.competition.folder / "competition.toml"
+    return Project.open(source, project.workspace.root, say=say)
 
 
 def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
-    project = finished.project
+    project = finished
     csv = project.workspace.submission("main")
     check_submission(project.competition, csv, project.sample, project.sizes)
     receipt = read_receipt(csv)
@@ -77,40 +74,40 @@ def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
 
 
 def test_a_submission_says_what_private_will_be_and_where_it_rests(finished):
-    project = finished.project
+    project = finished
     csv = project.workspace.submission("main")
     receipt = read_receipt(csv)
     expected = receipt["expected private"]
     assert expected["low"] < expected["value"] < expected["high"]
     assert (expected["public_groups"], expected["private_groups"]) == (1, 1)
-    sums = read_sums(evidence_path(csv), project.competition.classes)
-    measure = Measure.of(project.competition)
-    assert measure.score(sums.parts) == pytest.approx(receipt["out of fold"]["value"])
+    sums = read_group_sums(evidence_path(csv), project.competition.classes)
+    metric_sums = MetricSums.of(project.competition)
+    assert metric_sums.value(sums.sums) == pytest.approx(receipt["out of fold"]["value"])
     plain = read_receipt(project.workspace.submission("main-plain"))
-    sums = read_sums(
+    sums = read_group_sums(
         evidence_path(project.workspace.submission("main-plain")), project.competition.classes
     )
-    assert measure.score(sums.parts) == pytest.approx(plain["out of fold"]["value"])
-    table = steps.by_group(finished, entry_of(project.competition)).text(2)
+    assert metric_sums.value(sums.sums) == pytest.approx(plain["out of fold"]["value"])
+    table = steps.group_table(finished, entry_of(project.competition)).text(2)
     assert table.splitlines()[-1] == "… and 4 more groups"
 
 
 def test_everything_is_fresh_after_it_was_made_and_nothing_is_made_again(finished):
     assert {state.kind for state in kinds(finished).values()} == {"fresh"}
     said = []
-    again = Bench.of(finished.project, say=said.append)
-    steps.train(again, Member("tiny"), 0)
-    steps.submit(again, entry_of(finished.project.competition))
+    again = reopened(finished, said.append)
+    steps.train_network(again, Member("tiny"), 0)
+    steps.submit_entry(again, entry_of(finished.competition))
     assert said == ["train tiny fold 0: done already", "submit main: done already"]
 
 
-def test_each_command_of_the_chain_makes_what_it_says_and_nothing_else(bench, monkeypatch):
+def test_each_command_of_the_chain_makes_what_it_says_and_nothing_else(copied, monkeypatch):
     """With its receipts gone, each step is made anew by the words that its stage gives."""
-    monkeypatch.chdir(bench.project.workspace.root)
-    file = str(bench.project.competition.folder / "competition.toml")
-    entry = entry_of(bench.project.competition)
-    plain = bench.pipeline.stages("submit", entry, plain=True)[-1:]
-    for stage in bench.pipeline.stages("submit", entry)[2:] + plain:
+    monkeypatch.chdir(copied.workspace.root)
+    file = str(copied.competition.folder / "competition.toml")
+    entry = entry_of(copied.competition)
+    plain = copied.pipeline.stages("submit", entry, plain=True)[-1:]
+    for stage in copied.pipeline.stages("submit", entry)[2:] + plain:
         for step in stage.steps:
             step.receipt.unlink()
             step.outputs[0].unlink()
@@ -120,20 +117,43 @@ def test_each_command_of_the_chain_makes_what_it_says_and_nothing_else(bench, mo
             assert str(stage.steps[0].outputs[0]) in result.output.replace("\n", "")
 
 
-def test_copied_data_is_not_stale(bench):
+def test_copied_data_is_not_stale(copied):
     """Content counts, not the time of a file."""
-    assert {state.kind for state in kinds(bench).values()} == {"fresh"}
+    assert {state.kind for state in kinds(copied).values()} == {"fresh"}
 
 
-def test_a_changed_recipe_makes_its_training_stale_and_says_so(bench):
-    path = bench.project.competition.folder / "competition.toml"
+def test_a_changed_recipe_makes_its_training_stale_and_says_so(copied):
+    path = copied.competition.folder / "competition.toml"
     path.write_text(path.read_text().replace("batch = 2", "batch = 3"))
-    found = kinds(reopened(bench))
+    found = kinds(reopened(copied))
     assert (found["train tiny fold 0"].kind, found["train tiny fold 0"].why) == (
         "stale",
         "recipe changed",
     )
     assert found["folds"].kind == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("views", "kind"),
+    [
+        ("flips = true", "fresh"),
+        ('views = ["mirror"]', "fresh"),
+        ("flips = false", "stale"),
+        ('views = ["upside-down"]', "stale"),
+        ('views = ["mirror", "upside-down"]', "stale"),
+    ],
+)
+def test_other_views_make_predictions_stale_and_other_words_for_the_same_do_not(
+    copied, monkeypatch, views, kind
+):
+    turned = inference_views.View(lambda images: images.flip(-2), lambda logits: logits.flip(-2))
+    monkeypatch.setitem(inference_views.VIEWS, "upside-down", turned)
+    path = copied.competition.folder / "competition.toml"
+    path.write_text(path.read_text().replace("[ensemble]", f"[ensemble]\n{views}"))
+    found = kinds(reopened(copied))
+    assert found["predict tiny fold 0"].kind == kind
+    assert found["train tiny fold 0"].kind == "fresh"
+    assert kind == "fresh" or found["predict tiny fold 0"].why == "flips changed"
 
 
 def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
@@ -142,93 +162,93 @@ def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
     class Later(Recipe):
         patience: int = 3
 
-    step, recipe = finished.pipeline.train(Member("tiny"), 0), finished.project.recipe("tiny")
+    step, recipe = finished.pipeline.train(Member("tiny"), 0), finished.recipe("tiny")
     for patience, kind in ((3, "fresh"), (4, "stale")):
         later = Later(**recipe.model_dump(), patience=patience)
-        monkeypatch.setattr(finished.project, "recipe", lambda name, later=later: later)
+        monkeypatch.setattr(finished, "recipe", lambda name, later=later: later)
         assert step.state().kind == kind
 
 
-def test_a_changed_label_file_makes_training_and_decisions_stale(bench):
-    path = next((bench.project.competition.root / "train" / "outputs_json").rglob("*.json"))
+def test_a_changed_label_file_makes_training_and_decisions_stale(copied):
+    path = next((copied.competition.root / "train" / "outputs_json").rglob("*.json"))
     content = json.loads(path.read_text())
     content["annotations"].pop()
     path.write_text(json.dumps(content))
-    found = kinds(reopened(bench))
+    found = kinds(reopened(copied))
     assert found["train tiny fold 1"].why == "labels changed"
     assert found["ensemble main"].why == "labels changed"
 
 
-def test_renamed_test_images_are_predicted_averaged_and_handed_in_under_their_new_names(bench):
+def test_renamed_test_images_are_predicted_averaged_and_handed_in_under_their_new_names(copied):
     """The same pixels made the same store.json, so their mean passed for fresh with the old names."""
-    root = bench.project.competition.root
+    root = copied.competition.root
     old = next((root / "test").rglob("*.png"))
     old.rename(old.with_name("renamed.png"))
     for name in ("sample_submission.csv", "solution.csv"):
         path = root / name
         path.write_text(path.read_text().replace(old.name, "renamed.png"))
-    again = reopened(bench)
-    entry = entry_of(again.project.competition)
-    steps.predict_all(again, entry)
+    again = reopened(copied)
+    entry = entry_of(again.competition)
+    steps.predict_entry(again, entry)
     assert kinds(again)["submit main"].kind == "stale"
-    steps.submit(again, entry)
-    csv = again.project.workspace.submission("main")
-    check_submission(again.project.competition, csv, again.project.sample, again.project.sizes)
+    steps.submit_entry(again, entry)
+    csv = again.workspace.submission("main")
+    check_submission(again.competition, csv, again.sample, again.sizes)
     assert "renamed.png" in csv.read_text()
 
 
-def test_another_way_to_name_images_makes_predictions_stale(bench, monkeypatch):
-    step = bench.pipeline.predict(Member("tiny"), 0)
-    other = bench.project.catalog.assign(image="id-" + bench.project.catalog["image"])
-    is_test = bench.project.catalog["split"] == "test"
-    monkeypatch.setitem(vars(bench.project), "catalog", bench.project.catalog.mask(is_test, other))
+def test_another_way_to_name_images_makes_predictions_stale(copied, monkeypatch):
+    step = copied.pipeline.predict(Member("tiny"), 0)
+    other = copied.catalog.assign(image="id-" + copied.catalog["image"])
+    is_test = copied.catalog["split"] == "test"
+    monkeypatch.setitem(vars(copied), "catalog", copied.catalog.mask(is_test, other))
     assert step.state().why == "test ids changed"
 
 
-def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(bench):
+def test_a_label_file_that_is_gone_is_named_and_nothing_is_written(copied):
     """It once came as a traceback: hashing what training reads looked for the file first."""
-    root = bench.project.competition.root
+    root = copied.competition.root
     path = next((root / "train" / "outputs_json").rglob("*.json"))
     path.unlink()
     with pytest.raises(InputFault, match=f"{path.name} does not exist"):
-        steps.train(reopened(bench), Member("tiny"), 0)
+        steps.train_network(reopened(copied), Member("tiny"), 0)
 
 
-def test_another_order_of_the_classes_makes_everything_stale(bench):
-    path = bench.project.competition.folder / "competition.toml"
-    first, second, *_ = bench.project.competition.classes
+def test_another_order_of_the_classes_makes_everything_stale(copied):
+    path = copied.competition.folder / "competition.toml"
+    first, second, *_ = copied.competition.classes
     text = path.read_text().replace(first, "@").replace(second, first).replace("@", second)
     path.write_text(text)
-    found = kinds(reopened(bench))
+    found = kinds(reopened(copied))
     assert "classes" in found["predict tiny fold 0"].why
     assert found["train tiny fold 0"].kind == found["submit main"].kind == "stale"
     with pytest.raises(InputFault, match="was trained for the classes"):
-        steps.predict(reopened(bench), Member("tiny"), 0)
+        steps.predict_network(reopened(copied), Member("tiny"), 0)
 
 
-def test_an_edited_submission_is_stale(bench):
-    csv = bench.project.workspace.submission("main")
+def test_an_edited_submission_is_stale(copied):
+    csv = copied.workspace.submission("main")
     csv.write_text(csv.read_text() + "\n")
-    assert "edited" in kinds(bench)["submit main"].why
+    assert "edited" in kinds(copied)["submit main"].why
 
 
-def test_a_lost_checkpoint_is_missing_and_what_follows_is_stale(bench):
-    (bench.project.workspace.run("tiny", 0) / "checkpoint.pt").unlink()
-    found = kinds(bench)
+def test_a_lost_checkpoint_is_missing_and_what_follows_is_stale(copied):
+    (copied.workspace.run("tiny", 0) / "checkpoint.pt").unlink()
+    found = kinds(copied)
     assert (found["train tiny fold 0"].kind, found["predict tiny fold 0"].kind) == (
         "missing",
         "stale",
     )
 
 
-def test_a_step_that_is_killed_is_missing_and_not_fresh(bench, monkeypatch):
+def test_a_step_that_is_killed_is_missing_and_not_fresh(copied, monkeypatch):
     def killed(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("competition.steps.deciding.write_decisions", killed)
+    monkeypatch.setattr("competition.steps.tune.write_group_sums", killed)
     with pytest.raises(KeyboardInterrupt):
-        steps.tune(bench, entry_of(bench.project.competition), again=True)
-    assert kinds(bench)["tune main"].kind == "missing"
+        steps.tune_entry(copied, entry_of(copied.competition), force=True)
+    assert kinds(copied)["tune main"].kind == "missing"
 
 
 def test_a_fresh_checkout_lacks_everything_in_order(project):
@@ -253,17 +273,16 @@ def test_a_pseudo_round_that_is_not_there_is_made_by_the_ensemble_first(project)
 
 def test_training_with_a_pseudo_round_sees_the_test_images_and_no_held_out_one(finished):
     member = Member("tiny", pseudo="round1")
-    task = steps.training_task(finished, member, 0, finished.project.recipe("tiny"))
-    held = set(finished.project.validation_images(0))
-    assert set(task.train.images) >= set(finished.project.part("test")["image"])
+    task = steps.training_task(finished, member, 0, finished.recipe("tiny"))
+    held = set(finished.validation_images(0))
+    assert set(task.train.images) >= set(finished.rows("test")["image"])
     assert not held & set(task.train.images)
     assert set(task.validation.images) == held
 
 
-def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(bench):
-    project = bench.project
-    held = project.validation_images(0)[0]
-    folder = project.workspace.pseudo("round1")
+def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(copied):
+    held = copied.validation_images(0)[0]
+    folder = copied.workspace.pseudo("round1")
     receipt = json.loads((folder / "receipt.json").read_text())
     test_image = next(iter(receipt["kept"]))
     for name in ("labels.csv", "receipt.json"):
@@ -275,15 +294,17 @@ def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(bench):
     receipt["labels_sha256"] = file_sha256(folder / "labels.csv")
     (folder / "receipt.json").write_text(json.dumps(receipt))
     with pytest.raises(InputFault, match="is in the validation fold"):
-        steps.training_task(bench, Member("tiny", pseudo="round1"), 0, project.recipe("tiny"))
+        steps.training_task(copied, Member("tiny", pseudo="round1"), 0, copied.recipe("tiny"))
 
 
 def test_scores_reach_the_leaderboard(finished):
-    project = finished.project
+    project = finished
     csv = project.workspace.submission("main")
     score_file(project.competition, csv, project.competition.root / "solution.csv", project.sizes)
     board = read_leaderboard(
-        project.workspace.submissions, Measure.of(project.competition), project.competition.classes
+        project.workspace.submissions,
+        MetricSums.of(project.competition),
+        project.competition.classes,
     )
     rows = {standing.name: standing for standing in board.standings}
     assert rows["main"].public is not None and rows["main-plain"].public is None

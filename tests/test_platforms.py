@@ -18,10 +18,9 @@ import pytest
 import competition
 from competition import steps
 from competition.data.catalog import build_catalog
+from competition.data.csv_text import read_csv_text
 from competition.data.folds import load_folds
-from competition.data.tables import read_csv_text
 from competition.project import Project
-from competition.steps import Bench
 from competition.submission import check_submission
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +33,7 @@ import os, platform, shutil, sys
 import cv2, lightning.pytorch, matplotlib.pyplot, pandas, scipy.optimize, torch, torchvision
 from competition.__main__ import main
 import competition.cli, competition.inference.predict, competition.steps
-import competition.training.fit, competition.tuning.tune
+import competition.training.fit, competition.tuning.search
 
 for name in ("fork", "forkpty", "register_at_fork", "sched_getaffinity", "getuid", "geteuid", "killpg"):
     if hasattr(os, name):
@@ -112,7 +111,7 @@ def test_a_path_becomes_text_with_slashes_on_every_system():
 
 def test_text_is_read_and_written_with_an_encoding():
     """Windows' own is cp1252. What is left out is ASCII: hashes, keys, files of Linux' kernel."""
-    ascii_only = {"checkpoint.py", "placement.py", "training.py", "machine.py"}
+    ascii_only = {"checkpoint.py", "letterbox.py", "train.py", "predict.py", "machine.py"}
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -133,8 +132,8 @@ def windows_files(tiny_data, tmp_path) -> Path:
     return folder
 
 
-def opened(data: Path, root: Path) -> Bench:
-    return Bench.of(Project.open(data / "competition.toml", root), say=lambda line: None)
+def opened(data: Path, root: Path) -> Project:
+    return Project.open(data / "competition.toml", root, say=lambda line: None)
 
 
 def test_files_with_windows_line_ends_say_the_same(tiny_data, windows_files, tmp_path):
@@ -142,23 +141,21 @@ def test_files_with_windows_line_ends_say_the_same(tiny_data, windows_files, tmp
     plain, other = opened(tiny_data, tmp_path / "a"), opened(windows_files, tmp_path / "b")
     assert b"\r\n" in (windows_files / "competition.toml").read_bytes()
     unplaced = {"folder", "root"}
-    dumped = [one.project.competition.model_dump(exclude=unplaced) for one in (plain, other)]
+    dumped = [one.competition.model_dump(exclude=unplaced) for one in (plain, other)]
     assert dumped[0] == dumped[1]
-    catalogs = [build_catalog(one.project.competition) for one in (plain, other)]
+    catalogs = [build_catalog(one.competition) for one in (plain, other)]
     assert catalogs[0].equals(catalogs[1])
     assert catalogs[0]["path"].str.contains("/").all()
-    for image in plain.project.part("train")["image"]:
-        assert np.array_equal(
-            plain.project.labels[image].starts, other.project.labels[image].starts
-        )
-    samples = [read_csv_text(one.project.sample) for one in (plain, other)]
+    for image in plain.rows("train")["image"]:
+        assert np.array_equal(plain.labels[image].starts, other.labels[image].starts)
+    samples = [read_csv_text(one.sample) for one in (plain, other)]
     assert samples[0].equals(samples[1])
 
 
 def test_folds_with_windows_line_ends_are_the_same_folds(tiny_data, tmp_path):
-    bench = opened(tiny_data, tmp_path)
-    steps.split(bench)
-    path, catalog = bench.project.workspace.folds, bench.project.catalog
+    project = opened(tiny_data, tmp_path)
+    steps.make_split(project)
+    path, catalog = project.workspace.folds, project.catalog
     assert b"\r" not in path.read_bytes()
     before = load_folds(path, catalog)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -166,8 +163,8 @@ def test_folds_with_windows_line_ends_are_the_same_folds(tiny_data, tmp_path):
 
 
 def test_a_submission_with_windows_line_ends_is_accepted(tiny_data, windows_files, tmp_path):
-    bench = opened(tiny_data, tmp_path)
-    project, csv = bench.project, windows_files / "sample_submission.csv"
+    project = opened(tiny_data, tmp_path)
+    csv = windows_files / "sample_submission.csv"
     assert b"\r\n" in csv.read_bytes()
     check_submission(project.competition, csv, project.sample, project.sizes)
 

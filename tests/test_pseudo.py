@@ -5,24 +5,24 @@ import json
 import numpy as np
 import pytest
 
+from competition.data.leaks import refuse_leak
+from competition.decoding.blend import blend
+from competition.decoding.decisions import ClassRule, plain_rules
 from competition.errors import InputFault
 from competition.inference.store import Geometry, Provenance, Store, StoreWriter
 from competition.masks import Runs
 from competition.pseudo import (
-    Candidate,
     Origin,
+    PseudoLabel,
     from_csv,
     from_predictions,
     indirect_leak,
     load_round,
     make_round,
     read_round,
-    refuse_leak,
 )
-from competition.spec import parse
+from competition.spec import parse_competition
 from competition.submission import write_submission
-from competition.tuning import blend
-from competition.tuning.decisions import ClassRule, plain_rules
 from competition.workspace import Workspace
 
 CLASSES = ("a", "b")
@@ -49,7 +49,7 @@ def competition(tmp_path, classes=CLASSES, **submission):
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
     }
-    return parse(table, folder=tmp_path, source="competition.toml")
+    return parse_competition(table, folder=tmp_path, source="competition.toml")
 
 
 def random_masks(seed=0, sizes=SIZES):
@@ -71,7 +71,7 @@ def origin(minimum=0.9, folds=(0, 1)):
 
 
 def candidates(masks, decided=0.95):
-    return [Candidate(image, runs, decided) for image, runs in masks.items()]
+    return [PseudoLabel(image, runs, decided) for image, runs in masks.items()]
 
 
 @pytest.mark.parametrize("form", [{}, {"rows": "image-class", "relative": True, "base": 0}])
@@ -88,7 +88,7 @@ def test_labels_come_back_as_they_were(tmp_path, form):
 def test_images_that_are_not_decided_enough_are_dropped_and_named(tmp_path):
     spec, masks = competition(tmp_path), random_masks()
     shares = {"0001": 0.9, "NA": 0.8999, "x,y": 0.99}
-    chosen = [Candidate(image, masks[image], share) for image, share in shares.items()]
+    chosen = [PseudoLabel(image, masks[image], share) for image, share in shares.items()]
     receipt = make_round(tmp_path / "round1", spec, chosen, origin(0.9))
     assert receipt.kept == {"0001": 0.9, "x,y": 0.99}
     assert receipt.dropped == {"NA": 0.8999}

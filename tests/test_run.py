@@ -12,12 +12,13 @@ from command_lines import EXAMPLES, GOALS, ROOT, parse_command, parse_task
 from invoke import Context, Exit
 
 import tasks
-from competition import chain
+from competition import engines, runner
 from competition.__main__ import main
-from competition.chain import Chain, StepFailed
+from competition.engines import StepFailed
 from competition.entry import NO_ROUND, entry_of
-from competition.experiment import Choice
-from competition.machine import SETTINGS
+from competition.experiment import AblationChoice
+from competition.machine import MACHINE_SETTINGS
+from competition.runner import Runner
 
 VARIANT = """
 [variants.quick]
@@ -42,7 +43,8 @@ def steps(monkeypatch):
         if words[0] == "folds":
             main(words)
 
-    monkeypatch.setattr(chain, "run_step", step)
+    monkeypatch.setattr(runner, "run_step", step)
+    monkeypatch.setitem(engines.ENGINES, "local", step)
     return taken
 
 
@@ -116,7 +118,7 @@ def test_the_demo_runs_to_its_leaderboard(tiny_data, steps, monkeypatch, capsys)
         if words[0] == "folds":
             main(words)
 
-    monkeypatch.setattr(chain, "run_step", step)
+    monkeypatch.setattr(runner, "run_step", step)
     assert main(["run", "demo", "--short", "--seed", "3"]) == 0
     assert steps[0] == ["demo", "--seed", "3", "--short"]
     assert commands(steps)[1] == "doctor" and commands(steps)[-2:] == ["score", "leaderboard"]
@@ -130,24 +132,39 @@ def test_the_demo_is_written_first_where_there_is_no_competition_file(steps):
     def step(words):
         steps.append(list(words))
 
-    Chain(step=step).write_demo()
+    Runner(step=step).write_demo()
     assert steps == [["demo"]]
     assert main(["run", "doctor"]) == 0 and commands(steps) == ["demo", "demo", "doctor"]
 
 
 def test_a_notebook_reaches_a_goal_without_the_command_line(file):
     taken = []
-    own = Chain(file, taken.append)
+    own = Runner(file, taken.append)
     main(["folds", "-c", str(file)])
     own.reach("train")
     own.reach("ensemble", entry_of(own.project.competition, folds=(1,), pseudo=NO_ROUND))
-    own.prepare_ablation(Choice("skips", variant="quick", folds=(0,)))
+    own.prepare_ablation(AblationChoice("skips", variant="quick", folds=(0,)))
     assert commands(taken)[:4] == ["train", "train", "predict", "ensemble"]
     assert commands(taken)[-1] == "score" and "--fold 1" in " ".join(taken[3])
 
 
+def test_show_prints_each_missing_step_once_and_runs_none(file, capsys):
+    assert main(["run", "submit", "-c", str(file), "--engine", "show"]) == 0
+    words = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[3] for line in words] == [
+        "folds",
+        "train",
+        "predict",
+        "ensemble",
+        "tune",
+        "submit",
+    ]
+    assert all(line[:3] == ["python", "-m", "competition"] for line in words)
+    assert not Path("folds").exists() and not Path("runs").exists()
+
+
 def test_a_step_that_fails_ends_the_chain_with_its_code(capfd, monkeypatch):
-    for setting in SETTINGS:
+    for setting in MACHINE_SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
     assert main(["run", "folds", "-c", "nowhere.toml"]) == 2
     told = capfd.readouterr()
@@ -169,7 +186,7 @@ def test_a_step_that_is_killed_has_the_code_that_a_shell_gives():
 def test_a_step_is_echoed_with_what_the_machine_is_asked_for_and_its_output_is_its_own(
     monkeypatch, capfd
 ):
-    for setting in SETTINGS:
+    for setting in MACHINE_SETTINGS:
         monkeypatch.setenv(setting.variable, "")
     monkeypatch.setenv("PODIUM_DTYPE", "bfloat16")
     started = {}
@@ -187,8 +204,8 @@ def test_a_step_is_echoed_with_what_the_machine_is_asked_for_and_its_output_is_i
         def wait(self):
             return 0
 
-    monkeypatch.setattr(chain.subprocess, "Popen", Process)
-    chain.run_step(["status"], stdout=sys.stderr)
+    monkeypatch.setattr(engines.subprocess, "Popen", Process)
+    engines.run_step(["status"], stdout=sys.stderr)
     assert started["command"] == [sys.executable, "-m", "competition", "status"]
     assert started["stdout"] is sys.stderr
     said = capfd.readouterr()

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from competition.errors import InputFault
-from competition.spec import Competition, MaskLabels, load, parse
+from competition.inference.views import VIEWS
+from competition.project import Project
+from competition.spec import Competition, MaskLabels, load_competition, parse_competition
 
 TABLE = {
     "name": "bones",
@@ -48,7 +50,7 @@ def competition(**changes) -> Competition:
         place[name] = value
         if value is None:
             del place[name]
-    return parse(table, folder=Path("/bones"), source="competition.toml")
+    return parse_competition(table, folder=Path("/bones"), source="competition.toml")
 
 
 def fault(**changes) -> str:
@@ -147,15 +149,50 @@ def test_a_file_is_read_with_a_byte_order_mark_and_its_folder_is_remembered(tmp_
         '[submission]\nsample = "s.csv"\nimage = "i"\nrle = "r"\nrows = "image"\norder = "rows"\n'
         '[metric]\nname = "dice"\n[ensemble]\nrecipes = ["unet-resnet18"]\n'
     )
-    assert load(path).root == tmp_path.resolve()
+    assert load_competition(path).root == tmp_path.resolve()
 
 
 def test_a_file_that_is_no_toml_or_absent_is_said(tmp_path):
     with pytest.raises(InputFault, match=r"no competition file .*`python -m competition new`"):
-        load(tmp_path / "competition.toml")
+        load_competition(tmp_path / "competition.toml")
     (tmp_path / "competition.toml").write_text("name = \n")
     with pytest.raises(InputFault, match="is not valid TOML"):
-        load(tmp_path / "competition.toml")
+        load_competition(tmp_path / "competition.toml")
+
+
+def ensembled(tmp_path, **ensemble) -> Project:
+    """A project whose [ensemble] has these keys too; horizontal_flip is the competition's."""
+    flip = ensemble.pop("horizontal_flip", "allowed")
+    table = {"recipes": ["unet-resnet18"], **ensemble}
+    return Project(competition(ensemble=table, horizontal_flip=flip), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "views"),
+    [
+        ({}, ("mirror",)),
+        ({"flips": True}, ("mirror",)),
+        ({"flips": False}, ()),
+        ({"views": []}, ()),
+        ({"views": ["mirror"]}, ("mirror",)),
+        ({"horizontal_flip": "forbidden"}, ()),
+        ({"horizontal_flip": "forbidden", "flips": True}, ()),
+        ({"horizontal_flip": "forbidden", "views": ["mirror"]}, ()),
+        ({"horizontal_flip": [["finger-1", "finger-2"]]}, ("mirror",)),
+    ],
+    ids=str,
+)
+def test_test_time_views_are_those_asked_for_and_allowed(tmp_path, ensemble, views):
+    """Files of 0.1.0 say flips; whoever forbids mirroring has no mirrored view, whatever is asked."""
+    assert ensembled(tmp_path, **ensemble).views == views
+
+
+def test_an_unknown_view_is_told_what_there_is(tmp_path):
+    (known,) = VIEWS
+    with pytest.raises(InputFault, match=rf"no test-time view 'upside-down' .*{known}"):
+        ensembled(tmp_path, views=["mirror", "upside-down"])
+    with pytest.raises(InputFault, match=r"ensemble.flips: .*found 'yes'"):
+        ensembled(tmp_path, flips="yes")
 
 
 def _keys(model: type, found: set[str]) -> set[str]:

@@ -14,7 +14,7 @@ from competition import workspace
 from competition.errors import InputFault, MachineFault
 from competition.masks import Objects, Runs
 from competition.scoring import ObjectRule
-from competition.spec import parse
+from competition.spec import parse_competition
 from competition.submission import (
     check_submission,
     read_objects,
@@ -48,7 +48,7 @@ def competition(tmp_path, *, classes=CLASSES, **submission):
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
     }
-    return parse(table, folder=tmp_path, source="competition.toml")
+    return parse_competition(table, folder=tmp_path, source="competition.toml")
 
 
 def sample_file(tmp_path, text):

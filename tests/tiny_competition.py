@@ -12,9 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from competition.data.demo import PUBLIC, TEXT_FORM, Picture, photograph
-from competition.data.demo_file import competition_file
-from competition.data.demo_hand import CLASSES as BONES
+from competition.demo import CLASSES as BONES
+from competition.demo import PUBLIC, TEXT_FORM, Picture, demo_toml, photograph
 from competition.masks import Runs, encode, polygons_from_runs
 
 PAIRED = {
@@ -125,7 +124,7 @@ def _write_answers(folder: Path, tested: list[Picture], *, public: int) -> None:
 
 def _file_text() -> str:
     """What the organisers fixed: the demo's, but for the classes and their pairs."""
-    before, _, rest = competition_file("demo", examples=1).partition("classes = [")
+    before, _, rest = demo_toml("demo", examples=1).partition("classes = [")
     after = rest.partition("[data]")[2].partition("[ensemble]")[0]
     pairs = [[f"left-{name}", f"right-{name}"] for name in PAIRED]
     classes = f"classes = {json.dumps(CLASSES)}\nhorizontal_flip = {json.dumps(pairs)}\n"

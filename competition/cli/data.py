@@ -7,37 +7,41 @@ from typing import Annotated, Any
 
 import typer
 
-from competition.cli.options import File, Json, app, bench_of, echo_json, forcible, watch
+from competition.cli.options import File, Json, app, echo_json, forcible, open_project, watch
 from competition.errors import InputFault
 
 
 @app.command()
 @forcible
 def demo(
-    again: bool,
-    seed: Annotated[int, typer.Option(help="Seed of the generated people")] = 0,
+    force: bool,
+    seed: Annotated[int, typer.Option(help="Seed of the generated patients")] = 0,
     short: Annotated[
         bool,
         typer.Option(
-            "--short", help="Few people and epochs: to see that every step runs, not how well"
+            "--short", help="Few images and epochs: to see that every step runs, not how well"
         ),
     ] = False,
 ) -> None:
     """Write the demo competition: generated X-rays of hands, with labels, sample and solution."""
-    from competition.data.demo import make_demo, make_short_demo
+    from competition.demo import make_demo, make_short_demo
     from competition.project import demo_folder
 
     folder = demo_folder(Path.cwd(), short=short)
-    if (folder / "competition.toml").exists() and not again:
+    if (folder / "competition.toml").exists() and not force:
         typer.echo(f"{folder}: done already")
         return
     (make_short_demo if short else make_demo)(folder, seed=seed)
     typer.echo(f"wrote {folder}")
 
 
+# Off the folder, as new.write does it: its import costs what --help need not wait for.
+_PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").glob("*.toml"))
+
+
 @app.command()
 def new(
-    preset: Annotated[str, typer.Option(help="hand-bone, salt or folders")],
+    preset: Annotated[str, typer.Option(help=", ".join(_PRESETS))],
     data: Annotated[Path, typer.Option(help="Folder of the organisers' download")],
     name: Annotated[
         str | None,
@@ -53,7 +57,7 @@ def new(
     ] = None,
 ) -> None:
     """Write a commented competition.toml for a download, prove that it reads it, say what it found."""
-    from competition.new import new_competition
+    from competition.new.write import new_competition
 
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
@@ -83,13 +87,13 @@ def doctor(
     """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
     from competition.doctor import Report, examine
     from competition.project import Project
-    from competition.submission import check_order, check_submission
+    from competition.submission import check_submission, check_text_order
 
     project = Project.open(competition)
     if csv is not None:
         check_submission(project.competition, csv, project.sample, project.sizes)
         fact = Report.fact(str(csv), "the sample's rows, every text legal")
-        report = fact + check_order(project.competition, csv, project.part("test"))
+        report = fact + check_text_order(project.competition, csv, project.rows("test"))
     else:
         report = examine(project.competition, project.workspace, watch=watch)
     echo_json(report.document()) if as_json else typer.echo(report.text())
@@ -100,6 +104,29 @@ def doctor(
 @app.command()
 def folds(competition: File = None) -> None:
     """Split the labelled images by group, once; folds/<competition>.csv belongs in git."""
-    from competition.steps import split
+    from competition.steps import make_split
 
-    typer.echo(split(bench_of(competition)))
+    typer.echo(make_split(open_project(competition)))
+
+
+@app.command()
+def skeleton(
+    competition: File = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Measure the masks of this submission", show_default="the labels"),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="File to write", show_default="runs/COMPETITION/skeleton.csv"),
+    ] = None,
+) -> None:
+    """Measure elongated masks (roads, vessels): length of the centre line, thickness along it.
+
+    One row for each image and class, and a sheet of centre lines beside the csv.
+    """
+    from competition.steps import measure_skeletons
+
+    project = open_project(competition)
+    path = target or project.workspace.runs / "skeleton.csv"
+    typer.echo(measure_skeletons(project, path, submission=csv))

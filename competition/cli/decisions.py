@@ -8,17 +8,17 @@ from competition.cli.options import app, forcible, on_entry, on_machine
 
 if TYPE_CHECKING:
     from competition.entry import Entry
-    from competition.steps import Bench
+    from competition.project import Project
 
 
 @app.command()
 @on_entry
 @forcible
-def ensemble(bench: "Bench", entry: "Entry", again: bool) -> None:
+def ensemble(project: "Project", entry: "Entry", force: bool) -> None:
     """Score every member and their mean out of fold."""
     from competition import steps
 
-    typer.echo(steps.weigh(bench, entry, again=again).text())
+    typer.echo(steps.score_ensemble(project, entry, force=force).text())
 
 
 @app.command()
@@ -26,19 +26,22 @@ def ensemble(bench: "Bench", entry: "Entry", again: bool) -> None:
 @on_machine("processes", "keep_memory")
 @forcible
 def tune(
-    bench: "Bench",
+    project: "Project",
     entry: "Entry",
-    again: bool,
+    force: bool,
     groups: Annotated[
-        int, typer.Option(min=0, help="Also print so many groups (people, scans), the worst first")
+        int,
+        typer.Option(min=0, help="Also print so many groups (patients, scans), the worst first"),
     ] = 0,
 ) -> None:
-    """Choose thresholds and empty rules out of fold, keep what helps, report it cross-fitted.
+    """Fit heads, weights, thresholds and post-processing out of fold; keep significant steps.
+
+    The score that is reported is nested cross-validation: everything decided again without each part.
 
     Figures and groups.csv, the score of every group, lie beside decisions.json.
     """
     from competition import steps
 
-    typer.echo(steps.tune(bench, entry, again=again).text())
+    typer.echo(steps.tune_entry(project, entry, force=force).text())
     if groups:
-        typer.echo(steps.by_group(bench, entry).text(groups))
+        typer.echo(steps.group_table(project, entry).text(groups))

@@ -12,23 +12,21 @@ from competition.cli.options import (
     Recipes,
     Seeds,
     app,
-    bench_of,
     forcible,
     known_recipes,
+    open_project,
 )
+
+# Off the folder: competition.recipes reads it too, but its import is a quarter of a second.
+_FOLDER = Path(__file__).parents[1] / "recipes" / "experiments"
+_ABLATIONS = sorted(file.stem for file in _FOLDER.glob("*.toml"))
 
 
 @app.command()
 @forcible
 def ablation(
-    again: bool,
-    name: Annotated[
-        str,
-        typer.Option(
-            help="losses, aux, pooling, skips, resampling, norm, head, "
-            "resolution, pseudo or schedule"
-        ),
-    ],
+    force: bool,
+    name: Annotated[str, typer.Option(help=", ".join(_ABLATIONS))],
     competition: File = None,
     fold: Folds = None,
     seed: Seeds = None,
@@ -49,43 +47,41 @@ def ablation(
     `podium run ablation` first trains, predicts and submits what is missing.
     """
     from competition import steps
-    from competition.experiment import Choice, experiment_of
+    from competition.experiment import AblationChoice, experiment_of
 
-    bench = bench_of(competition)
-    choice = Choice(name, full, variant, tuple(fold or ()), tuple(seed or ()), pretrained)
-    experiment = experiment_of(bench.project.competition, choice)
-    typer.echo(steps.compare_trials(bench, experiment, again=again))
+    project = open_project(competition)
+    choice = AblationChoice(name, full, variant, tuple(fold or ()), tuple(seed or ()), pretrained)
+    experiment = experiment_of(project.competition, choice)
+    typer.echo(steps.compare_trials(project, experiment, force=force))
 
 
 @app.command()
 def models(
     competition: File = None,
     recipe: Recipes = None,
-    published: Annotated[
+    names: Annotated[
         bool,
         typer.Option(
-            "--published",
-            help="The cost table of the ResNet18-UNet: published, recounted, and real",
+            "--list",
+            help="The names of the recipes to choose from, the file's own first; "
+            "each has a twin NAME-cpu, small and from scratch",
         ),
     ] = False,
-    names: Annotated[
-        bool, typer.Option("--list", help="The names of all recipes, the file's own first")
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="List also the recipes that only ablations need"),
     ] = False,
 ) -> None:
     """Print what a recipe's network costs: logit size, parameters, operations, memory.
 
     By default of the ensemble's recipes; measured on a copy without weights.
     """
-    if names:
-        typer.echo("\n".join(known_recipes(competition)))
+    if names or every:
+        typer.echo("\n".join(known_recipes(competition, every=every)))
         return
     from competition.models.complexity import complexity_text, measure_recipe
-    from competition.models.published import published_text
     from competition.project import Project
 
-    if published:
-        typer.echo(published_text())
-        return
     project = Project.open(competition)
     recipes = recipe or project.competition.ensemble.recipes
     classes = len(project.competition.classes)
@@ -109,17 +105,18 @@ def export(
     competition: File = None,
 ) -> None:
     """Write a trained network as ONNX and torch.export, checked against torch on this machine."""
-    from competition.export import export as write
+    from competition.export import decided_head, export_network
     from competition.project import Project
-    from competition.training.checkpoint import load
-    from competition.tuning.fusing import decided_head
+    from competition.training.checkpoint import load_checkpoint
 
     classes = Project.open(competition).competition.classes
-    network, training = load(checkpoint, classes=classes)
+    network, training = load_checkpoint(checkpoint, classes=classes)
     size, channels = training.recipe.size, training.recipe.network.channels
     member = checkpoint.resolve().parent.parent.name
     fitted = decided_head(decisions, member, classes=classes) if decisions else None
-    made = write(network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted)
+    made = export_network(
+        network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted
+    )
     typer.echo(
         f"wrote {made.onnx} and {made.program}; largest difference from torch "
         f"{made.difference:.1e} of the largest logit; {made.speed:.2f} times torch's speed"

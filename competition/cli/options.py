@@ -1,4 +1,4 @@
-"""The app, and what its commands share: groups of options, the bench, the entry, progress bars."""
+"""The app, and what its commands share: groups of options, the project, the entry, progress bars."""
 
 import functools
 import inspect
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from competition.machine import SETTINGS as MACHINE
+from competition.machine import MACHINE_SETTINGS as MACHINE
 from competition.machine import Setting, ask
 from competition.progress_bar import bars_on
 
 if TYPE_CHECKING:  # these cost most of a second, which --help and completion need not wait for
     from competition.entry import Entry
-    from competition.steps import Bench
+    from competition.project import Project
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
-SETTINGS: dict[str, Any] = {
+APP_SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": None,  # rich takes [default: …] and [variants.NAME] for its markup
     "pretty_exceptions_enable": False,
@@ -30,7 +30,7 @@ app = typer.Typer(
     help="From the organisers' download to a checked submission, one command a step.\n\n"
     "Each command does its own step only and skips what is done; `podium run STEP` first makes "
     "what is missing before it. Without a competition.toml everything runs on the built-in demo.",
-    **SETTINGS,
+    **APP_SETTINGS,
 )
 
 watch = bars_on(Console(stderr=True))
@@ -54,15 +54,18 @@ def _podium(
     """Options before the command; the help is the app's."""
 
 
-def known_recipes(given: Path | None) -> list[str]:
-    """The recipes of the competition file in force, where there is one, and the built-in ones."""
+def known_recipes(given: Path | None, *, every: bool = False) -> list[str]:
+    """The recipes of the competition file in force, where there is one, and the built-in ones.
+
+    every: also the built-in ones that only ablations need.
+    """
     from competition.project import competition_file
-    from competition.recipes import RECIPES
-    from competition.spec import load
+    from competition.recipes import further_recipes, recipe_names
+    from competition.spec import load_competition
 
     file = competition_file(given, Path.cwd())
-    own = load(file).recipes if given or file.exists() else {}
-    return [*own, *RECIPES]
+    own = load_competition(file).recipes if given or file.exists() else {}
+    return [*own, *recipe_names(), *(further_recipes() if every else ())]
 
 
 def _recipe_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -86,26 +89,15 @@ File = Annotated[
         show_default="./competition.toml, or the demo's",
     ),
 ]
-Recipes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        help="Recipe; may be repeated",
-        show_default="the ensemble's",
-        autocompletion=_recipe_names,
-    ),
-]
-FirstRecipe = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        help="Recipe; may be repeated",
-        show_default="the ensemble's first",
-        autocompletion=_recipe_names,
-    ),
-]
+
+
+def _recipe_option(default: str) -> Any:
+    about: dict[str, Any] = {"help": "Recipe; may be repeated", "show_default": default}
+    return typer.Option("--recipe", "-r", autocompletion=_recipe_names, **about)
+
+
+Recipes = Annotated[list[str] | None, _recipe_option("the ensemble's")]
+FirstRecipe = Annotated[list[str] | None, _recipe_option("the ensemble's first")]
 Folds = Annotated[
     list[int] | None,
     typer.Option(
@@ -146,6 +138,9 @@ Continued = Annotated[
         help="Members that start from the weights of this trained one "
         "(a folder of runs/COMPETITION), fold by fold",
     ),
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Threshold 0.5, for comparison, not the tuned decisions")
 ]
 Json = Annotated[
     bool,
@@ -193,6 +188,12 @@ class Group:
         return with_options(parsed, in_order)
 
 
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """An option that is added to a command."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+
+
 def first_line(command: Callable[..., Any]) -> str:
     """What stands in a list of commands, uncut."""
     return (command.__doc__ or "").splitlines()[0]
@@ -214,19 +215,19 @@ def _of_ensemble(
     pseudo: Pseudo = None,
     pretrained: Pretrained = True,
     continued: Continued = None,
-) -> "tuple[Bench, Entry]":
-    bench = bench_of(competition)
+) -> "tuple[Project, Entry]":
+    project = open_project(competition)
     chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
-    return bench, _entry(bench, recipe, fold=fold, seed=seed, **chosen)
+    return project, _entry(project, recipe, fold=fold, seed=seed, **chosen)
 
 
 def _of_first_recipe(
     competition: Path | None, recipe: list[str] | None, **chosen: Any
-) -> "tuple[Bench, Entry]":
+) -> "tuple[Project, Entry]":
     """As `_of_ensemble`, whose options it takes, but for the recipes where none are given."""
-    bench = bench_of(competition)
-    recipes = recipe or [bench.project.competition.ensemble.recipes[0]]
-    return bench, _entry(bench, recipes, **chosen)
+    project = open_project(competition)
+    recipes = recipe or [project.competition.ensemble.recipes[0]]
+    return project, _entry(project, recipes, **chosen)
 
 
 def _of_teachers(
@@ -236,15 +237,15 @@ def _of_teachers(
     seed: Seeds = None,
     teachers: Teachers = None,
     pretrained: Pretrained = True,
-) -> "tuple[Bench, Entry]":
+) -> "tuple[Project, Entry]":
     from competition.entry import NO_ROUND
 
-    bench = bench_of(competition)
+    project = open_project(competition)
     chosen = {"pseudo": teachers or NO_ROUND, "pretrained": pretrained}
-    return bench, _entry(bench, recipe, fold=fold, seed=seed, **chosen)
+    return project, _entry(project, recipe, fold=fold, seed=seed, **chosen)
 
 
-def _whether_again(
+def _whether_forced(
     force: Annotated[bool, typer.Option("--force", help="Do it even where it is done")] = False,
     again: Annotated[bool, typer.Option("--again", hidden=True)] = False,  # its earlier name
 ) -> tuple[bool]:
@@ -271,18 +272,16 @@ def _machine_option(setting: Setting) -> inspect.Parameter:
         help=f"{setting.help}: {setting.values}; or {setting.variable}",
         show_default="see `podium machine`",
     )
-    kind = inspect.Parameter.KEYWORD_ONLY
-    annotation = Annotated[str | None, option]
-    return inspect.Parameter(setting.name, kind, annotation=annotation, default=None)
+    return parameter(setting.name, Annotated[str | None, option])
 
 
-on_entry = Group(_of_ensemble, gives=("bench", "entry"))
+on_entry = Group(_of_ensemble, gives=("project", "entry"))
 _entry_options = [
     one.replace(annotation=FirstRecipe) if one.name == "recipe" else one for one in on_entry.options
 ]
-on_first_recipe = Group(with_options(_of_first_recipe, _entry_options), gives=("bench", "entry"))
-on_teachers = Group(_of_teachers, gives=("bench", "entry"))
-forcible = Group(_whether_again, gives=("again",), at_end=True)
+on_first_recipe = Group(with_options(_of_first_recipe, _entry_options), gives=("project", "entry"))
+on_teachers = Group(_of_teachers, gives=("project", "entry"))
+forcible = Group(_whether_forced, gives=("force",), at_end=True)
 
 
 def echo_json(document: Any) -> None:
@@ -295,15 +294,14 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def bench_of(given: Path | None) -> "Bench":
+def open_project(given: Path | None) -> "Project":
     from competition.project import Project
-    from competition.steps import Bench
 
-    return Bench.of(Project.open(given), say=say, watch=watch)
+    return Project.open(given, say=say, watch=watch)
 
 
 def _entry(
-    bench: "Bench",
+    project: "Project",
     recipe: list[str] | None,
     *,
     fold: list[int] | None,
@@ -313,7 +311,7 @@ def _entry(
     from competition.entry import entry_of
 
     return entry_of(
-        bench.project.competition,
+        project.competition,
         recipes=tuple(recipe or ()),
         folds=tuple(fold or ()),
         seeds=tuple(seed or ()),

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from competition.cli.options import (
-    SETTINGS,
+    APP_SETTINGS,
     Group,
     app,
     first_line,
@@ -18,10 +18,14 @@ from competition.cli.options import (
     on_first_recipe,
     on_machine,
     on_teachers,
+    parameter,
     with_options,
 )
 from competition.cli.words import words_of
-from competition.machine import SETTINGS as MACHINE
+from competition.machine import MACHINE_SETTINGS as MACHINE
+
+if TYPE_CHECKING:
+    from competition.engines import Engine
 
 every_setting = on_machine(*(setting.name for setting in MACHINE))
 HELP = (
@@ -29,37 +33,37 @@ HELP = (
     "Each step is echoed as the command that repeats it; what is done is not done again. A goal "
     "has the options of its command."
 )
-run = typer.Typer(help=HELP, **SETTINGS)
+run = typer.Typer(help=HELP, **APP_SETTINGS)
 Values = Mapping[str, Any]
 Before = Callable[[Any, Values], None]
-"""Makes what is missing before a goal, given a `Chain` and the goal's options by name."""
+"""Makes what is missing before a goal, given a `Runner` and the goal's options by name."""
 
 
-def _nothing(chain: Any, values: Values) -> None:
+def _nothing(runner: Any, values: Values) -> None:
     """The demo's data at most, which `_reached` looks for."""
 
 
 def _before(goal: str, group: Group) -> Before:
     """What a goal of an entry needs; the group says which entry the options mean."""
 
-    def before(chain: Any, values: Values) -> None:
+    def before(runner: Any, values: Values) -> None:
         _, entry = group.made(values)
-        chain.prepare(goal, entry, plain=values.get("plain", False))
+        runner.prepare(goal, entry, plain=values.get("plain", False))
 
     return before
 
 
-def _before_pseudo(chain: Any, values: Values) -> None:
+def _before_pseudo(runner: Any, values: Values) -> None:
     """The teachers' decisions, unless the labels come from a csv."""
     if values["source"] is None:
-        _before("submit", on_teachers)(chain, values)
+        _before("submit", on_teachers)(runner, values)
 
 
-def _before_ablation(chain: Any, values: Values) -> None:
-    from competition.experiment import Choice
+def _before_ablation(runner: Any, values: Values) -> None:
+    from competition.experiment import AblationChoice
 
     numbers = {name: tuple(values[name] or ()) for name in ("fold", "seed")}
-    choice = Choice(
+    choice = AblationChoice(
         values["name"],
         values["full"],
         values["variant"],
@@ -67,7 +71,7 @@ def _before_ablation(chain: Any, values: Values) -> None:
         numbers["seed"],
         values["pretrained"],
     )
-    chain.prepare_ablation(choice, values["solution"])
+    runner.prepare_ablation(choice, values["solution"])
 
 
 GOALS: dict[str, Before] = {
@@ -78,7 +82,7 @@ GOALS: dict[str, Before] = {
     "ensemble": _before("ensemble", on_entry),
     "tune": _before("tune", on_entry),
     "submit": _before("submit", on_entry),
-    "holdout": _before("submit", on_entry),  # what is scored there is what would be handed in
+    "holdout": _before("submit", on_entry),  # what is scored there is what would be submitted
     "pseudo": _before_pseudo,
     "leaderboard": _nothing,
     "status": _nothing,
@@ -92,13 +96,15 @@ Answers = Annotated[
         show_default="the data's solution.csv",
     ),
 ]
-FURTHER: dict[str, list[inspect.Parameter]] = {
-    "ablation": [
-        inspect.Parameter(
-            "solution", inspect.Parameter.KEYWORD_ONLY, annotation=Answers, default=None
-        )
-    ]
-}
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What carries out the missing steps: local (a process each) or show (print them only)",
+    ),
+]
+_engine = parameter("engine", EngineName, default="local")
+FURTHER = {"ablation": [parameter("solution", Answers)]}
 """Options of what is made before a goal, which the goal's own command has no use for."""
 
 
@@ -107,17 +113,27 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
 
     def reached(**values: Any) -> None:
         every_setting.made({one.name: values.get(one.name) for one in every_setting.options})
-        from competition.chain import Chain, run_step
+        from competition.runner import Runner
 
+        engine = _engine_named(values.get("engine", "local"))
         # Under --json standard output belongs to the goal's document alone.
-        aside = partial(run_step, stdout=sys.stderr) if values.get("as_json") else run_step
-        chain = Chain(values["competition"], aside)
-        chain.write_demo()
-        before(chain, values)
+        aside = partial(engine, stdout=sys.stderr) if values.get("as_json") else engine
+        runner = Runner(values["competition"], aside)
+        runner.write_demo()
+        before(runner, values)
         parameters = typer.main.get_group(app).commands[name].params
-        run_step([name, *words_of(parameters, values)])
+        engine([name, *words_of(parameters, values)])
 
     return reached
+
+
+def _engine_named(name: str) -> "Engine":
+    from competition.engines import ENGINES
+    from competition.errors import InputFault, nearest
+
+    if name not in ENGINES:
+        raise InputFault(f"no engine {name!r}; {nearest(name, ENGINES, all_by='--help')}")
+    return ENGINES[name]
 
 
 def _whole_demo(**values: Any) -> None:
@@ -125,7 +141,7 @@ def _whole_demo(**values: Any) -> None:
 
     Each model, their ensemble, tuned thresholds and a pseudo-label round, all scored.
     """
-    from competition.chain import run_demo, run_step
+    from competition.runner import run_demo, run_step
 
     parameters = typer.main.get_group(app).commands["demo"].params
     sheet = run_demo(words_of(parameters, values), short=values["short"], step=run_step)
@@ -152,7 +168,7 @@ def _add_goals() -> None:
             body = _reached(name, before)
             body.__doc__ = command.__doc__
             options += FURTHER.get(name, [])
-            options += [] if before is _nothing else _missing(options)
+            options += [] if before is _nothing else [_engine, *_missing(options)]
         else:
             continue
         run.command(name, short_help=first_line(body))(with_options(body, options))

@@ -1,4 +1,4 @@
-"""Commands on what is handed in, and what came of it."""
+"""Commands on submissions, and how they score."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,7 @@ import typer
 from competition.cli.options import (
     File,
     Json,
+    Plain,
     app,
     echo_json,
     forcible,
@@ -18,9 +19,9 @@ from competition.errors import InputFault
 
 if TYPE_CHECKING:
     from competition.entry import Entry
-    from competition.steps import Bench
+    from competition.project import Project
 
-Words = Annotated[
+CsvArguments = Annotated[
     list[Path] | None,
     typer.Argument(metavar="CSV", help="Submissions, whoever wrote them", show_default=False),
 ]
@@ -33,15 +34,10 @@ Csvs = Annotated[
 @on_entry
 @forcible
 def submit(
-    bench: "Bench",
+    project: "Project",
     entry: "Entry",
-    again: bool,
-    plain: Annotated[
-        bool,
-        typer.Option(
-            "--plain", help="Thresholds of one half, for comparison, not the tuned decisions"
-        ),
-    ] = False,
+    force: bool,
+    plain: Plain = False,
 ) -> None:
     """Write the submission in the sample's form, read it back, and only then let it appear.
 
@@ -49,34 +45,28 @@ def submit(
     """
     from competition import steps
 
-    typer.echo(str(steps.submit(bench, entry, plain=plain, again=again)))
+    typer.echo(str(steps.submit_entry(project, entry, plain=plain, force=force)))
 
 
 @app.command()
 @on_entry
-def holdout(
-    bench: "Bench",
-    entry: "Entry",
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Thresholds of one half, not the tuned decisions")
-    ] = False,
-) -> None:
-    """Score the entry on the untouched part of the labels: once, at the end.
+def holdout(project: "Project", entry: "Entry", plain: Plain = False) -> None:
+    """Score the entry on the holdout: once, at the end.
 
-    Every taking is written down in submissions/<competition>/holdout.json.
+    Every score is written down in submissions/<competition>/holdout.json.
     """
     from competition import steps
 
-    typer.echo(str(steps.score_holdout(bench, entry, plain=plain)))
+    typer.echo(str(steps.score_holdout(project, entry, plain=plain)))
 
 
 @app.command()
 @on_teachers
 @forcible
 def pseudo(
-    bench: "Bench",
+    project: "Project",
     entry: "Entry",
-    again: bool,
+    force: bool,
     round_name: Annotated[str, typer.Option("--round", help="Name of the round")] = "round1",
     source: Annotated[
         Path | None,
@@ -94,14 +84,14 @@ def pseudo(
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>."""
     from competition import steps
 
-    choice = steps.Round(round_name, source, confidence)
-    typer.echo(steps.label_test_images(bench, entry, choice, again=again).text())
+    choice = steps.PseudoRound(round_name, source, confidence)
+    typer.echo(steps.make_pseudo_round(project, entry, choice, force=force).text())
 
 
 @app.command()
 def score(
     solution: Annotated[Path, typer.Option(help="The organisers' answers, with a Usage column")],
-    words: Words = None,
+    words: CsvArguments = None,
     csv: Csvs = None,
     competition: File = None,
     as_json: Json = False,
@@ -123,7 +113,7 @@ def score(
 
 @app.command()
 def vote(
-    words: Words = None,
+    words: CsvArguments = None,
     csv: Csvs = None,
     weight: Annotated[
         list[float] | None,
@@ -178,11 +168,10 @@ def leaderboard(
     """
     from competition.leaderboard import read_leaderboard
     from competition.project import Project
-    from competition.tuning.measure import Measure
 
     project = Project.open(competition)
     spec = project.competition
-    board = read_leaderboard(project.workspace.submissions, Measure.of(spec), spec.classes)
+    board = read_leaderboard(project.workspace.submissions, project.metric_sums, spec.classes)
     echo_json(board.document()) if as_json else typer.echo(board.text())
     if csv is not None:
         board.write_csv(csv)
@@ -190,11 +179,11 @@ def leaderboard(
 
 @app.command()
 @on_entry
-def status(bench: "Bench", entry: "Entry", as_json: Json = False) -> None:
+def status(project: "Project", entry: "Entry", as_json: Json = False) -> None:
     """Show each step of the submission: done, outdated or to do, and why."""
     from competition.pipeline import states, states_document, states_text
 
-    found = states(bench.pipeline.stages("submit", entry))
+    found = states(project.pipeline.stages("submit", entry))
     if as_json:
         echo_json({"entry": entry.name, "steps": states_document(found)})
     else:

@@ -7,7 +7,7 @@ import albumentations
 import cv2
 import numpy as np
 
-from competition.recipes import Augmentation
+from competition.recipes import Augmentation, Sampling
 
 
 def transform(settings: Augmentation) -> albumentations.Compose:
@@ -66,3 +66,84 @@ def augment(
     changed = change(image=image, mask=np.ascontiguousarray(planes.transpose(1, 2, 0)))
     mask = changed["mask"]
     return changed["image"], np.ascontiguousarray(mask.transpose(2, 0, 1))
+
+
+CropSize = tuple[int, int]
+
+
+def random_crop(
+    image: np.ndarray,
+    planes: np.ndarray,
+    sampling: Sampling,
+    *,
+    extent: CropSize,
+    positive: bool | None,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same random window of image uint8 (h, w, 3) and bit planes uint8 (P, h, w).
+
+    extent: height and width, from the top left, that the image itself takes; what is padded beyond
+    it is left out as far as the crop's size allows. positive: the window must show a mask, or none
+    (one with the fewest pixels of masks, where every window shows some); None: as `sampling` says.
+    """
+    assert sampling.crop is not None
+    size = sampling.crop
+    limit = (max(size[0], extent[0]), max(size[1], extent[1]))
+    inside = np.any(planes[:, : limit[0], : limit[1]], axis=0)
+    if positive is None and random.random() < sampling.centred:
+        positive = True
+    if positive is None:
+        top, left = (int(random.integers(a - b + 1)) for a, b in zip(limit, size, strict=True))
+    elif positive:
+        top, left = around_mask(inside, size, random)
+    else:
+        top, left = beside_masks(inside, size, random)
+    rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    window = image[rows, columns], planes[:, rows, columns]
+    return np.ascontiguousarray(window[0]), np.ascontiguousarray(window[1])
+
+
+def around_mask(inside: np.ndarray, size: CropSize, random: np.random.Generator) -> tuple[int, int]:
+    """Top and left of a window centred on a random pixel of `inside` bool (h, w), as far as the
+    border allows; anywhere where there is none.
+    """
+    pixels = np.flatnonzero(inside)
+    chosen = random.integers(inside.size) if not len(pixels) else random.choice(pixels)
+    centre = divmod(int(chosen), inside.shape[1])
+    ends = zip(centre, size, inside.shape, strict=True)
+    top, left = (min(max(0, c - s // 2), whole - s) for c, s, whole in ends)
+    return top, left
+
+
+def beside_masks(
+    inside: np.ndarray, size: CropSize, random: np.random.Generator
+) -> tuple[int, int]:
+    """Top and left of a random one of the windows that hold the fewest pixels of `inside`."""
+    sums = cv2.integral(inside.astype(np.uint8))  # int32 (h + 1, w + 1): of all above and left
+    down, right = size
+    counts = (
+        sums[down:, right:] - sums[:-down, right:] - sums[down:, :-right] + sums[:-down, :-right]
+    )
+    fewest = np.flatnonzero(counts == counts.min())
+    top, left = divmod(int(random.choice(fewest)), counts.shape[1])
+    return top, left
+
+
+def signed_distances(masks: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to its mask's edge, in pixels: masks (K,h,w) bool → float32 (K,h,w).
+
+    Outside: to the nearest pixel of the mask; inside: one less than to the nearest outside it,
+    negative (Kervadec et al. 2019). An empty or full mask has no edge: all 0.
+
+    >>> signed_distances(np.array([[[0, 0, 1, 1, 1]]], bool)).tolist()
+    [[[2.0, 1.0, 0.0, -1.0, -2.0]]]
+    """
+    distances = np.zeros(masks.shape, np.float32)
+    for plane, mask in zip(distances, masks, strict=True):
+        if not mask.any() or mask.all():
+            continue
+        inside = mask.astype(np.uint8)
+        to_mask = cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        to_rest = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        plane[...] = np.where(mask, 1 - to_rest, to_mask)
+    return distances

@@ -5,13 +5,13 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from competition.data.csv_text import hints, read_csv_text
 from competition.data.duplicates import join_copies
 from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
-from competition.data.tables import hints, read_csv_text
 from competition.errors import InputFault, listed
 from competition.spec import Competition, CsvColumn
 
-COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
+CATALOG_COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
 
 
 def build_catalog(competition: Competition) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
         competition.root, frame.loc[own, "path"].tolist(), frame.loc[own, "group"].tolist()
     )
     frame["stratum"] = _strata(competition, frame)
-    return frame[list(COLUMNS)]
+    return frame[list(CATALOG_COLUMNS)]
 
 
 def image_paths(root: Path, pattern: str) -> list[str]:
@@ -67,6 +67,12 @@ def ignored_paths(competition: Competition) -> list[str]:
 def of_split(catalog: pd.DataFrame, split: str) -> pd.DataFrame:
     """The rows of "train", "extra" or "test", numbered from 0."""
     return catalog[catalog["split"] == split].reset_index(drop=True)
+
+
+def sizes_of(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Image → its (height, width)."""
+    sizes = zip(rows["height"].tolist(), rows["width"].tolist(), strict=True)
+    return dict(zip(rows["image"], sizes, strict=True))
 
 
 def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:

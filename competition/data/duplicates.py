@@ -56,8 +56,8 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
 def fine_structure(image: np.ndarray) -> np.ndarray:
     """float32 (4096,), length 1: an image at 64 × 64 without its slow changes of brightness.
 
-    The product of two is their correlation. It tells a person's second radiograph (.72) from
-    another person's (.60 at most), where pHash sees the common layout and little else.
+    The product of two is their correlation. It tells a patient's second radiograph (.72) from
+    another patient's (.60 at most), where pHash sees the common layout and little else.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -85,7 +85,7 @@ def _identical_files(root: Path, paths: Sequence[str]) -> list[list[int]]:
     """Indices of files with the same bytes, in sets of two and more."""
     sets: list[list[int]] = [list(range(len(paths)))]
     for key in (lambda path: path.stat().st_size, _middle, file_sha256):
-        sets = [part for members in sets for part in _parted(root, paths, members, key)]
+        sets = [alike for members in sets for alike in _parted(root, paths, members, key)]
     return sets
 
 
@@ -95,7 +95,7 @@ def _parted(
     by_key: dict[object, list[int]] = defaultdict(list)
     for index in members:
         by_key[key(root / paths[index])].append(index)
-    return [part for part in by_key.values() if len(part) > 1]
+    return [alike for alike in by_key.values() if len(alike) > 1]
 
 
 def _middle(path: Path) -> bytes:

@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.data.balance import deal
 from competition.data.catalog import of_split
-from competition.data.folds import group_features
-from competition.data.tables import read_csv_text
+from competition.data.csv_text import read_csv_text
+from competition.data.folds import deal, group_features
 from competition.errors import InputFault, listed
 from competition.masks import Runs
 from competition.spec import Split
 from competition.workspace import whole_file
 
-COLUMNS = ("image", "group")
+HOLDOUT_COLUMNS = ("image", "group")
 
 
 def make_holdout(
@@ -39,7 +38,7 @@ def make_holdout(
             f"a holdout of {share} leaves too few of {groups} groups for {split.folds} folds; "
             "lower holdout or folds in [split]"
         )
-    return images.loc[chosen, list(COLUMNS)].reset_index(drop=True)
+    return images.loc[chosen, list(HOLDOUT_COLUMNS)].reset_index(drop=True)
 
 
 def share_of_groups(
@@ -59,7 +58,7 @@ def write_holdout(frame: pd.DataFrame, path: Path) -> None:
     if path.exists():
         raise InputFault(f"{path} exists; a holdout is made once. To make another, delete it first")
     with whole_file(path) as file:
-        frame.to_csv(file, index=False, lineterminator="\n", columns=list(COLUMNS))
+        frame.to_csv(file, index=False, lineterminator="\n", columns=list(HOLDOUT_COLUMNS))
 
 
 def set_apart(catalog: pd.DataFrame, path: Path, folds: Path, share: float | None) -> pd.DataFrame:
@@ -80,7 +79,7 @@ def set_apart(catalog: pd.DataFrame, path: Path, folds: Path, share: float | Non
             f"[split] asks for a holdout, and {folds} was made without one; delete it to divide anew "
             "(its networks have seen every image)"
         )
-    held = set(read_csv_text(path, COLUMNS)["image"])
+    held = set(read_csv_text(path, HOLDOUT_COLUMNS)["image"])
     images = of_split(catalog, "train")
     _check(held, images, path)
     apart = (catalog["split"] == "train") & catalog["image"].isin(held)

@@ -11,7 +11,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.errors import InputFault
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What is opened; Pillow knows more, some of which run programs (EPS)."""
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -22,6 +22,17 @@ PIXEL_LIMIT = 2**27
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before any decoding
 
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: (False, True, False),
+    3: (True, True, False),
+    4: (True, False, False),
+    5: (False, False, True),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (False, True, True),
+}
+"""Of an EXIF orientation: whether rows are reversed, whether columns are, and whether they then change
+places."""
 _BITS_PER_SAMPLE = 258
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -115,7 +126,7 @@ def file_facts(path: Path) -> FileFacts:
 def _opened(path: Path) -> Image.Image:
     """The image with its header read and nothing decoded."""
     try:
-        image = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=IMAGE_FORMATS)
     except FileNotFoundError:
         raise InputFault(f"{path} does not exist") from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -147,7 +158,7 @@ def _check_png(content: bytes) -> None:
         if end + 4 > len(content):
             break
         if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
-            raise ValueError(f"wrong checksum in its {kind.decode('ascii', 'replace')} part")
+            raise ValueError(f"wrong checksum in its {kind.decode('ascii', 'replace')} chunk")
         if kind == b"IEND":
             return
         position = end + 4
@@ -189,11 +200,7 @@ def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
     """The numbers of a mask (H, W); equal channels count as one, an opaque alpha as none."""
     values = np.asarray(image)
     if values.ndim == 2:
-        return (
-            values.astype(values.dtype.newbyteorder("="))
-            if values.dtype != bool
-            else (values.astype(np.uint8))
-        )
+        return values.astype(np.uint8 if values.dtype == bool else values.dtype.newbyteorder("="))
     if image.mode in ("LA", "RGBA"):
         if values[..., -1].min() != 255:
             raise InputFault(f"{path}: a mask with transparent pixels; expected one channel")
@@ -218,22 +225,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """(H, W, …) as it is meant to be seen: EXIF values 2…8 mirror and rotate."""
-    match orientation:
-        case 2:
-            return pixels[:, ::-1]
-        case 3:
-            return pixels[::-1, ::-1]
-        case 4:
-            return pixels[::-1]
-        case 5:
-            return pixels.swapaxes(0, 1)
-        case 6:
-            return np.rot90(pixels, -1)
-        case 7:
-            return pixels[::-1, ::-1].swapaxes(0, 1)
-        case 8:
-            return np.rot90(pixels)
-    return pixels
+    upside_down, mirrored, across = _TURNS.get(orientation, (False, False, False))
+    pixels = pixels[::-1] if upside_down else pixels
+    pixels = pixels[:, ::-1] if mirrored else pixels
+    return pixels.swapaxes(0, 1) if across else pixels
 
 
 def _refuse_large(image: Image.Image, path: Path, limit: int) -> None:

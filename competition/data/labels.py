@@ -1,24 +1,32 @@
-"""Labels as the organisers code them (polygons, run-length csv, mask images) → `Runs` per image."""
+"""Labels of a competition as `Runs` per image: read by their format's reader, and kept in one file."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
 
 from competition.data.catalog import with_labels
-from competition.data.images import read_index, safe_path
-from competition.data.label_rows import read_rows
-from competition.data.tables import closest, hints, read_csv_text
-from competition.errors import InputFault, listed
-from competition.masks import Runs, runs_from_polygons
-from competition.spec import Competition, MaskLabels, PolygonLabels, RleLabels
+from competition.masks import Runs
+from competition.spec import Competition
+from competition.workspace import Workspace, text_sha256, whole_file
 
-__all__ = ["closest", "label_files", "read_csv_text", "read_labels"]
+
+class LabelReader(Protocol):
+    """A module of `readers`."""
+
+    def files(self, competition: Competition, images: pd.DataFrame) -> list[Path]: ...
+
+    def read(self, competition: Competition, images: pd.DataFrame) -> dict[str, Runs]: ...
+
+
+def _reader(competition: Competition) -> LabelReader:
+    """The reader named after the kind of the labels; the spec knows the kinds, and this no list."""
+    return cast("LabelReader", import_module(f"competition.data.readers.{competition.labels.kind}"))
 
 
 def read_labels(competition: Competition, catalog: pd.DataFrame) -> dict[str, Runs]:
@@ -28,182 +36,104 @@ def read_labels(competition: Competition, catalog: pd.DataFrame) -> dict[str, Ru
     belong to no image or stand twice, classes that the spec does not know (with the nearest name),
     texts and polygons that do not fit the image, masks of another size.
     """
-    images = with_labels(catalog)
-    match competition.labels:
-        case RleLabels():
-            return read_rows(competition, images)
-        case PolygonLabels() as options:
-            return _read_files(competition, images, options.files, _read_polygons)
-        case MaskLabels() as options:
-            return _read_files(competition, images, options.files, partial(_read_mask, options))
+    return _reader(competition).read(competition, with_labels(catalog))
 
 
 def label_files(competition: Competition, catalog: pd.DataFrame) -> list[Path]:
     """The files that `read_labels` reads, whether they exist or not; in the catalog's order."""
-    options = competition.labels
-    if isinstance(options, RleLabels):
-        return [safe_path(competition.root, options.file)]
+    return _reader(competition).files(competition, with_labels(catalog))
+
+
+_VERSION = 1
+"""Part of the key: raised when a reader changes what it makes of the same files."""
+
+
+class LabelCache(Mapping[str, Runs]):
+    """image -> Runs (K, H, W), in the catalog's order, as slices of two arrays for all images.
+
+    `starts` and `stops` int64 (M,); `offsets` int64 (N + 1,): image n has runs offsets[n] up to
+    offsets[n + 1]; `shapes` int64 (N, 3). Cheap to hand to worker processes.
+    """
+
+    def __init__(self, images: list[str], arrays: dict[str, np.ndarray]) -> None:
+        self._row = {image: row for row, image in enumerate(images)}
+        self._arrays = arrays
+
+    @classmethod
+    def of(cls, labels: Mapping[str, Runs]) -> "LabelCache":
+        """The same labels, packed."""
+        masks = list(labels.values())
+        counts = np.array([len(mask) for mask in masks], dtype=np.int64)
+        none = [np.empty(0, np.int64)]
+        arrays = {
+            "starts": np.concatenate([mask.starts for mask in masks] or none),
+            "stops": np.concatenate([mask.stops for mask in masks] or none),
+            "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            "shapes": np.array([mask.shape for mask in masks], dtype=np.int64).reshape(-1, 3),
+        }
+        return cls(list(labels), arrays)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> "LabelCache | None":
+        """What `save` wrote under `key`; None where the file is absent, damaged or of another key."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["key"]) != key:
+                    return None
+                names = ("starts", "stops", "offsets", "shapes")
+                return cls(file["images"].tolist(), {name: file[name] for name in names})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, path: Path, key: str) -> None:
+        with whole_file(path, "wb") as file:
+            images = np.array(list(self._row), dtype=str)
+            content: dict[str, Any] = {"key": np.array(key), "images": images, **self._arrays}
+            np.savez(file, **content)
+
+    def __getitem__(self, image: str) -> Runs:
+        row, arrays = self._row[image], self._arrays
+        begin, end = arrays["offsets"][row : row + 2]
+        shape = tuple(arrays["shapes"][row].tolist())
+        return Runs.trusted(arrays["starts"][begin:end], arrays["stops"][begin:end], shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+
+def load_labels(
+    competition: Competition, workspace: Workspace, catalog: pd.DataFrame
+) -> Mapping[str, Runs]:
+    """Labels of the training images, from `workspace.cache` while nothing they depend on changed."""
+    path = workspace.cache / "labels.npz"
+    key = labels_key(competition, catalog)
+    cached = LabelCache.load(path, key)
+    if cached is None:
+        cached = LabelCache.of(read_labels(competition, catalog))
+        cached.save(path, key)
+    return cached
+
+
+def labels_key(competition: Competition, catalog: pd.DataFrame) -> str:
+    """sha256 of all that labels depend on: files (by size and time), images, classes, their coding."""
     images = with_labels(catalog)
-    return [competition.root / _label_path(options.files, path) for path in images["path"]]
-
-
-Reader = Callable[[Competition, Path, tuple[int, int]], Runs]
-
-
-def _read_files(
-    competition: Competition, images: pd.DataFrame, pattern: str, read: Reader
-) -> dict[str, Runs]:
-    """One label file an image, named by `pattern` and read by `read`.
-
-    The set of files must be that of the images.
-    """
-    paths = [_label_path(pattern, path) for path in images["path"]]
-    files = [safe_path(competition.root, path) for path in paths]
-    strange = _file_set_faults(competition.root, pattern, paths, images["path"].tolist())
-    labels, faults = {}, []
-    sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
-    for image, file, size in zip(images["image"], files, sizes, strict=True):
-        if not file.is_file():
-            continue  # among the strange ones
-        try:
-            labels[image] = read(competition, file, size)
-        except InputFault as fault:
-            faults.extend(str(fault).splitlines())
-    if strange or faults:
-        raise InputFault("\n".join(listed(kind) for kind in (strange, faults) if kind))
-    return labels
-
-
-def _label_path(pattern: str, image_path: str) -> str:
-    """The label file of an image, below root: {folder} and {stem} are those of the image."""
-    image = PurePosixPath(image_path)
-    return _filled(pattern, folder=image.parent.name, stem=image.stem)
-
-
-def _filled(pattern: str, *, folder: str, stem: str) -> str:
-    # str.replace, since a template language would also run what stands in odd file names
-    return pattern.replace("{folder}", folder).replace("{stem}", stem)
-
-
-def _file_set_faults(root: Path, pattern: str, paths: list[str], images: list[str]) -> list[str]:
-    """Images without a label file, files that several images share, files that are left over."""
-    faults = [
-        f"label file {path!r} of image {image!r} does not exist"
-        for path, image in zip(paths, images, strict=True)
-        if not (root / path).is_file()
-    ]
-    faults += [
-        f"label file {path!r} is that of {count} images; files in [labels] must tell them apart"
-        for path, count in Counter(paths).items()
-        if count > 1
-    ]
-    there = {
-        path.relative_to(root).as_posix()
-        for path in root.glob(_filled(pattern, folder="*", stem="*"))
-        if not path.name.startswith(".")
+    spec = competition.model_dump(mode="json", include={"classes", "labels", "submission"})
+    depends = {
+        "version": _VERSION,
+        "spec": spec,
+        "images": images[["image", "path", "height", "width"]].values.tolist(),
+        "files": [[str(path), *_state(path)] for path in label_files(competition, catalog)],
     }
-    orphans = sorted(there - set(paths))
-    return faults + [
-        f"label file {path!r} belongs to no training image{hint}"
-        for path, hint in zip(orphans, hints(orphans, paths), strict=True)
-    ]
+    return text_sha256(json.dumps(depends))
 
 
-def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:
-    """Runs (K, H, W) of `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`.
-
-    Polygons of one class are united, each filled on its own: overlap is no hole.
-    """
-    polygons: dict[str, list[Any]] = {name: [] for name in competition.classes}
-    masks, faults = [], []
-    for index, annotation in enumerate(_annotations(path)):
-        try:
-            name, points = _polygon(annotation, f"{path} annotation {index}", competition.classes)
-            polygons[name].append(points)
-        except InputFault as fault:
-            faults.append(str(fault))
-    if faults:
-        raise InputFault("\n".join(faults))
-    for name, outlines in polygons.items():
-        try:
-            masks.append(runs_from_polygons(outlines, size))
-        except InputFault as fault:
-            raise InputFault(f"{path}: class {name!r}: {fault}") from fault
-    return Runs.stack(masks)
-
-
-def _annotations(path: Path) -> list[Any]:
+def _state(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in ns); zeros where the file is absent, which its reader reports."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_no_constant)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputFault(f"{path} is not whole JSON: {error}") from error
-    except ValueError as error:
-        raise InputFault(f"{path}: {error}") from error
-    annotations = content.get("annotations") if isinstance(content, dict) else None
-    if not isinstance(annotations, list):
-        raise InputFault(f'{path} has no list "annotations"; expected {{"annotations": [...]}}')
-    return annotations
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"a coordinate is {text}; expected finite numbers")
-
-
-def _polygon(annotation: Any, place: str, classes: Iterable[str]) -> tuple[str, Any]:
-    """(class, points (N, 2) as a list) of one annotation."""
-    if not isinstance(annotation, dict) or not {"label", "points"} <= annotation.keys():
-        raise InputFault(
-            f"{place}: expected the keys 'label' and 'points', found {annotation!r:.80}"
-        )
-    name, kind = annotation["label"], annotation.get("type", "poly_seg")
-    if kind != "poly_seg":
-        raise InputFault(f"{place}: type {kind!r}; expected 'poly_seg'")
-    if name not in classes:
-        raise InputFault(
-            f"{place}: no class {name!r}{closest(str(name), classes)}; classes are {list(classes)}"
-        )
-    return name, annotation["points"]
-
-
-def _read_mask(
-    options: MaskLabels, competition: Competition, path: Path, size: tuple[int, int]
-) -> Runs:
-    """Runs (K, H, W) of a mask image: > 0 is the one class, or value k the k-th."""
-    values = read_index(path, threshold=options.threshold)
-    if values.shape != size:
-        hint = " (transposed?)" if values.shape == size[::-1] else ""
-        raise InputFault(
-            f"{path} has {values.shape[0]} × {values.shape[1]} pixels (height × width) and its image "
-            f"{size[0]} × {size[1]}{hint}"
-        )
-    if options.values == "nonzero":
-        _check_two_values(values, path)
-        return Runs.from_dense(values[None])
-    _check_indices(values, len(competition.classes), path)
-    return Runs.from_label_map(values, len(competition.classes))
-
-
-def _check_two_values(values: np.ndarray, path: Path) -> None:
-    """Background and one other value; more tell of a smeared mask or of several classes."""
-    found, counts = np.unique(values, return_counts=True)
-    if len(found[found != 0]) > 1:
-        raise InputFault(
-            f"{path} has {len(found)} values ({_counted(found, counts)}); a mask of one class has 0 "
-            "and one other: set threshold in [labels] (1: every value above 0), or values = 'index'"
-        )
-
-
-def _check_indices(values: np.ndarray, classes: int, path: Path) -> None:
-    found, counts = np.unique(values, return_counts=True)
-    strange = (found < 0) | (found > classes)
-    if strange.any():
-        raise InputFault(
-            f"{path} has values out of 0…{classes}: {_counted(found[strange], counts[strange])}; "
-            f"0 is background and k the k-th of {classes} classes"
-        )
-
-
-def _counted(values: np.ndarray, counts: np.ndarray) -> str:
-    """`7: 12 pixels, 8: 1 pixels, …` of the first values."""
-    parts = [f"{v}: {n} px" for v, n in zip(values[:8].tolist(), counts[:8].tolist(), strict=True)]
-    return ", ".join(parts) + (", …" if len(values) > 8 else "")
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns

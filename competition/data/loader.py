@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from competition.data.augment import augment, transform
-from competition.data.crop import cut
-from competition.data.distances import signed_distances
-from competition.data.placement import PlacedImages
+from competition.data.augment import augment, random_crop, signed_distances, transform
+from competition.data.letterbox import LetterboxedImages
 from competition.machine import Machine
 from competition.masks import Runs, unpack
 from competition.recipes import Recipe
@@ -40,14 +38,14 @@ class Labelled:
     """Images with their masks: what a network is trained on or validated against."""
 
     images: tuple[str, ...]
-    placed: Mapping[str, PlacedImages]
+    letterboxed: Mapping[str, LetterboxedImages]
     runs: Mapping[str, Runs]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def pixels(self, image: str) -> np.ndarray:
-        return self.placed[image][image]
+        return self.letterboxed[image][image]
 
 
 class TrainingSet(Dataset[dict[str, torch.Tensor]]):
@@ -77,21 +75,21 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: Draw) -> dict[str, torch.Tensor]:
         draw = index  # torch names the parameter
         image = self.labelled.images[draw.index]
-        placed = self.labelled.placed[image]
-        placement, seed = placed.placements[image], (self.seed, draw.epoch, draw.index)
+        letterboxed = self.labelled.letterboxed[image]
+        letterbox, seed = letterboxed.letterboxes[image], (self.seed, draw.epoch, draw.index)
         pixels, planes = augment(
-            placed[image],
-            placement.place_runs(self.labelled.runs[image]),
+            letterboxed[image],
+            letterbox.planes(self.labelled.runs[image]),
             change=self.change,
             flip=self.flip,
             seed=seed,
         )
         if self.sampling.crop is not None:
-            pixels, planes = cut(
+            pixels, planes = random_crop(
                 pixels,
                 planes,
                 self.sampling,
-                extent=placement.resized,
+                extent=letterbox.resized,
                 positive=draw.positive,
                 random=np.random.default_rng((*seed, 1)),
             )
@@ -106,15 +104,15 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
 class PlainSet(Dataset[dict[str, Any]]):
     """Images as they are, by position, for validation and prediction: nothing random."""
 
-    def __init__(self, images: tuple[str, ...], placed: PlacedImages) -> None:
-        self.images, self.placed = images, placed
+    def __init__(self, images: tuple[str, ...], letterboxed: LetterboxedImages) -> None:
+        self.images, self.letterboxed = images, letterboxed
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.images[index]
-        return {"image": image, "images": channels_first(np.array(self.placed[image]))}
+        return {"image": image, "images": channels_first(np.array(self.letterboxed[image]))}
 
 
 def channels_first(pixels: np.ndarray) -> torch.Tensor:

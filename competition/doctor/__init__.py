@@ -2,7 +2,7 @@
 
 image_checks.py   every image opens; depth, copies, near duplicates
 label_checks.py   labels read whole; classes, overlap, mirroring
-order_checks.py   how run-length labels count pixels
+rle_order_checks.py   how run-length labels count pixels
 sample_checks.py  the sample against the test images; groups; the split in force
 report.py         Report: errors (exit code 2), warnings, facts
 """
@@ -12,21 +12,18 @@ from functools import partial
 
 import pandas as pd
 
-from competition.data.cache import load_labels
 from competition.data.catalog import build_catalog
-from competition.data.labels import read_labels
+from competition.data.labels import load_labels, read_labels
 from competition.doctor.image_checks import check_images, check_readable, describe_catalog
 from competition.doctor.label_checks import check_labels
-from competition.doctor.order_checks import check_order
 from competition.doctor.report import Report
+from competition.doctor.rle_order_checks import check_order
 from competition.doctor.sample_checks import check_folds, check_groups, check_sample
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.progress_bar import Watch, unwatched
 from competition.spec import Competition
 from competition.workspace import Workspace
-
-__all__ = ["Report", "examine", "prove"]
 
 
 def examine(competition: Competition, workspace: Workspace, *, watch: Watch = unwatched) -> Report:

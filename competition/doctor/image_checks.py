@@ -13,13 +13,13 @@ from competition.data.images import FileFacts, file_facts, read_image
 from competition.doctor.report import Report, shares
 from competition.errors import InputFault
 from competition.masks import Runs
-from competition.progress_bar import Advance, Watch, unwatched
+from competition.progress_bar import Watch, unwatched
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
 NEAR, ALIKE = 8, 0.7
 """Near duplicates differ in at most so many of 63 pHash bits, and their fine structure correlates
-at least so much. That finds two radiographs of one person among 425 panoramic X-rays (8 bits, .72),
+at least so much. That finds two radiographs of one patient among 425 panoramic X-rays (8 bits, .72),
 two frames of one embryo among 664 microscopy images (4 bits, .88), and nothing else in either."""
 
 
@@ -93,34 +93,19 @@ def describe_catalog(catalog: pd.DataFrame) -> Report:
 def _look(
     competition: Competition, catalog: pd.DataFrame, watch: Watch
 ) -> tuple[list[Looked], list[str]]:
-    with watch("reading images", len(catalog)) as advance:
-        return _read(competition, catalog, advance)
-
-
-def _read(
-    competition: Competition, catalog: pd.DataFrame, advance: Advance
-) -> tuple[list[Looked], list[str]]:
     looked, errors = [], []
-    for row, relative in enumerate(catalog["path"]):
-        advance()
-        path = competition.root / relative
-        try:
-            image = read_image(path, depth=competition.data.depth)
-        except InputFault as fault:
-            errors.append(str(fault))
-            continue
-        plain = bool((image == image[0, 0]).all())
-        looked.append(
-            Looked(
-                row,
-                file_facts(path),
-                int(image.max()),
-                plain,
-                pixel_hash(image),
-                perceptual_hash(image),
-                fine_structure(image),
-            )
-        )
+    with watch("reading images", len(catalog)) as advance:
+        for row, relative in enumerate(catalog["path"]):
+            advance()
+            path = competition.root / relative
+            try:
+                image = read_image(path, depth=competition.data.depth)
+            except InputFault as fault:
+                errors.append(str(fault))
+                continue
+            facts, plain = file_facts(path), bool((image == image[0, 0]).all())
+            hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
+            looked.append(Looked(row, facts, int(image.max()), plain, *hashes))
     return looked, errors
 
 

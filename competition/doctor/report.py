@@ -32,11 +32,6 @@ class Report:
             self.errors + other.errors, self.warnings + other.warnings, self.found + other.found
         )
 
-    @property
-    def exit_code(self) -> int:
-        """2, that of an input fault, where there is an error; else 0."""
-        return 2 if self.errors else 0
-
     def document(self) -> dict[str, Any]:
         """All findings for programs, not the first ten of each."""
         found = [{"what": what, "value": value} for what, value in self.found]

@@ -5,11 +5,11 @@ from collections import Counter
 import pandas as pd
 
 from competition.data.catalog import of_split
+from competition.data.csv_text import closest, hints, read_csv_text
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import safe_path
-from competition.data.label_rows import Key, keys_of
-from competition.data.tables import closest, hints, read_csv_text
+from competition.data.readers.rle import ImageClass, keys_of
 from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.spec import Competition
@@ -34,7 +34,9 @@ def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
     )
 
 
-def _strange(competition: Competition, keys: list[Key], images: list[str], path: str) -> list[str]:
+def _strange(
+    competition: Competition, keys: list[ImageClass], images: list[str], path: str
+) -> list[str]:
     classes = competition.classes
     named = list(dict.fromkeys(image for image, _ in keys))
     there, wanted = set(images), set(named)

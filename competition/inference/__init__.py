@@ -1,1 +1,6 @@
-"""Networks' answers: predicted once, kept as quantised logits, read by every later decision."""
+"""Networks' answers: predicted once, kept as quantised logits, read by every later decision.
+
+predict.py  images → logits, over test-time views    views.py         the views: forward and backward
+store.py    one file of logits, an image at a time   quantisation.py  logits ↔ uint8 codes ↔ bytes
+joined_stores.py  several stores as one              disagreement.py  how far folds and views are apart
+"""

@@ -12,9 +12,9 @@ from functools import reduce
 
 import numpy as np
 
-from competition.inference.codes import probabilities
+from competition.inference.quantisation import probabilities
 
-FULL = 255
+FULL_CODE = 255
 """Code of a disagreement of 1."""
 
 DISPUTED = 0.25
@@ -28,7 +28,7 @@ def plane_of(variance: np.ndarray) -> np.ndarray:
     array([[  0, 128, 255]], dtype=uint8)
     """
     spread = np.sqrt(np.clip(variance, 0, 1))
-    return np.rint(FULL * spread).astype(np.uint8)
+    return np.rint(FULL_CODE * spread).astype(np.uint8)
 
 
 def disputed_share(plane: np.ndarray, region: tuple[float, float, float, float]) -> float:
@@ -37,7 +37,7 @@ def disputed_share(plane: np.ndarray, region: tuple[float, float, float, float])
     plane: uint8 (h, w); region: (top, left, height, width) of the image in it, padding left out.
     """
     shown = inside(plane, region)
-    return float(np.mean(shown >= DISPUTED * FULL))
+    return float(np.mean(shown >= DISPUTED * FULL_CODE))
 
 
 def inside(plane: np.ndarray, region: tuple[float, float, float, float]) -> np.ndarray:
@@ -69,7 +69,7 @@ class FoldMean:
             total += plane
             mean += probability
             self._squares += probability * probability
-        self._within += np.square(disagreement / np.float32(FULL))
+        self._within += np.square(disagreement / np.float32(FULL_CODE))
         self._folds += 1
 
     def codes(self) -> np.ndarray:

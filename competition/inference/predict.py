@@ -1,4 +1,4 @@
-"""Images → logits → store: the networks of one member, each image and, where allowed, its mirror."""
+"""Images → logits → store: the networks of one member, over each image and its test-time views."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,34 +8,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from competition.data.letterbox import LetterboxedImages
 from competition.data.loader import PlainSet, plain_loader
-from competition.data.placement import PlacedImages
 from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.inference.views import VIEWS
 from competition.machine import Machine
 from competition.models import SegmentationNetwork
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to predict.
-
-    permutation: of the classes under mirroring; None: the mirrored image is not predicted.
-    """
+class PredictionSettings:
+    """How to predict. views: names of `views.VIEWS`; permutation: of the classes under mirroring."""
 
     batch: int
     machine: Machine
-    permutation: tuple[int, ...] | None
+    views: tuple[str, ...] = ()
+    permutation: tuple[int, ...] | None = None
 
 
 def predict_store(
     networks: list[SegmentationNetwork],
-    placed: PlacedImages,
+    letterboxed: LetterboxedImages,
     folder: Path,
     *,
     images: tuple[str, ...],
     provenance: Provenance,
-    settings: Settings,
+    settings: PredictionSettings,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the mean logits of `networks` over `images` as one store, whole or not at all.
@@ -43,9 +42,9 @@ def predict_store(
     `advance` is called once an image.
     """
     with StoreWriter(folder, provenance) as writer:
-        for image, logits, plane in view_means(networks, images, placed, settings):
-            placement = placed.placements[image]
-            geometry = Geometry(placement.native, placement.region(logits.shape[-2:]))
+        for image, logits, plane in view_means(networks, images, letterboxed, settings):
+            letterbox = letterboxed.letterboxes[image]
+            geometry = Geometry(letterbox.native, letterbox.region(logits.shape[-2:]))
             writer.add(image, logits, geometry, disagreement=plane)
             advance()
 
@@ -53,10 +52,10 @@ def predict_store(
 def view_means(
     networks: list[SegmentationNetwork],
     images: tuple[str, ...],
-    placed: PlacedImages,
-    settings: Settings,
+    letterboxed: LetterboxedImages,
+    settings: PredictionSettings,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(image, mean logits float32 (K,h',w'), disagreement uint8 (h',w')) over networks and mirrors.
+    """(image, mean logits float32 (K,h',w'), disagreement uint8 (h',w')) over networks and views.
 
     In the order of `images`.
     """
@@ -64,7 +63,7 @@ def view_means(
     for network in networks:
         # ty: ignore[no-matching-overload] torch's overloads leave memory_format out
         network.to(device, memory_format=torch.channels_last)
-    for batch in plain_loader(PlainSet(images, placed), batch=settings.batch):
+    for batch in plain_loader(PlainSet(images, letterboxed), batch=settings.batch):
         pixels = batch["images"].to(device)
         with torch.inference_mode(), settings.machine.autocast():
             views = [one for network in networks for one in _views(network, pixels, settings)]
@@ -73,14 +72,17 @@ def view_means(
         yield from zip(batch["image"], logits.cpu().numpy(), planes, strict=True)
 
 
-def _views(network: SegmentationNetwork, pixels: Tensor, settings: Settings) -> list[Tensor]:
-    """float32 logits (B,K,h',w') of uint8 images, and of their mirrors turned back."""
+def _views(
+    network: SegmentationNetwork, pixels: Tensor, settings: PredictionSettings
+) -> list[Tensor]:
+    """float32 logits (B,K,h',w') of uint8 images, and of each view of them."""
     images = network.normalised(pixels)
-    views = [network(images).logits.float()]
-    if settings.permutation is not None:
-        mirrored = network(images.flip(-1)).logits.float().flip(-1)
-        views.append(mirrored[:, list(settings.permutation)])
-    return views
+    found = [network(images).logits.float()]
+    for view in (VIEWS[name] for name in settings.views):
+        logits = view.backward(network(view.forward(images)).logits.float())
+        swap = settings.permutation if view.mirrors else None
+        found.append(logits if swap is None else logits[:, list(swap)])
+    return found
 
 
 def _variance(views: list[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """The prediction store: quantised logits per image with their geometry, written once, read in a stream.
 
 A store is a folder: `logits.zst` one compressed frame an image (its K planes of uint8 codes and one
-plane of disagreement, see codes.py and disagreement.py), `index.csv` one row an image, and
+plane of disagreement, see quantisation.py and disagreement.py), `index.csv` one row an image, and
 `store.json` saying whose predictions these are. It appears complete or not at all.
 """
 
@@ -14,15 +14,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from competition.errors import InputFault
-from competition.inference.codes import OFFSET, SCALE, pack, quantise, unpack
-from competition.workspace import file_sha256, read_json, whole_folder, write_json, write_text
+from competition.inference.quantisation import OFFSET, SCALE, packed, quantise, unpacked
+from competition.settings import Settings
+from competition.workspace import file_sha256, read_json, whole_folder, write_text
 
 FORMAT = "zstd-rows-2"
 """Of a store; predictions in another format are stale."""
@@ -43,27 +42,23 @@ class Geometry:
     region: tuple[float, float, float, float]
 
 
-Part = Literal["oof", "test", "holdout"]
+PredictedSplit = Literal["oof", "test", "holdout"]
 
 
-class Provenance(BaseModel):
+class Provenance(Settings):
     """Whose predictions a store holds. `checkpoints` are the sha256 of the networks' files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     member: str
     recipe: str
     recipe_sha256: str
     folds: tuple[int, ...]
-    part: Part
+    part: PredictedSplit
     classes: tuple[str, ...]
     checkpoints: tuple[str, ...] = ()
 
 
-class _Header(BaseModel):
+class _Header(Settings):
     """`store.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provenance: Provenance
     format: Literal["zstd-rows-2"]
@@ -118,14 +113,9 @@ class StoreWriter:
         self._file = self._open.enter_context(open(self._working / _LOGITS, "wb"))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self._open.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> None:
+        if raised[0] is not None:
+            self._open.__exit__(*raised)
             return
         with self._open:
             self._finish()
@@ -162,7 +152,7 @@ class StoreWriter:
         plane = np.zeros(self._grid, np.uint8) if disagreement is None else disagreement
         if plane.shape != self._grid or plane.dtype != np.uint8:
             raise InputFault(f"image {image!r}: disagreement {plane.dtype} {plane.shape}")
-        frame = pack(np.concatenate([codes, plane[None]]))
+        frame = packed(np.concatenate([codes, plane[None]]))
         self._file.write(frame)
         self._digest.update(frame)
         self._rows[image] = _Row(geometry, len(frame))
@@ -198,7 +188,7 @@ class StoreWriter:
             logits_sha256=self._digest.hexdigest(),
             index_sha256=file_sha256(self._working / _INDEX),
         )
-        write_json(self._working / "store.json", header.model_dump(mode="json"))
+        header.write(self._working / "store.json")
 
 
 class Store:
@@ -248,7 +238,7 @@ class Store:
         return self._planes(image)[:-1]
 
     def disagreement(self, image: str) -> np.ndarray:
-        """uint8 (h, w): how far folds and flips are apart, see `disagreement.py`."""
+        """uint8 (h, w): how far folds and views are apart, see `disagreement.py`."""
         return self._planes(image)[-1]
 
     def views(self, image: str) -> tuple[np.ndarray, np.ndarray]:
@@ -260,18 +250,13 @@ class Store:
         """The image's codes with what it takes to understand them."""
         return StoredLogits(self.codes(image), self.scale, self.offset, self.geometry(image))
 
-    def verify(self) -> None:
-        """InputFault when a byte of the logits is not what was written."""
-        if file_sha256(self._path) != self._header.logits_sha256:
-            raise InputFault(f"{self._path} was changed since it was written; predict again")
-
     def _planes(self, image: str) -> np.ndarray:
         size = self._row(image).size
         shape = (len(self.provenance.classes) + 1, *self.grid)
         try:
             with open(self._path, "rb") as file:
                 file.seek(self._starts[image])
-                return unpack(file.read(size), shape)
+                return unpacked(file.read(size), shape)
         except (OSError, ValueError) as error:
             raise InputFault(
                 f"{self._path}: image {image!r} was changed since it was written ({error}); "
@@ -315,10 +300,7 @@ def _read_header(path: Path) -> _Header:
     written = content.get("format") if isinstance(content, dict) else None
     if written != FORMAT:
         raise InputFault(f"{path} has the format {written!r}, not {FORMAT!r}; predict again")
-    try:
-        return _Header.model_validate(content)
-    except ValidationError as error:
-        raise InputFault(f"{path} is not a store's description ({error}); predict again") from error
+    return _Header.read(path, what="a store's description", again="predict again")
 
 
 def _check_size(path: Path, expected: int) -> None:

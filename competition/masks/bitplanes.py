@@ -32,7 +32,7 @@ def planes_from_runs(
            [[0, 0, 1]]], dtype=uint8)
     """
     if mode not in ("area", "nearest"):
-        raise InputFault(f"mode {mode!r}; 'area' and 'nearest' are possible")
+        raise InputFault(f"mode {mode!r}; expected 'area' or 'nearest'")
     if size is not None and tuple(size) != (runs.height, runs.width):
         runs = (resize_area if mode == "area" else resize_nearest)(runs, size)
     classes = runs.starts // runs.plane
@@ -44,37 +44,6 @@ def planes_from_runs(
     count = -(-runs.classes // _BITS)
     flat = painted(starts, stops, sums.astype(np.uint8), count * runs.plane)
     return flat.reshape(count, runs.height, runs.width)
-
-
-def runs_from_planes(planes: np.ndarray, classes: int) -> Runs:
-    """uint8 planes (P, h, w) -> Runs (classes, h, w); bits beyond the last class must be 0."""
-    count, height, width = _checked_planes(planes, classes).shape
-    flat = np.ascontiguousarray(planes).reshape(count, -1)
-    steps = np.empty((count, height * width + 1), np.uint8)
-    steps[:, 0], steps[:, -1] = flat[:, 0], flat[:, -1]
-    np.bitwise_xor(flat[:, 1:], flat[:, :-1], out=steps[:, 1:-1])
-    places = np.flatnonzero(steps != 0)
-    changed = steps.ravel()[places]
-    planes_, offsets = np.divmod(places, height * width + 1)
-    bits, members = np.nonzero(
-        changed & np.left_shift(1, np.arange(_BITS, dtype=np.uint8))[:, None]
-    )
-    owners = planes_[members] * _BITS + bits
-    edges = owners * (height * width) + offsets[members]
-    edges = edges[np.argsort(owners, kind="stable")]
-    return Runs.trusted(edges[0::2].copy(), edges[1::2].copy(), (classes, height, width))
-
-
-def _checked_planes(planes: np.ndarray, classes: int) -> np.ndarray:
-    count = -(-classes // _BITS)
-    if classes < 1 or planes.dtype != np.uint8 or planes.ndim != 3 or planes.shape[0] != count:
-        raise InputFault(
-            f"bit planes of shape {planes.shape} and type {planes.dtype} for {classes} classes; "
-            f"uint8 of shape ({count}, height, width) is asked for"
-        )
-    if classes % _BITS and (planes[-1] >> (classes % _BITS)).any():
-        raise InputFault(f"bit planes hold bits of classes beyond the last of {classes}")
-    return planes
 
 
 @overload

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from competition.errors import InputFault
-from competition.masks.intervals import Intervals
+
+Intervals = tuple[np.ndarray, np.ndarray]
+"""Starts and stops, int64: half-open, sorted; see `intervals.py`."""
 
 _PAGE = 1 << 12  # elements
 _GAP = 16  # pages: fewer empty ones are sooner read than jumped over
 _BLOCK = 64  # pages: 256 KiB of bool, in the second-level cache; half and double measured slower
 _PIXELS_PER_RUN = 32  # with fewer, work by the pixel is faster (measured)
-_WORD = 8
+WORD = 8
 _SHORT = 1 << 15
 _CROWDED = 4  # one word in four with an edge: looking at every pixel is faster
 
@@ -44,11 +46,11 @@ def _flat_intervals(flat: np.ndarray) -> Intervals:
             stops.append(np.array([end]))
             before = 0
         pixels = _inside(flat[first:beyond]).view(np.uint8)
-        used = steps[: len(pixels) + -len(pixels) % _WORD]
+        used = steps[: len(pixels) + -len(pixels) % WORD]
         np.bitwise_xor(pixels[1:], pixels[:-1], out=used[1 : len(pixels)])
         used[0] = pixels[0] ^ before
         used[len(pixels) :] = 0
-        edges = _true_offsets(used.view(bool))
+        edges = true_offsets(used.view(bool))
         starts.append(edges[before::2] + first)
         stops.append(edges[1 - before :: 2] + first)
         before, end = int(pixels[-1]), beyond
@@ -82,14 +84,14 @@ def _inside(values: np.ndarray) -> np.ndarray:
     return values != 0
 
 
-def _true_offsets(steps: np.ndarray) -> np.ndarray:
+def true_offsets(steps: np.ndarray) -> np.ndarray:
     """np.flatnonzero of a bool array of whole words, by words where few of them hold anything."""
     words = steps.view(np.uint64)
     held = np.flatnonzero(words != 0)
     if len(held) * _CROWDED > len(words):
         return np.flatnonzero(steps)
     offsets = np.flatnonzero(words[held].view(bool))
-    return held[offsets // _WORD] * _WORD + offsets % _WORD
+    return held[offsets // WORD] * WORD + offsets % WORD
 
 
 def crowded(runs: int, pixels: int) -> bool:
@@ -129,14 +131,14 @@ def intervals_from_labels(labels: np.ndarray, classes: int) -> Intervals:
     stretches by value brings the classes together.
     """
     flat = np.ascontiguousarray(labels).ravel()
-    steps = np.zeros(flat.size + -flat.size % _WORD, bool)
+    steps = np.zeros(flat.size + -flat.size % WORD, bool)
     np.not_equal(flat[1:], flat[:-1], out=steps[1 : flat.size])
-    changes = _true_offsets(steps)
+    changes = true_offsets(steps)
     edges = np.concatenate([np.zeros(1, np.int64), changes, np.array([flat.size])])
     values = flat[edges[:-1]]
     if int(values.min()) < 0 or int(values.max()) > classes:
         found = np.unique(values[(values < 0) | (values > classes)])[:10].tolist()
-        raise InputFault(f"a label map holds {found!r}; 0 to {classes} are possible")
+        raise InputFault(f"a label map holds {found!r}; values must be ≥ 0 and ≤ {classes}")
     values = values.astype(np.int16 if classes < _SHORT else np.int64)  # short: sorted by radix
     order = np.argsort(values, kind="stable")[np.count_nonzero(values == 0) :]
     starts = edges[order]
@@ -147,23 +149,3 @@ def intervals_from_labels(labels: np.ndarray, classes: int) -> Intervals:
     starts += base
     stops += base
     return starts, stops
-
-
-def labels_from_intervals(
-    starts: np.ndarray, stops: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
-    """int32 labels `size` (H, W) of canonical intervals over (K, H, W) that share no pixel."""
-    plane = size[0] * size[1]
-    values = starts // plane
-    starts, stops = starts - values * plane, stops - values * plane
-    order = np.argsort(starts, kind="stable")
-    starts, stops, values = starts[order], stops[order], values[order]
-    shared = np.flatnonzero(starts[1:] < stops[:-1])
-    if len(shared):
-        row, column = divmod(int(starts[shared[0] + 1]), size[1])
-        first, second = sorted(values[shared[0] : shared[0] + 2].tolist())
-        raise InputFault(
-            f"classes {first} and {second} share the pixel in row {row}, column {column}; "
-            "a label map holds one class per pixel"
-        )
-    return painted(starts, stops, (values + 1).astype(np.int32), plane).reshape(size)

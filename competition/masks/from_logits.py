@@ -3,18 +3,20 @@
 The result equals the float64 formula `F.interpolate(logits, size, mode="bilinear",
 align_corners=False) > logit(threshold)` except where a value lies within 4 float32 ulp (of the
 largest corner logit or threshold) of the threshold; a value equal to the threshold is outside.
-Only the cells whose corners disagree about the threshold are computed; see `undecided.py`.
+Only the cells whose corners disagree about the threshold are computed; see `isoline_cells.py`.
 """
 
 import itertools
-from typing import Protocol
 
 import numpy as np
 
-from competition.masks.exclusive import label_runs_from_logits
-from competition.masks.levels import (
+from competition.masks.isoline_cells import Crossings, cells_crossed, divided_cells, rows_inside
+from competition.masks.runs import Runs
+from competition.masks.sampling_grid import (
     CODES,
     Numbers,
+    Region,
+    SamplingGrid,
     above,
     checked_finite,
     class_count,
@@ -22,25 +24,10 @@ from competition.masks.levels import (
     node_levels,
     per_class,
 )
-from competition.masks.raster import Raster, Region
-from competition.masks.runs import Runs
-from competition.masks.undecided import (
-    BlockCrossings,
-    PlaneCrossings,
-    divided_cells,
-    rows_inside,
-    undecided_cells,
-)
 
 NODES_AT_ONCE = 1 << 16
 """Nodes looked at together: small planes one by one cost more in calls than in work (measured: 19
 thresholds of 14 classes at 64² took 1.3 to 1.7 times as long)."""
-
-__all__ = [
-    "label_runs_from_logits",
-    "runs_at_thresholds",
-    "runs_from_logits",
-]
 
 
 def runs_from_logits(
@@ -83,97 +70,104 @@ def runs_at_thresholds(
     Everything else as for `runs_from_logits`.
     """
     classes = class_count(logits)
+    # Thresholds in the units of what is stored: (T, K) logits, or codes, so that nodes are compared as
+    # they lie and nothing is converted.
     levels = node_levels(per_class(thresholds, classes), *code_scale(logits, scale, offset))
-    nodes, raster = np.ascontiguousarray(logits), Raster.over(logits.shape[1:], size, region)
+    nodes, grid = np.ascontiguousarray(logits), SamplingGrid.over(logits.shape[1:], size, region)
+    # A plane is a class at a threshold, plane t * K + k. They are gone through class by class, each at
+    # all of its thresholds in turn, small ones many at a time.
+    in_turn = np.arange(levels.size).reshape(len(levels), classes).T.reshape(-1)
     at_once = max(1, NODES_AT_ONCE // max(1, nodes[:1].size))
-    if at_once > 1:
-        groups, crossings = [levels], [BlockCrossings(SmallPlanes(nodes, levels, raster))]
-    else:
-        groups = np.split(levels, len(levels))
-        divided = _OneLevel(nodes, levels) if len(levels) == 1 else _ManyLevels(nodes, levels)
-        crossings = [
-            PlaneCrossings(LargePlanes(nodes, level, raster, divided, t))
-            for t, level in enumerate(groups)
-        ]
-    in_turn = np.arange(groups[0].size).reshape(len(groups[0]), classes).T.reshape(-1)
+    field = (_SmallPlanes if at_once > 1 else _LargePlanes)(nodes, levels, grid)
+    crossings = Crossings(field)
     for first in range(0, in_turn.size, at_once):
-        block = in_turn[first : first + at_once]
-        for index in block[block < classes].tolist():
-            checked_finite(nodes[index], f"class {index}")
-        for one in crossings:
-            one.add_block(block)
-    return [
-        runs
-        for one, group in zip(crossings, groups, strict=True)
-        for runs in _split(one.runs(), len(group))
-    ]
+        planes = in_turn[first : first + at_once]
+        for k in planes[planes < classes].tolist():
+            checked_finite(nodes[k], f"class {k}")
+        crossings.add(planes)
+    return _split(crossings.runs(), len(levels))
 
 
-def _split(runs: Runs, parts: int) -> list[Runs]:
+def _split(runs: Runs, count: int) -> list[Runs]:
     """Runs (T * K, H, W) as T of (K, H, W)."""
-    if parts == 1:
+    if count == 1:
         return [runs]
-    shape = (runs.classes // parts, runs.height, runs.width)
+    shape = (runs.classes // count, runs.height, runs.width)
     plane = shape[0] * shape[1] * shape[2]
-    borders = np.searchsorted(runs.starts, np.arange(parts + 1) * plane)
+    borders = np.searchsorted(runs.starts, np.arange(count + 1) * plane)
     pieces = (slice(*pair) for pair in itertools.pairwise(borders))
     return [
-        Runs.trusted(runs.starts[piece] - part * plane, runs.stops[piece] - part * plane, shape)
-        for part, piece in enumerate(pieces)
+        Runs.trusted(runs.starts[piece] - place * plane, runs.stops[piece] - place * plane, shape)
+        for place, piece in enumerate(pieces)
     ]
 
 
-class _Divided(Protocol):
-    """The cells of a class that a level divides."""
+class _Planes:
+    """K classes at T levels each: what both kinds of `CellField` here share."""
 
-    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
-        """As `Field.undecided`; classes are asked for in turn, each at all levels."""
+    def __init__(self, nodes: np.ndarray, levels: np.ndarray, grid: SamplingGrid) -> None:
+        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes."""
+        self.nodes, self.levels, self.grid = nodes, levels, grid
+        self.planes = levels.size
+        self._first_node = np.tile(np.arange(len(nodes)) * nodes[:1].size, len(levels))
 
-
-class _OneLevel:
-    """`_Divided` of levels (1, K). Only the rows that hold something are looked at."""
-
-    def __init__(self, nodes: np.ndarray, levels: np.ndarray) -> None:
-        self._nodes, self._levels = nodes, levels[0]
-        self._inside = np.empty(nodes.shape[1:], bool)
-
-    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
-        """See `_Divided`."""
-        above(self._nodes[kind], self._levels[kind], self._inside)
-        rows = rows_inside(self._inside)
-        inside = self._inside[rows]
-        cells = undecided_cells(inside) + rows.start * inside.shape[1]
-        return cells, bool(inside[:, 0].any() or inside[:, -1].any())
+    def values(self, plane: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """See `CellField`."""
+        nodes = self.nodes.reshape(-1)[self._first_node[plane] + node]
+        return np.subtract(nodes, self.levels.reshape(-1)[plane], dtype=np.float64)
 
 
-class _ManyLevels:
-    """`_Divided` of levels (T, K): all cells that any of a class's levels divides are found at once,
-    by how many of the levels each node is above.
+class _SmallPlanes(_Planes):
+    """Many planes are looked at together: one by one they would cost more in calls than in work."""
+
+    def crossed_cells(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `CellField`."""
+        inside = np.empty((len(planes), *self.grid.node_shape), bool)
+        for plane, out in zip(planes.tolist(), inside, strict=True):
+            t, k = divmod(plane, len(self.nodes))
+            above(self.nodes[k], self.levels[t, k], out)
+        return cells_crossed(inside), (inside[:, :, 0] | inside[:, :, -1]).any(axis=1)
+
+
+class _LargePlanes(_Planes):
+    """One plane at a time; a class at several levels is looked at once for all of them.
+
+    The cells that any level crosses are found by how many of the levels each node is above; a level
+    that p others lie below crosses those whose lowest corner is above p of them at most, and whose
+    highest is above more.
     """
 
-    def __init__(self, nodes: np.ndarray, levels: np.ndarray) -> None:
-        self._nodes, self._rising = nodes, np.sort(levels, axis=0)
+    def __init__(self, nodes: np.ndarray, levels: np.ndarray, grid: SamplingGrid) -> None:
+        super().__init__(nodes, levels, grid)
+        self._rising = np.sort(levels, axis=0)
         self._places = levels.argsort(axis=0, kind="stable").argsort(axis=0)
         self._inside = np.empty(nodes.shape[1:], bool)
         self._known: int | None = None
 
-    def at(self, level: int, kind: int) -> tuple[np.ndarray, bool]:
-        """See `_Divided`."""
-        if self._known != kind:
-            self._look(kind)
-        place = self._places[level, kind]
+    def crossed_cells(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `CellField`; of one plane."""
+        t, k = divmod(int(planes[0]), len(self.nodes))
+        if len(self.levels) == 1:
+            # Only the rows that hold something are looked at.
+            rows = self._rows(k, self.levels[0, k])
+            inside = self._inside[rows]
+            cells = cells_crossed(inside) + rows.start * inside.shape[1]
+            return cells, np.array([inside[:, 0].any() or inside[:, -1].any()])
+        if self._known != k:
+            rows = self._rows(k, self._rising[0, k])
+            ranks = _ranks_of(self.nodes[k, rows], self._rising[:, k])
+            cells, self._lowest, self._highest = divided_cells(ranks)
+            self._cells = cells + rows.start * ranks.shape[1]
+            self._at_edge = ranks[:, [0, -1]].max(initial=0)
+            self._known = k
+        place = self._places[t, k]
         chosen = (self._lowest <= place) & (place < self._highest)
-        return self._cells[chosen], bool(place < self._at_edge)
+        return self._cells[chosen], np.array([place < self._at_edge])
 
-    def _look(self, kind: int) -> None:
-        levels = self._rising[:, kind]
-        above(self._nodes[kind], levels[0], self._inside)
-        rows = rows_inside(self._inside)
-        ranks = _ranks_of(self._nodes[kind, rows], levels)
-        cells, self._lowest, self._highest = divided_cells(ranks)
-        self._cells = cells + rows.start * ranks.shape[1]
-        self._at_edge = ranks[:, [0, -1]].max(initial=0)
-        self._known = kind
+    def _rows(self, k: int, level: float) -> slice:
+        """The rows of class k in which anything is above the level."""
+        above(self.nodes[k], level, self._inside)
+        return rows_inside(self._inside)
 
 
 def _ranks_of(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -185,51 +179,8 @@ def _ranks_of(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def _counted(nodes: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    inside, ranks = (
-        np.empty(nodes.shape, bool),
-        np.zeros(nodes.shape, np.min_scalar_type(len(levels))),
-    )
+    inside = np.empty(nodes.shape, bool)
+    ranks = np.zeros(nodes.shape, np.min_scalar_type(len(levels)))
     for level in levels:
         ranks += above(nodes, level, inside)
     return ranks
-
-
-class GridField:
-    """`Nodes` of one grid at T levels of K classes, T · K, level by level."""
-
-    def __init__(self, nodes: np.ndarray, levels: np.ndarray, raster: Raster) -> None:
-        """nodes (K, h, w) as stored, C-contiguous; levels float64 (T, K) in the units of the nodes."""
-        self.nodes, self.levels, self.raster = nodes, levels.reshape(-1), raster
-        self.classes = levels.size
-        self._first_node = np.tile(np.arange(len(nodes)) * nodes[:1].size, len(levels))
-
-    def values(self, index: np.ndarray, node: np.ndarray) -> np.ndarray:
-        """See `Nodes`."""
-        nodes = self.nodes.reshape(-1)[self._first_node[index] + node]
-        return np.subtract(nodes, self.levels[index], dtype=np.float64)
-
-
-class SmallPlanes(GridField):
-    """A `BlockField`: classes and levels are looked at together."""
-
-    def undecided_in(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `BlockField`."""
-        inside = np.empty((len(classes), *self.raster.grid), bool)
-        for index, out in zip(classes.tolist(), inside, strict=True):
-            above(self.nodes[index % len(self.nodes)], self.levels[index], out)
-        return undecided_cells(inside), (inside[:, :, 0] | inside[:, :, -1]).any(axis=1)
-
-
-class LargePlanes(GridField):
-    """A `Field` at one of several levels; fields of the others share what it finds of a class."""
-
-    def __init__(
-        self, nodes: np.ndarray, levels: np.ndarray, raster: Raster, divided: _Divided, place: int
-    ) -> None:
-        """levels float64 (1, K); place: of these among the levels of `divided`."""
-        super().__init__(nodes, levels, raster)
-        self._divided, self._place = divided, place
-
-    def undecided(self, index: int) -> tuple[np.ndarray, bool]:
-        """See `Field`."""
-        return self._divided.at(self._place, index)

@@ -1,7 +1,8 @@
 """Runs from logits that lie on a device: the work stays there, only run boundaries come back.
 
-Step by step the float64 arithmetic of `undecided.py` and `exclusive.py`, so the runs are the same,
-bit for bit. There is no dense path: a device takes noise in parts as quickly as anything else.
+Step by step the float64 arithmetic of `isoline_cells.py` and `argmax_from_logits.py`, so that the runs
+are the same, bit for bit. There is no dense path: a device takes noise in blocks as quickly as all
+else.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,17 @@ import numpy as np
 import torch
 
 from competition.errors import InputFault
-from competition.masks.exclusive import labelled_runs
-from competition.masks.levels import Numbers, code_scale, node_levels, per_class
-from competition.masks.raster import Axis, Raster, Region
+from competition.masks.argmax_from_logits import labelled_runs
 from competition.masks.runs import Runs
+from competition.masks.sampling_grid import (
+    Axis,
+    Numbers,
+    Region,
+    SamplingGrid,
+    code_scale,
+    node_levels,
+    per_class,
+)
 
 PIXELS_AT_ONCE = 1 << 20
 """Values computed at a time: 8 MB an array, a few hundred MB in all at the worst."""
@@ -37,22 +45,21 @@ def runs_from_tensor(
     steps, zeros = code_scale(_described(logits), scale, offset)
     thresholds = per_class(np.atleast_1d(np.asarray(threshold, np.float64))[None], len(logits))
     level = node_levels(thresholds, steps, zeros)[0]
-    grid = (logits.shape[1], logits.shape[2])
-    raster = Raster.over(grid, size, region)
-    rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (raster.rows, raster.columns))
+    grid = SamplingGrid.over((logits.shape[1], logits.shape[2]), size, region)
+    rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (grid.rows, grid.columns))
     inside = (
         nodes > torch.from_numpy(_own_level(level, nodes.dtype)).to(nodes.device)[:, None, None]
     )
     level = torch.from_numpy(level).to(logits.device)
     cells = _mixed(inside)[:, :, :-1].nonzero()
     found = [_edge_crossings(nodes, level, rows, columns)]
-    parts = cells.split(max(1, PIXELS_AT_ONCE // rows.widest))
-    found += [_cell_crossings(nodes, level, part, (rows, columns)) for part in parts]
+    blocks = cells.split(max(1, PIXELS_AT_ONCE // rows.widest))
+    found += [_cell_crossings(nodes, level, block, (rows, columns)) for block in blocks]
     positions, counts = torch.unique(torch.cat(found), return_counts=True)
     positions = positions[counts % 2 == 1].cpu().numpy()
     starts, stops = positions[0::2], positions[1::2]
-    index = starts // (raster.area + 1)
-    return Runs.trusted(starts - index, stops - index, (len(logits), *raster.size))
+    index = starts // (grid.area + 1)
+    return Runs.trusted(starts - index, stops - index, (len(logits), *grid.size))
 
 
 def label_runs_from_tensor(
@@ -67,9 +74,8 @@ def label_runs_from_tensor(
     """`label_runs_from_logits` of a tensor (K, h, w) on any device with float64."""
     nodes = _comparable(logits, scale, offset)
     classes = len(nodes)
-    grid = (logits.shape[1], logits.shape[2])
-    raster = Raster.over(grid, size, region)
-    rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (raster.rows, raster.columns))
+    grid = SamplingGrid.over((logits.shape[1], logits.shape[2]), size, region)
+    rows, columns = (_DeviceAxis.of(axis, logits.device) for axis in (grid.rows, grid.columns))
     winners = nodes.argmax(0)
     open_ = _mixed(winners[None])[0]
     found = [
@@ -77,13 +83,13 @@ def label_runs_from_tensor(
         _closed_after(winners, open_, (rows, columns)),
     ]
     pixels = rows.widest * columns.widest
-    parts = open_.nonzero().split(max(1, PIXELS_AT_ONCE // (pixels * classes)))
-    found += [_cell_winners(nodes, part, (rows, columns)) for part in parts]
+    blocks = open_.nonzero().split(max(1, PIXELS_AT_ONCE // (pixels * classes)))
+    found += [_cell_winners(nodes, block, (rows, columns)) for block in blocks]
     keys = torch.cat([position * classes + winner for position, winner in found]).sort().values
     winner = keys % classes
     changed = torch.ones_like(winner, dtype=torch.bool)
     changed[1:] = winner[1:] != winner[:-1]
-    return labelled_runs(keys[changed].cpu().numpy(), (classes, *raster.size), background)
+    return labelled_runs(keys[changed].cpu().numpy(), (classes, *grid.size), background)
 
 
 @dataclass(frozen=True, eq=False)

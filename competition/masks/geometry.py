@@ -28,7 +28,7 @@ def crop(runs: Runs, top: int, left: int, height: int, width: int) -> Runs:
 def pad(runs: Runs, top: int, bottom: int, left: int, right: int) -> Runs:
     """The image with that many pixels of background added on each side (all >= 0)."""
     if min(top, bottom, left, right) < 0:
-        raise InputFault(f"padding {(top, bottom, left, right)!r}; 0 and more is possible")
+        raise InputFault(f"padding {(top, bottom, left, right)!r}; each must be ≥ 0")
     size = (runs.height + top + bottom, runs.width + left + right)
     return _moved(runs, top, left, size)
 
@@ -117,7 +117,7 @@ def resize_area(runs: Runs, size: tuple[int, int], coverage: float = 0.5) -> Run
     """
     height, width = _checked_size(size)
     if not 0 < coverage <= 1:
-        raise InputFault(f"a coverage of {coverage!r}; more than 0 and at most 1 is possible")
+        raise InputFault(f"a coverage of {coverage!r}; it must be > 0 and ≤ 1")
     lines, edges, lengths = _edges_over_lines(runs, height)
     starts, stops, areas = intervals.levels(
         *_area_steps(lines, edges, lengths, (runs.width, width))
@@ -160,13 +160,59 @@ def _area_steps(
     source, target = widths
     edges = edges * target
     columns = edges // source
-    part = (columns + 1) * source - edges
+    share = (columns + 1) * source - edges
     positions = lines * (target + 1) + columns
-    steps = np.concatenate([lengths * part, lengths * (source - part)])
+    steps = np.concatenate([lengths * share, lengths * (source - share)])
     return np.concatenate([positions, positions + 1]), steps
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     if len(size) != 2 or min(size) < 1:
-        raise InputFault(f"a target size of {size!r}; (height, width) from 1 is possible")
+        raise InputFault(f"a target size of {size!r}; height and width must be ≥ 1")
     return int(size[0]), int(size[1])
+
+
+_LARGEST_OFFSET = 2**62
+
+
+def transpose(runs: Runs) -> Runs:
+    """The same masks over (W, H), or (K, W, H).
+
+    >>> mask = Runs.from_dense(np.array([[1, 1, 0], [0, 1, 0]]))
+    >>> transpose(mask).to_dense().astype(int)
+    array([[1, 0],
+           [1, 1],
+           [0, 0]])
+    """
+    height, width = runs.height, runs.width
+    shape = (*runs.shape[:-2], width, height)
+    area = height * width
+    # Each class gets room for area + 1 rows: then the row number of a pixel, added to
+    # column * height, is its place among the column-major offsets of all classes at once.
+    room = (area + 1) * width if runs.classes > 1 else area
+    if runs.classes * room > _LARGEST_OFFSET:
+        return Runs.stack([transpose(mask) for mask in runs])
+    moved = (runs.starts // area) * (room - area)
+    starts, stops = runs.starts + moved, runs.stops + moved
+    ends = np.concatenate([starts, stops, starts + width, stops + width])
+    ends.sort(kind="stable")  # a merge sort: takes sorted stretches as they are, twice as fast
+    changes = _once(ends)
+    pixels = intervals.ranges(changes[0::2], changes[1::2] - changes[0::2])
+    rows = pixels // width
+    borders = (pixels - rows * width) * height + rows
+    borders.sort()
+    # What leaves the bottom of a column and what enters the top of the next are one place.
+    borders = _once(borders)
+    borders -= borders // (area + 1)
+    return Runs.trusted(borders[0::2].copy(), borders[1::2].copy(), shape)
+
+
+def _once(ordered: np.ndarray) -> np.ndarray:
+    """Values of an ascending array that occur once; the others occur twice and cancel."""
+    if ordered.size == 0:
+        return ordered
+    differs = ordered[1:] != ordered[:-1]
+    keep = np.ones(ordered.size, bool)
+    keep[1:] = differs
+    keep[:-1] &= differs
+    return ordered[keep]

@@ -8,9 +8,11 @@ a - b times; i = b proves one direction, a >= i + m and b <= i the other.) Two s
 replace the sweep over marked events.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-Intervals = tuple[np.ndarray, np.ndarray]
+from competition.masks.dense import Intervals, intervals_from_dense
 
 
 def joined(starts: np.ndarray, stops: np.ndarray, plane: int) -> Intervals:
@@ -79,12 +81,12 @@ def levels(positions: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nda
     return positions[held], positions[held + 1], totals[held]
 
 
-def cut(
+def cut_at_planes(
     starts: np.ndarray, stops: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Intervals cut at every multiple of `width`: (row, left, right) of each piece, in order.
 
-    >>> cut(np.array([1, 9]), np.array([7, 10]), 4)
+    >>> cut_at_planes(np.array([1, 9]), np.array([7, 10]), 4)
     (array([0, 1, 2]), array([1, 0, 1]), array([4, 3, 2]))
     """
     firsts, lasts = starts // width, (stops - 1) // width
@@ -109,3 +111,49 @@ def ranges(firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total, dtype=np.int64) + np.repeat(firsts - ends + counts, counts)
+
+
+_CROWDED = 8  # pixels to a run of all members together: with fewer, counting is faster (measured)
+
+Planes = tuple[int, int]  # how many, and pixels of each
+
+
+def at_least(
+    members: Sequence[Intervals], weights: Sequence[int], bar: int, planes: Planes
+) -> Intervals:
+    """Where the whole-number weights of the covering members add up to `bar` >= 1 or more.
+
+    Members are canonical intervals over the same planes; the result is too.
+    """
+    if sum(len(starts) for starts, _ in members) * _CROWDED > planes[0] * planes[1]:
+        return _counted(members, weights, bar, planes)
+    if min(weights) == max(weights):
+        starts = np.concatenate([starts for starts, _ in members])
+        stops = np.concatenate([stops for _, stops in members])
+        return covered(starts, stops, planes[1], -(-bar // weights[0]))
+    positions = np.concatenate([edges for member in members for edges in member])
+    steps = np.array([step for weight in weights for step in (weight, -weight)], np.int64)
+    steps = np.repeat(steps, np.repeat([len(starts) for starts, _ in members], 2))
+    starts, stops, totals = levels(positions, steps)
+    inside = totals >= bar
+    return joined(starts[inside], stops[inside], planes[1])
+
+
+def difference(first: Intervals, second: Intervals, planes: Planes) -> Intervals:
+    """What `first` covers and `second` does not."""
+    if (len(first[0]) + len(second[0])) * _CROWDED > planes[0] * planes[1]:
+        return _counted([first, second], [1, -1], 1, planes)
+    return subtracted(first, second, planes[1])
+
+
+def _counted(
+    members: Sequence[Intervals], weights: Sequence[int], bar: int, planes: Planes
+) -> Intervals:
+    """`at_least` through the total at every pixel, in the narrowest integer that holds it."""
+    reach = np.min_scalar_type(-sum(abs(weight) for weight in weights) - 1)
+    totals = np.zeros(planes[0] * planes[1] + 1, reach)
+    for (starts, stops), weight in zip(members, weights, strict=True):
+        totals[starts] += weight  # the starts of one member differ, so no step is lost
+        totals[stops] -= weight
+    np.cumsum(totals, dtype=reach, out=totals)
+    return intervals_from_dense((totals[:-1] >= bar).reshape(planes[0], 1, planes[1]))

@@ -13,7 +13,7 @@ Segments = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def components(runs: Runs, connectivity: int = 8) -> Objects:
-    """The connected parts of every class; connectivity 4 (edges) or 8 (edges and corners).
+    """The connected components of every class; connectivity 4 (edges) or 8 (edges and corners).
 
     Ordered by class, then by first pixel in row-major order.
     """
@@ -37,7 +37,7 @@ def _numbered(
     unless a class of `height` rows ends between them.
     """
     if connectivity not in (4, 8):
-        raise InputFault(f"connectivity {connectivity!r}; 4 and 8 are possible")
+        raise InputFault(f"connectivity {connectivity!r}; expected 4 or 8")
     rows, lefts, rights = segments
     lines = rows + rows // height
     above, below = _neighbours((lines, lefts, rights), width, 1 if connectivity == 8 else 0)
@@ -63,9 +63,9 @@ def _neighbours(segments: Segments, width: int, reach: int) -> tuple[np.ndarray,
 
 
 def _roots(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The smallest member of the connected part of each of `count` nodes, by their edges.
+    """The smallest member of the connected component of each of `count` nodes, by their edges.
 
-    Every round hooks the root of each edge's larger part to the smaller one and then shortens all
+    Every round hooks the root of each edge's larger component to the smaller one and then shortens all
     paths, so a few rounds do, whatever the shape (Shiloach and Vishkin 1982).
     """
     parent = np.arange(count)
@@ -97,9 +97,9 @@ def fill_holes(runs: Runs) -> Runs:
     outer = (rows[begins], lefts[begins], rights[ends])
     is_open = _meets_outside(gaps, outer, runs.height)
     numbers, count = _numbered(gaps, runs.height, runs.width, 4)
-    part_is_open = np.zeros(count, bool)
-    part_is_open[numbers[is_open]] = True
-    hole = ~part_is_open[numbers]
+    component_is_open = np.zeros(count, bool)
+    component_is_open[numbers[is_open]] = True
+    hole = ~component_is_open[numbers]
     base = gaps[0][hole] * runs.width
     starts = np.concatenate([runs.starts, base + gaps[1][hole]])
     stops = np.concatenate([runs.stops, base + gaps[2][hole]])
@@ -165,10 +165,8 @@ def erode(runs: Runs, radius: int = 1, *, beyond_is_inside: bool = True) -> Runs
     rows, lefts, rights = runs.segments()
     lefts, rights = lefts + radius, rights - radius
     if beyond_is_inside:
-        lefts, rights = (
-            np.where(lefts == radius, 0, lefts),
-            np.where(rights == runs.width - radius, runs.width, rights),
-        )
+        lefts = np.where(lefts == radius, 0, lefts)
+        rights = np.where(rights == runs.width - radius, runs.width, rights)
     kept = lefts < rights
     base = (rows + _rows_added(rows, runs, radius)) * runs.width
     starts, stops = (base + lefts)[kept], (base + rights)[kept]
@@ -184,7 +182,7 @@ def erode(runs: Runs, radius: int = 1, *, beyond_is_inside: bool = True) -> Runs
 
 def _check_radius(radius: int) -> None:
     if radius < 0:
-        raise InputFault(f"a radius of {radius!r}; 0 and more is possible")
+        raise InputFault(f"a radius of {radius!r}; it must be ≥ 0")
 
 
 def _rows_added(rows: np.ndarray, runs: Runs, radius: int) -> np.ndarray:
@@ -221,7 +219,7 @@ def _over_rows(
 
 
 def opening(runs: Runs, radius: int = 1) -> Runs:
-    """Eroded, then dilated: parts thinner than 2 radius + 1 go."""
+    """Eroded, then dilated: what is thinner than 2 radius + 1 go."""
     return dilate(erode(runs, radius), radius)
 
 

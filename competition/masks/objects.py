@@ -27,9 +27,7 @@ class Objects:
                 "(objects, height, width) and (objects,) are asked for"
             )
         if len(classes) and (classes.dtype.kind not in "iu" or classes.min() < 0):
-            raise InputFault(
-                f"object classes {classes[:10].tolist()!r}; integers from 0 are possible"
-            )
+            raise InputFault(f"object classes {classes[:10].tolist()!r}; each must be ≥ 0")
         classes = classes.astype(np.int64)
         classes.flags.writeable = False
         object.__setattr__(self, "classes", classes)
@@ -54,7 +52,7 @@ class Objects:
         """The union of the objects of each class: Runs (classes, H, W)."""
         if len(self) and self.classes.max() >= classes:
             raise InputFault(
-                f"an object of class {int(self.classes.max())}; classes 0 to {classes - 1} are possible"
+                f"an object of class {int(self.classes.max())}; it must be < {classes}"
             )
         plane = self.runs.plane
         moved = self.classes - np.arange(len(self))

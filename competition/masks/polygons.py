@@ -47,8 +47,8 @@ def runs_from_rings(shapes: Sequence[Sequence[np.ndarray]], size: tuple[int, int
 def _united(drawn: Sequence[intervals.Intervals], empty: Runs) -> Runs:
     if not drawn:
         return empty
-    starts = np.concatenate([part[0] for part in drawn])
-    stops = np.concatenate([part[1] for part in drawn])
+    starts = np.concatenate([one[0] for one in drawn])
+    stops = np.concatenate([one[1] for one in drawn])
     return Runs.trusted(*intervals.covered(starts, stops, empty.plane), empty.shape)
 
 
@@ -94,7 +94,7 @@ def _checked_vertices(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if wrong.any():
         raise InputFault(
             f"has the vertex {vertices[wrong][0].tolist()!r}; x within ±{limit[0]}, y within "
-            f"±{limit[1]} is possible in an image of {size[0]} × {size[1]} (height × width)"
+            f"±{limit[1]} is expected in an image of {size[0]} × {size[1]} (height × width)"
         )
     return np.floor(vertices + 0.5).astype(np.int64)
 
@@ -147,14 +147,14 @@ def _layers_without_holes(runs: Runs) -> list[Runs]:
     Bands of a component that touch lie in different layers, so that each keeps its own outline;
     components without a hole stay whole, in the first layer.
     """
-    parts = components(runs)
-    filled = fill_holes(parts.runs)
+    pieces = components(runs)
+    filled = fill_holes(pieces.runs)
     # Filling a hole makes one run of two or more.
-    pierced = np.diff(parts.runs.class_bounds()) != np.diff(filled.class_bounds())
+    pierced = np.diff(pieces.runs.class_bounds()) != np.diff(filled.class_bounds())
     if not pierced.any():
         return [runs]
-    holes = components(filled - parts.runs, connectivity=4).runs.bounding_boxes()
-    cut = parts.select(np.flatnonzero(pierced)).runs.any_mask()
+    holes = components(filled - pieces.runs, connectivity=4).runs.bounding_boxes()
+    cut = pieces.select(np.flatnonzero(pierced)).runs.any_mask()
     rows, lefts, rights = cut.segments()
     odd = np.searchsorted(_cuts(holes), rows) % 2 == 1
     base = rows[odd] * runs.width

@@ -15,30 +15,16 @@ from typing import cast
 import numpy as np
 
 from competition.errors import InputFault, listed
-from competition.masks.formats import FORMATS, RleFormat
-from competition.masks.grammar import first_fault
-from competition.masks.integers import write_integers
-from competition.masks.pairs import Pairs, read_pairs
+from competition.masks.geometry import transpose
+from competition.masks.rle_formats import RleFormat
+from competition.masks.rle_parsing import Pairs, first_fault, read_pairs, write_integers
 from competition.masks.runs import Runs
-from competition.masks.transpose import transpose
-
-__all__ = [
-    "FORMATS",
-    "RleFormat",
-    "decode",
-    "decode_rows",
-    "decode_stacks",
-    "encode",
-    "encode_classes",
-    "encode_rows",
-    "row_faults",
-]
 
 # So many rows at a time, and fewer where their texts are long: the memory of a call stays flat.
 CHUNK_ROWS = 1 << 14
 CHUNK_CHARACTERS = 1 << 22
 
-Shape = tuple[int, int]
+Size = tuple[int, int]
 
 
 def encode(runs: Runs, format: RleFormat) -> str | list[str]:
@@ -111,7 +97,7 @@ def encode_rows(masks: Sequence[Runs], format: RleFormat) -> list[str]:
 
 def decode_rows(
     texts: Sequence[str],
-    shapes: Shape | Sequence[Shape],
+    shapes: Size | Sequence[Size],
     format: RleFormat,
     *,
     label: Callable[[int], str] | None = None,
@@ -129,7 +115,7 @@ def decode_rows(
 
 def decode_stacks(
     texts: Sequence[str],
-    shapes: Shape | Sequence[Shape],
+    shapes: Size | Sequence[Size],
     format: RleFormat,
     *,
     label: Callable[[int], str] | None = None,
@@ -150,7 +136,7 @@ def decode_stacks(
 
 def row_faults(
     texts: Sequence[str],
-    shapes: Shape | Sequence[Shape],
+    shapes: Size | Sequence[Size],
     format: RleFormat,
     *,
     label: Callable[[int], str] | None = None,
@@ -172,12 +158,12 @@ class _Chunk:
 
     first: int
     texts: Sequence[str]
-    shapes: Sequence[Shape]
+    shapes: Sequence[Size]
     pairs: Pairs
 
 
 def _chunks(
-    texts: Sequence[str], shapes: Shape | Sequence[Shape], format: RleFormat
+    texts: Sequence[str], shapes: Size | Sequence[Size], format: RleFormat
 ) -> Iterator[_Chunk]:
     shapes = sizes_of_rows(shapes, len(texts))
     if len(shapes) != len(texts):
@@ -194,7 +180,7 @@ def _chunks(
         first = last
 
 
-def sizes_of_rows(shapes: Shape | Sequence[Shape], count: int) -> Sequence[Shape]:
+def sizes_of_rows(shapes: Size | Sequence[Size], count: int) -> Sequence[Size]:
     """The sizes as they are given for each row, or the one size for all `count` rows."""
     if isinstance(shapes, tuple) and len(shapes) == 2 and not isinstance(shapes[0], tuple):
         return [shapes] * count

@@ -12,15 +12,15 @@ _SIDES = (0, 4, 2, 6)
 """Places of the neighbours above, below, right and left: the order in which borders are taken off."""
 
 
-def skeleton(runs: Runs) -> Runs:
+def skeletonize(runs: Runs) -> Runs:
     """The centre lines of every class, one pixel wide: Runs of the same shape (H, W) or (K, H, W).
 
     Border pixels are taken off, one side of the mask after another, as long as neither the number
-    of 8-connected parts nor that of holes changes and no line gets shorter (Rosenfeld 1975). So
-    parts and holes of a mask are those of its skeleton; a hair of the outline may become a spur.
+    of 8-connected components nor that of holes changes and no line gets shorter (Rosenfeld 1975). So
+    components and holes of a mask are those of its skeleton; a hair of the outline may become a spur.
 
     >>> bar = np.zeros((5, 9), bool); bar[1:4, 1:8] = True
-    >>> skeleton(Runs.from_dense(bar)).to_dense().astype(int)
+    >>> skeletonize(Runs.from_dense(bar)).to_dense().astype(int)
     array([[0, 0, 0, 0, 0, 0, 0, 0, 0],
            [0, 0, 0, 0, 0, 0, 0, 0, 0],
            [0, 1, 1, 1, 1, 1, 1, 1, 0],
@@ -86,7 +86,7 @@ def _thinned(dense: np.ndarray) -> np.ndarray:
 def _removable() -> np.ndarray:
     """bool (256,): whether a pixel may go, by the bits of its eight neighbours.
 
-    It must have two or more (else it ends a line), and they must be one 8-connected part with the
+    It must have two or more (else it ends a line), and they must be one 8-connected component with the
     background on one side: walking around the pixel meets a gap exactly once.
     """
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1

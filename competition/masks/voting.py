@@ -5,14 +5,14 @@ from fractions import Fraction
 from math import floor, isfinite, lcm
 
 from competition.errors import InputFault
-from competition.masks import algebra
+from competition.masks import intervals
 from competition.masks.runs import Runs
 
 _TICKS = 2**52  # a float64 holds no finer share of the sum
 _LARGEST_SUM = 2**62
 
 
-def vote(
+def weighted_vote(
     masks: Sequence[Runs], *, weights: Sequence[float] | None = None, threshold: float = 0.5
 ) -> Runs:
     """Inside where the weights of the masks that hold the pixel exceed threshold × all weights.
@@ -23,20 +23,18 @@ def vote(
 
     >>> import numpy as np
     >>> masks = [Runs.from_dense(np.array([row])) for row in ([1, 1, 0], [1, 0, 0], [0, 0, 1])]
-    >>> vote(masks).to_dense().astype(int)
+    >>> weighted_vote(masks).to_dense().astype(int)
     array([[1, 0, 0]])
     """
     shapes = sorted({mask.shape for mask in masks})
     if len(shapes) != 1:
         raise InputFault(f"a vote of masks of shapes {shapes!r}; one or more of one shape can vote")
     if not 0 <= threshold < 1:
-        raise InputFault(
-            f"a vote at threshold {threshold!r}; 0 up to (not including) 1 is possible"
-        )
+        raise InputFault(f"a vote at threshold {threshold!r}; must be ≥ 0 and < 1")
     shares = _shares([1] * len(masks) if weights is None else weights, len(masks))
     bar = floor(Fraction(str(threshold)) * sum(shares)) + 1
     members = [(mask.starts, mask.stops) for mask in masks]
-    inside = algebra.at_least(members, shares, bar, (masks[0].classes, masks[0].plane))
+    inside = intervals.at_least(members, shares, bar, (masks[0].classes, masks[0].plane))
     return Runs.trusted(*inside, shapes[0])
 
 
@@ -45,7 +43,7 @@ def _shares(weights: Sequence[float], count: int) -> list[int]:
     if len(weights) != count:
         raise InputFault(f"{len(weights)} weights for {count} masks")
     if not all(isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
-        raise InputFault(f"weights {list(weights)!r}; numbers from 0, not all 0, are possible")
+        raise InputFault(f"weights {list(weights)!r}; each must be ≥ 0, and one > 0")
     exact = [Fraction(str(weight)) for weight in weights]
     scale = lcm(*(weight.denominator for weight in exact))
     if scale * sum(exact) < _LARGEST_SUM:

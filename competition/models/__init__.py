@@ -2,13 +2,11 @@
 
 Shape letters: B batch, C channels, K classes, h w the size the network sees, h' w' its logits'.
 
-network.py      Output, and the shell that takes any size       adapters.py   norms, half sizes
-head.py         layers over the logits; class presence          recompute.py  gradient checkpointing
+base.py         Output, and the shell that takes any size     adapters.py   norms, half sizes
+head.py         layers over the logits; class presence        dry_run.py    can it be, at that size
 unet_resnet18.py, unet.py, fcn.py, deeplab.py, smp.py, dpt.py, beit.py      the bodies
-complexity.py   sizes, parameters, operations, memory           weights.py    published weights
-prior.py        logits that begin at background                 fuse.py       heads folded away
-published.py    the cost table of the ResNet18-UNet write-up      dry_run.py   can it be, at that size
-layers.py       what torch's types leave open
+complexity.py   sizes, parameters, operations, memory         weights.py    published weights
+gradient_checkpointing.py  activations computed again instead of kept
 """
 
 from competition.models.adapters import (
@@ -18,10 +16,9 @@ from competition.models.adapters import (
     logit_channels,
     swap_norm,
 )
-from competition.models.head import Presence, build_head
-from competition.models.network import Body, Maps, Output, SegmentationNetwork, Surround
-from competition.models.prior import expect_background
-from competition.models.recompute import recompute_blocks
+from competition.models.base import Body, Maps, Output, SegmentationNetwork, Surround
+from competition.models.gradient_checkpointing import recompute_blocks
+from competition.models.head import Presence, build_head, expect_background
 from competition.recipes import (
     Beit,
     DeepLabV3,
@@ -33,8 +30,6 @@ from competition.recipes import (
     UNet,
     UNetResNet18,
 )
-
-__all__ = ["Body", "Maps", "Output", "SegmentationNetwork", "build", "surrounded"]
 
 
 def build(network: Network, classes: int, *, pretrained: bool) -> SegmentationNetwork:

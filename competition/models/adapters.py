@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from competition.errors import InputFault
-from competition.models.layers import bias_of
+from competition.models.base import bias_of
 from competition.recipes import NetworkSettings
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from competition.errors import InputFault
-from competition.models.network import Body, Maps, Normalisation
+from competition.models.base import Body, Maps, Normalisation
 from competition.models.weights import HUB, fetching, hub_cache
 from competition.recipes import Beit
 
 if TYPE_CHECKING:
     from transformers import BeitForSemanticSegmentation
 
-PATCH = 16
+BEIT_PATCH = 16
 
 
 class BeitBody(Body):
@@ -23,7 +23,7 @@ class BeitBody(Body):
     uses the last one; here tap 24 is the output of layer 24.
     """
 
-    divisor = PATCH
+    divisor = BEIT_PATCH
     smallest_batch = 2  # the pyramid's coarsest level normalises one value per channel and image
 
     def __init__(self, network: Beit, classes: int, *, pretrained: bool) -> None:
@@ -39,7 +39,7 @@ class BeitBody(Body):
         layers = self.encoder(
             images, interpolate_pos_encoding=True, output_hidden_states=True
         ).hidden_states
-        rows, columns = images.shape[-2] // PATCH, images.shape[-1] // PATCH
+        rows, columns = images.shape[-2] // BEIT_PATCH, images.shape[-1] // BEIT_PATCH
         taps = [_as_map(layers[tap], rows, columns) for tap in self.taps]
         features = self.neck(tuple(taps))
         use_auxiliary = self.training and self.auxiliary is not None

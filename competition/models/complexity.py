@@ -5,12 +5,10 @@ call it the other, so both are given. Everything runs on the meta device: nothin
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from competition.models import SegmentationNetwork
@@ -28,8 +26,6 @@ class Complexity:
     parameters: int
     flops: int
     """Convolutions, matrix products and attention, as torch counts them."""
-    thop_macs: int
-    """As thop counts: norms and average pools too, attention not."""
     activations: int
     """Bytes that training keeps for the backward pass in float32, weights apart."""
 
@@ -61,7 +57,6 @@ def measure(
         native=tuple(output.logits.shape[-2:]),
         parameters=parameter_count(network),
         flops=counter.get_total_flops(),
-        thop_macs=sum(thop_counts(network, image).values()),
         activations=kept_bytes(network, image),
     )
 
@@ -89,50 +84,9 @@ def kept_bytes(network: SegmentationNetwork, image: Tensor) -> int:
     return sum(storage.nbytes() for storage in kept.values()) // 2
 
 
-def thop_counts(network: nn.Module, image: Tensor) -> dict[nn.Module, int]:
-    """MACs of each counted layer by the rules of thop (2022), in eval mode."""
-    counts: dict[nn.Module, int] = {}
-
-    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counts[layer] = counts.get(layer, 0) + rules[layer](inputs[0], output)
-
-    found = ((layer, _thop_rule(layer)) for layer in network.modules())
-    rules = {layer: rule for layer, rule in found if rule is not None}
-    handles = [layer.register_forward_hook(note) for layer in rules]
-    try:
-        with torch.no_grad():
-            network.eval()(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return counts
-
-
-def _thop_rule(layer: nn.Module) -> Callable[[Tensor, Tensor], int] | None:
-    """(input, output) → operations; None for layers that thop counts as free."""
-    match layer:
-        case nn.Conv2d() | nn.ConvTranspose2d():
-            taps = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels // layer.groups
-            return lambda before, after: after.numel() * taps
-        case nn.Linear():
-            return lambda before, after: after.numel() * layer.in_features
-        case _BatchNorm() | nn.InstanceNorm2d():
-            return lambda before, after: before.numel() * (4 if layer.affine else 2)
-        case nn.GroupNorm() | nn.LayerNorm():
-            return lambda before, after: before.numel() * 4
-        case nn.AvgPool2d():
-            return lambda before, after: after.numel()
-        case nn.AdaptiveAvgPool2d():
-            return lambda before, after: before.numel() + after.numel()
-    return None
-
-
 def complexity_text(costs: dict[str, Complexity]) -> str:
-    """A table for people, one line a recipe: sizes, stride, parameters, operations, memory."""
-    columns = ("image", "logits", "stride", "M params", "GFLOP", "GMAC", "MB kept")
-    widths = (11, 11, 8, 10, 9, 9, 9)
-    head = "".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True))
-    lines = [f"{'recipe':28}{head}"]
+    """A table, one line a recipe: sizes, stride, parameters, operations, memory."""
+    lines = [f"{'recipe':28}      image     logits  stride  M params    GFLOP     GMAC  MB kept"]
     for name, cost in costs.items():
         lines.append(
             f"{name:28}{_sides(cost.size):>11}{_sides(cost.native):>11}{cost.stride:8g}"

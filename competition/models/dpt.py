@@ -5,18 +5,17 @@ import timm
 from torch import Tensor, nn
 
 from competition.errors import InputFault
-from competition.models.layers import convolution
-from competition.models.network import Body, Maps
+from competition.models.base import Body, Maps, convolution
 from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Dpt
 
-PATCH = 16
+DPT_PATCH = 16
 
 
 class DptBody(Body):
     """Images of one size (B,3,h,w) → logits (B,K,h/2,w/2)."""
 
-    divisor = PATCH
+    divisor = DPT_PATCH
 
     def __init__(self, network: Dpt, classes: int, *, pretrained: bool) -> None:
         super().__init__()

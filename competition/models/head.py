@@ -4,12 +4,14 @@ A 1×1 layer learns a threshold for each class, and how classes vouch for each o
 the network or on its stored predictions.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from competition.errors import InputFault
-from competition.models.layers import bias_of
+from competition.models.base import bias_of
 
 POOLED = 8
 """The attention head looks at each class's logits as POOLED × POOLED means."""
@@ -83,3 +85,14 @@ class Presence(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Means and maxima: the one for large classes, the other for small ones."""
         return self.linear(torch.cat([features.mean((-2, -1)), features.amax((-2, -1))], 1))
+
+
+SHARE = 0.02
+"""Probability of every class at every pixel before training."""
+
+
+def expect_background(logit_layers: list[nn.Conv2d]) -> None:
+    """Set the bias of the layers that make logits."""
+    bias = -math.log((1 - SHARE) / SHARE)
+    for layer in logit_layers:
+        nn.init.constant_(bias_of(layer), bias)

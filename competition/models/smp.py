@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from competition.errors import InputFault
-from competition.models.layers import convolution
-from competition.models.network import IMAGENET, Body, Maps, Normalisation
+from competition.models.base import IMAGENET, Body, Maps, Normalisation, convolution
 from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
 from competition.recipes import TIMM, Smp
 

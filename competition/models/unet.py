@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from competition.models.layers import convolution
-from competition.models.network import Body, Maps
+from competition.models.base import Body, Maps, convolution
 from competition.recipes import UNet
 
 ACTIVATIONS = {"relu": nn.ReLU, "leaky-relu": nn.LeakyReLU, "silu": nn.SiLU, "gelu": nn.GELU}

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from competition.models.network import Body, Maps, enlarged
+from competition.models.base import Body, Maps, enlarged
 from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import UNetResNet18
 
 SKIP_CHANNELS = {"e3": 256, "e2": 128, "e1": 64, "e0": 64}
 DEEPEST_CHANNELS = 512
 POOL_STRIDES = (1, 1, 2)
-WEIGHTS = ResNet18_Weights.IMAGENET1K_V1
+RESNET18_WEIGHTS = ResNet18_Weights.IMAGENET1K_V1
 
 
 class SeparableConvolution(nn.Sequential):
@@ -33,7 +33,7 @@ class SeparableConvolution(nn.Sequential):
         )
 
 
-class Stage(nn.Module):
+class UpsamplingStage(nn.Module):
     """Doubles the size, merges a skip where there is one, and convolves twice."""
 
     def __init__(self, channels: int, out_channels: int, *, skip: int, merge: str) -> None:
@@ -68,8 +68,8 @@ class UNetResNet18Body(Body):
         super().__init__()
         encoder = resnet18()
         if pretrained:
-            encoder.load_state_dict(published(WEIGHTS))
-        self.normalisation = torchvision_normalisation(WEIGHTS)
+            encoder.load_state_dict(published(RESNET18_WEIGHTS))
+        self.normalisation = torchvision_normalisation(RESNET18_WEIGHTS)
         self.stem = nn.Sequential(encoder.conv1, encoder.bn1, encoder.relu, pools(network.pools))
         self.layer1, self.layer2 = encoder.layer1, encoder.layer2
         self.layer3, self.layer4 = encoder.layer3, encoder.layer4
@@ -121,11 +121,13 @@ def doubled(features: Tensor) -> Tensor:
     return enlarged(features, (2 * features.shape[-2], 2 * features.shape[-1]))
 
 
-def _stages(network: UNetResNet18) -> list[Stage]:
+def _stages(network: UNetResNet18) -> list[UpsamplingStage]:
     """Stages down to 1/2 of the image, or to 1/4 where the logits stay there."""
     channels = [DEEPEST_CHANNELS, *network.decoder[:-1]]
     return [
-        Stage(before, after, skip=depth if name in network.skips else 0, merge=network.merge)
+        UpsamplingStage(
+            before, after, skip=depth if name in network.skips else 0, merge=network.merge
+        )
         for (name, depth), before, after in zip(
             SKIP_CHANNELS.items(), channels, network.decoder, strict=True
         )

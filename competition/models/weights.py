@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.models import WeightsEnum
 
 from competition.errors import MachineFault
-from competition.models.network import Normalisation
+from competition.models.base import Normalisation
 from competition.recipes import TIMM
 
 HUB = "https://huggingface.co"

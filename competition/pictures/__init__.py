@@ -1,4 +1,7 @@
-"""The one place that draws: `overlays` masks over images and sheets of them, `plots` scores."""
+"""The one place that draws.
+
+overlays.py  masks over images, contact sheets    plots.py  scores, with how sure they are
+"""
 
 from competition.pictures.overlays import (
     FALSE,
@@ -13,7 +16,6 @@ from competition.pictures.overlays import (
     overlay,
 )
 from competition.pictures.plots import (
-    StepGain,
     bars,
     class_scores,
     differences,
@@ -22,24 +24,3 @@ from competition.pictures.plots import (
     threshold_curves,
     tradeoffs,
 )
-
-__all__ = [
-    "FALSE",
-    "MISSED",
-    "RIGHT",
-    "StepGain",
-    "bars",
-    "beside",
-    "class_colours",
-    "class_scores",
-    "comparison",
-    "contact_sheet",
-    "differences",
-    "fitted",
-    "gains",
-    "glowing",
-    "overlay",
-    "reliability",
-    "threshold_curves",
-    "tradeoffs",
-]

@@ -24,13 +24,15 @@ _GAP = 12
 def class_colours(classes: int) -> np.ndarray:
     """RGB uint8 (K, 3): neighbours in the class order lie far apart on the colour circle.
 
-    Hues by the golden angle in OKLCH (Ottosson 2020), where equal steps look equal, in three
-    lightnesses in turn, all light enough for radiographs and dark enough for bright fields.
+    Hues by the golden angle in CIELAB, where equal steps look about equal, in three lightnesses in
+    turn, all light enough for radiographs and dark enough for bright fields.
     """
     places = np.arange(classes)
     hue = np.radians((150 + places * 137.508) % 360)
-    light = np.array([0.72, 0.80, 0.64])[places % 3]
-    return _rgb_of_oklch(light, np.full(classes, 0.16), hue)
+    light = np.array([72, 82, 62])[places % 3]
+    lab = np.stack([light, 52 * np.cos(hue), 52 * np.sin(hue)], axis=1).astype(np.float32)
+    rgb = cv2.cvtColor(lab[None], cv2.COLOR_Lab2RGB)[0] if classes else lab
+    return (rgb * 255).round().astype(np.uint8)
 
 
 def overlay(
@@ -52,11 +54,11 @@ def overlay(
     picture = _resized(image, size or image.shape[:2])
     scale = picture.shape[1] / runs.width, picture.shape[0] / runs.height
     painted = picture.astype(np.float32)
-    for kind in np.flatnonzero(runs.area()):
-        _tint(painted, runs[kind], colours[kind], fill)
+    for k in np.flatnonzero(runs.area()):
+        _tint(painted, runs[k], colours[k], fill)
     canvas = painted.round().astype(np.uint8)
-    for kind in np.flatnonzero(runs.area()):
-        _outline(canvas, runs[kind], colours[kind], scale)
+    for k in np.flatnonzero(runs.area()):
+        _outline(canvas, runs[k], colours[k], scale)
     return canvas
 
 
@@ -74,12 +76,12 @@ def comparison(
         both = (first & second) - wrong
     else:
         both, second_only, first_only = first & second, second - first, first - second
-    parts = Runs.stack([both, second_only, first_only])
+    compared = Runs.stack([both, second_only, first_only])
     colours = np.array([RIGHT, FALSE, MISSED], np.uint8)
     panels = [
         overlay(image, truth, size=size),
         overlay(image, prediction, size=size),
-        overlay(image, parts, size=size, colours=colours, fill=0.45),
+        overlay(image, compared, size=size, colours=colours, fill=0.45),
     ]
     return beside(panels)
 
@@ -100,8 +102,8 @@ def glowing(
 def beside(panels: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures (height, w, 3) of one height in a row, with gaps between them."""
     gap = np.full((panels[0].shape[0], 4, 3), _PAPER, np.uint8)
-    parts = [part for panel in panels for part in (gap, panel)]
-    return np.concatenate(parts[1:], axis=1)
+    spaced = [one for panel in panels for one in (gap, panel)]
+    return np.concatenate(spaced[1:], axis=1)
 
 
 def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -150,34 +152,6 @@ def contact_sheet(
     _draw_legend(pen, names, len(legend), size[1] - 24 * len(names))
     with whole_file(path, "wb") as file:
         sheet.save(file, format="PNG")
-
-
-def _rgb_of_oklch(light: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """sRGB uint8 (n, 3); what lies outside of sRGB is clipped."""
-    a, b = chroma * np.cos(hue), chroma * np.sin(hue)
-    cones = (
-        np.stack(
-            [
-                light + 0.3963377774 * a + 0.2158037573 * b,
-                light - 0.1055613458 * a - 0.0638541728 * b,
-                light - 0.0894841775 * a - 1.2914855480 * b,
-            ]
-        )
-        ** 3
-    )
-    linear = (
-        np.array(
-            [
-                [4.0767416621, -3.3077115913, 0.2309699292],
-                [-1.2684380046, 2.6097574011, -0.3413193965],
-                [-0.0041960863, -0.7034186147, 1.7076147010],
-            ]
-        )
-        @ cones
-    )
-    linear = np.clip(linear, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (encoded.T * 255).round().astype(np.uint8)
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -232,12 +206,12 @@ def _legend_rows(names: Sequence[str], width: int) -> list[list[tuple[int, int, 
     """(left, class, name) of each entry, in rows that fit `width` pixels."""
     rows: list[list[tuple[int, int, str]]] = []
     left = width
-    for kind, name in enumerate(names):
+    for k, name in enumerate(names):
         length = int(_font(13).getlength(name)) + 36
         if left + length > width:
             rows.append([])
             left = _GAP
-        rows[-1].append((left, kind, name))
+        rows[-1].append((left, k, name))
         left += length
     return rows
 
@@ -251,7 +225,7 @@ def _draw_legend(
     colours = class_colours(classes)
     for number, row in enumerate(rows):
         upper = top + 24 * number
-        for left, kind, name in row:
+        for left, k, name in row:
             box = (left, upper + 2, left + 13, upper + 15)
-            pen.rounded_rectangle(box, radius=3, fill=tuple(int(c) for c in colours[kind]))
+            pen.rounded_rectangle(box, radius=3, fill=tuple(int(c) for c in colours[k]))
             pen.text((left + 19, upper), name, fill=_INK, font=_font(13))

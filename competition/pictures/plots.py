@@ -1,12 +1,12 @@
 """Plots of scores: what was measured, on how many images, and how sure it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from competition.decoding.decisions import StepReport
 from competition.pictures.overlays import class_colours
 from competition.workspace import whole_file
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Style = dict[str, Any]
+_OUTSIDE: Style = {
+    "fontsize": 7,
+    "frameon": False,
+    "loc": "upper left",
+    "bbox_to_anchor": (1, 1),
+}
 _BLUE, _GREY, _INK = "#2f6fbf", "#9a9da3", "#202124"
 
 
@@ -27,15 +34,14 @@ def threshold_curves(
     title: str = "",
 ) -> None:
     """Plot the score of each class over its threshold, (K, T), with the chosen one as a dot."""
-    figure, axes = _axes(7.5, 4.6)
+    figure, axes = _axes(7.5, 4.6, title)
     colours = class_colours(len(names)) / 255
-    for kind, name in enumerate(names):
-        axes.plot(thresholds, scores[kind], color=colours[kind], linewidth=1.3, label=name)
-        at = np.interp(chosen[kind], thresholds, scores[kind])
-        axes.plot(chosen[kind], at, "o", color=colours[kind], markersize=4.5)
+    for k, name in enumerate(names):
+        axes.plot(thresholds, scores[k], color=colours[k], linewidth=1.3, label=name)
+        at = np.interp(chosen[k], thresholds, scores[k])
+        axes.plot(chosen[k], at, "o", color=colours[k], markersize=4.5)
     axes.axvline(0.5, color="0.75", linewidth=0.8, zorder=0)
     axes.set(xlabel="threshold (probability)", ylabel="score out of fold")
-    axes.set_title(title, fontsize=9, loc="left")
     _legend(axes, len(names))
     _save(figure, path)
 
@@ -50,15 +56,12 @@ def bars(
 ) -> None:
     """Plot one horizontal bar a name, the first on top, with its interval (low, high)."""
     figure, axes = _axes(7.0, 0.9 + 0.28 * len(names))
-    places = np.arange(len(names))
+    places = _rows(axes, names, label)
     axes.barh(places, values, height=0.62, color="#4d8fd6")
     if intervals is not None:
         low, high = np.array(intervals, float).T
         spread = np.abs(np.stack([values - low, high - values]))
         axes.errorbar(values, places, xerr=spread, fmt="none", ecolor="#202124", elinewidth=1)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
     _save(figure, path)
 
 
@@ -75,71 +78,38 @@ def differences(
     published: the sources' own differences, hollow; None where there is none.
     """
     figure, axes = _axes(7.0, 1.1 + 0.3 * len(names))
-    places = np.arange(len(names))
+    places = _rows(axes, names, label)
     values, low, high = np.array(gains, float).reshape(-1, 3).T
     spread = np.nan_to_num(np.abs(np.stack([values - low, high - values])))
     axes.axvline(0, color="0.4", linewidth=0.8, zorder=0)
-    axes.errorbar(
-        values,
-        places,
-        xerr=spread,
-        fmt="o",
-        color="#2f6fb3",
-        markersize=4.5,
-        elinewidth=1.2,
-        label="here, with 95 % interval",
-    )
-    theirs = [
-        (value, place) for value, place in zip(published, places, strict=True) if value is not None
-    ]
-    if theirs:
-        axes.plot(
-            *zip(*theirs, strict=True),
-            "D",
-            markerfacecolor="none",
-            color="#b3552f",
-            markersize=5,
-            label="published, on other data",
-        )
-    axes.set_yticks(places, names, fontsize=8)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(label)
+    ours: Style = {"label": "here, with 95 % interval", "color": _BLUE, "elinewidth": 1.2}
+    axes.errorbar(values, places, xerr=spread, fmt="o", markersize=4.5, **ours)
+    theirs = np.array([np.nan if value is None else value for value in published], float)
+    if not np.isnan(theirs).all():
+        hollow: Style = {"label": "published, on other data", "markerfacecolor": "none"}
+        axes.plot(theirs, places, "D", color="#b3552f", markersize=5, **hollow)
     axes.legend(fontsize=7, frameon=False, loc="best")
     _save(figure, path)
 
 
-@dataclass(frozen=True)
-class StepGain:
-    """A step's gain with its interval, the gain on the images it was fitted on, and the verdict."""
-
-    name: str
-    gain: float
-    low: float
-    high: float
-    apparent: float
-    kept: bool
-
-
-def gains(path: Path, steps: Sequence[StepGain], *, title: str) -> None:
+def gains(path: Path, steps: Sequence[StepReport], *, title: str) -> None:
     """Plot the cross-fitted gain of each step with its interval, beside its apparent gain."""
-    figure, axes = _axes(7.0, 1.3 + 0.34 * len(steps))
-    for place, step in enumerate(steps):
-        colour = _BLUE if step.kept else _GREY
+    figure, axes = _axes(7.0, 1.3 + 0.34 * len(steps), title)
+    for place, step in zip(
+        _rows(axes, [s.name for s in steps], "gain in score"), steps, strict=True
+    ):
+        colour = _BLUE if step.adopted else _GREY
         axes.plot([step.low, step.high], [place, place], color=colour, linewidth=2)
-        fill = colour if step.kept else "white"
+        fill = colour if step.adopted else "white"
         axes.plot(step.gain, place, "o", color=colour, markerfacecolor=fill, markersize=6)
-        axes.plot(step.apparent, place, "x", color=_INK, markersize=5)
+        axes.plot(step.apparent_gain, place, "x", color=_INK, markersize=5)
     axes.axvline(0, color=_INK, linewidth=0.8)
-    axes.set_yticks(range(len(steps)), [step.name for step in steps], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("gain in score")
-    axes.set_title(title, fontsize=9, loc="left")
     marks = [
         _mark("o", _BLUE, _BLUE, "cross-fitted, 95 %, kept"),
         _mark("o", _GREY, "white", "cross-fitted, 95 %, not kept"),
         _mark("x", _INK, _INK, "apparent"),
     ]
-    axes.legend(handles=marks, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(handles=marks, **_OUTSIDE)
     _save(figure, path)
 
 
@@ -156,24 +126,13 @@ def class_scores(
 
     A class that is never counted (NaN) keeps its row, empty.
     """
-    figure, axes = _axes(7.0, 1.3 + 0.25 * len(names))
-    places = np.arange(len(names))
+    figure, axes = _axes(7.0, 1.3 + 0.25 * len(names), title)
+    places = _rows(axes, names, "score out of fold")
     axes.hlines(places, intervals[:, 0], intervals[:, 1], color=_BLUE, linewidth=1.6)
-    axes.plot(
-        before,
-        places,
-        "o",
-        color=_GREY,
-        markerfacecolor="white",
-        markersize=5,
-        label="thresholds of one half",
-    )
-    axes.plot(after, places, "o", color=_BLUE, markersize=5, label="as decided, cross-fitted, 95 %")
-    axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("score out of fold")
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    hollow: Style = {"color": _GREY, "markerfacecolor": "white", "label": "threshold 0.5"}
+    axes.plot(before, places, "o", markersize=5, **hollow)
+    axes.plot(after, places, "o", color=_BLUE, markersize=5, label="as decided, nested CV, 95 %")
+    axes.legend(**_OUTSIDE)
     _save(figure, path)
 
 
@@ -193,17 +152,8 @@ def reliability(
     figure, (axes, below) = _stacked(5.2, 5.6)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.9, linestyle="--", label="calibrated")
     spread = np.abs(intervals.T - observed)
-    axes.errorbar(
-        predicted,
-        observed,
-        yerr=spread,
-        fmt="o-",
-        color=_BLUE,
-        markersize=4,
-        linewidth=1.2,
-        elinewidth=1,
-        label="all classes, 95 %",
-    )
+    ours: Style = {"label": "all classes, 95 %", "color": _BLUE, "linewidth": 1.2, "elinewidth": 1}
+    axes.errorbar(predicted, observed, yerr=spread, fmt="o-", markersize=4, **ours)
     axes.set(ylabel="labelled share of pixels", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_title(title, fontsize=9, loc="left")
     axes.legend(fontsize=8, frameon=False, loc="upper left")
@@ -222,20 +172,15 @@ def tradeoffs(
     """
     figure, (left, right) = _beside(11.0, 4.4)
     colours = class_colours(len(names)) / 255
-    for kind, name in enumerate(names):
-        precision, recall, false = curves[:, kind]
-        left.plot(recall, precision, color=colours[kind], linewidth=1.3)
-        right.plot(false, recall, color=colours[kind], linewidth=1.3, label=name)
-        left.plot(chosen[1, kind], chosen[0, kind], "o", color=colours[kind], markersize=5)
-        right.plot(chosen[2, kind], chosen[1, kind], "o", color=colours[kind], markersize=5)
+    for k, name in enumerate(names):
+        precision, recall, false = curves[:, k]
+        left.plot(recall, precision, color=colours[k], linewidth=1.3)
+        right.plot(false, recall, color=colours[k], linewidth=1.3, label=name)
+        left.plot(chosen[1, k], chosen[0, k], "o", color=colours[k], markersize=5)
+        right.plot(chosen[2, k], chosen[1, k], "o", color=colours[k], markersize=5)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
-    right.set(
-        xlabel="false-positive rate (log scale)",
-        ylabel="recall",
-        xscale="log",
-        xlim=(1e-6, 1),
-        ylim=(0, 1.01),
-    )
+    right.set(xlabel="false-positive rate (log scale)", ylabel="recall", ylim=(0, 1.01))
+    right.set(xscale="log", xlim=(1e-6, 1))
     left.set_title(title, fontsize=9, loc="left")
     _legend(right, len(names))
     _save(figure, path)
@@ -243,26 +188,31 @@ def tradeoffs(
 
 def _legend(axes: "Axes", entries: int) -> None:
     """Right of the axes, in as many columns as it takes."""
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        fontsize=7,
-        frameon=False,
-        ncols=1 + (entries - 1) // 16,
-    )
+    place: Style = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    axes.legend(fontsize=7, frameon=False, ncols=1 + (entries - 1) // 16, **place)
 
 
 def _mark(shape: str, colour: str, fill: str, label: str) -> object:
     from matplotlib.lines import Line2D
 
-    return Line2D(
-        [], [], marker=shape, color=colour, markerfacecolor=fill, linestyle="", label=label
-    )
+    style: Style = {"color": colour, "markerfacecolor": fill, "linestyle": ""}
+    return Line2D([], [], marker=shape, label=label, **style)
 
 
-def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
+def _axes(width: float, height: float, title: str = "") -> tuple["Figure", "Axes"]:
     figure = _figure(width, height)
-    return figure, _tidied(figure.add_subplot())
+    axes = _tidied(figure.add_subplot())
+    axes.set_title(title, fontsize=9, loc="left")
+    return figure, axes
+
+
+def _rows(axes: "Axes", names: Sequence[str], label: str) -> np.ndarray:
+    """A row a name, the first on top, over an x axis with this label; the places of the rows."""
+    places = np.arange(len(names))
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    return places
 
 
 def _stacked(width: float, height: float) -> tuple["Figure", tuple["Axes", "Axes"]]:

@@ -1,15 +1,14 @@
 """What a competitor chooses: `Recipe`, the named recipes, and how one is derived from another.
 
-networks.py  the networks and their options      losses.py  the terms of a loss
-recipe.py    Recipe                              derive.py  changes laid over a recipe; CPU twins
-book.py      the built-in recipes               named.py   RECIPES, and a competition file's
-ablations.py experiments: lists of recipes, with the published figures
+networks.py   the networks and their options     losses.py  the terms of a loss
+recipe.py     Recipe                             derive.py  changes laid over a recipe; CPU twins
+recipes.toml  the recipes to choose from         named.py   a recipe by its name
+experiments/  comparisons of recipes             trials.py  reads them
 """
 
-from competition.recipes.ablations import ABLATIONS, Published, Trial, for_cpus, varied
 from competition.recipes.derive import derive, small
 from competition.recipes.losses import LossTerm
-from competition.recipes.named import RECIPES, VARIANT, recipe_named
+from competition.recipes.named import further_recipes, recipe_named, recipe_names
 from competition.recipes.networks import (
     TIMM,
     Beit,
@@ -23,34 +22,14 @@ from competition.recipes.networks import (
     UNetResNet18,
 )
 from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Sampling, Schedule
-from competition.recipes.settings import Settings
-
-__all__ = [
-    "ABLATIONS",
-    "RECIPES",
-    "TIMM",
-    "VARIANT",
-    "Augmentation",
-    "Beit",
-    "DeepLabV3",
-    "Dpt",
-    "Fcn",
-    "LossTerm",
-    "Network",
-    "NetworkSettings",
-    "Optimizer",
-    "Published",
-    "Recipe",
-    "Sampling",
-    "Schedule",
-    "Settings",
-    "Smp",
-    "Trial",
-    "UNet",
-    "UNetResNet18",
-    "derive",
-    "for_cpus",
-    "recipe_named",
-    "small",
-    "varied",
-]
+from competition.recipes.trials import (
+    VARIANT,
+    Comparison,
+    Published,
+    Trial,
+    experiment_names,
+    for_cpus,
+    read_experiment,
+    varied,
+)
+from competition.settings import Settings

@@ -42,7 +42,11 @@ def small(recipe: Recipe) -> Recipe:
 
     It differs in size alone: loss, augmentation and everything that is compared stay.
     """
-    size = _small_size(recipe.network)
+    size = 192 if isinstance(recipe.network, UNetResNet18 | Smp) else 128
+    iterations, crop = recipe.schedule.iterations, recipe.sampling.crop
+    if crop is not None:  # the same share of the image
+        crop = size * crop[0] // recipe.size[0], size * crop[1] // recipe.size[1]
+    length = {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
     changes = {
         "name": recipe.name + SUFFIX,
         "about": f"{recipe.about}; small and from scratch, for CPUs",
@@ -52,31 +56,10 @@ def small(recipe: Recipe) -> Recipe:
         "batch": 8,
         "accumulate": 1,
         "optimizer": {"learning_rate": 1e-3},
-        "schedule": _small_schedule(recipe),
-        "sampling": {"crop": _small_crop(recipe, size)},
+        "schedule": length,
+        "sampling": {"crop": crop},
     }
     return derive(recipe, changes)
-
-
-def _small_schedule(recipe: Recipe) -> dict[str, Any]:
-    iterations = recipe.schedule.iterations
-    return {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
-
-
-def _small_crop(recipe: Recipe, size: int) -> tuple[int, int] | None:
-    """The same share of the image."""
-    crop = recipe.sampling.crop
-    if crop is None:
-        return None
-    return size * crop[0] // recipe.size[0], size * crop[1] // recipe.size[1]
-
-
-def _small_size(network: Network) -> int:
-    match network:
-        case UNetResNet18() | Smp():
-            return 192
-        case _:
-            return 128
 
 
 def _small_network(network: Network) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from competition.recipes.settings import Settings
+from competition.settings import Settings
 
 _OVERLAP = {"epsilon", "over", "empty", "exclusive"}
 _USES: dict[str, set[str]] = {

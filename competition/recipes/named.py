@@ -1,45 +1,41 @@
-"""RECIPES: those of the book and their twins for CPUs; and the ones of a competition file."""
+"""Recipes by name: a competition file's own, the built-in ones, their twins for CPUs, variants."""
 
+import functools
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from competition.errors import InputFault, nearest
-from competition.recipes.book import FULL
-from competition.recipes.derive import derive, small
+from competition.recipes.derive import SUFFIX, derive, small
 from competition.recipes.recipe import Recipe
-
-_TWINS: dict[str, dict[str, Any]] = {
-    "unet-resnet18-256": {"size": [96, 96]},
-    "unet-resnet18-384": {"size": [144, 144]},
-    "unet-resnet18-1024": {"size": [384, 384]},
-}
-"""Twins that must differ from each other where their originals do."""
-
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for full in FULL
-    for recipe in (full, derive(small(full), _TWINS.get(full.name, {})))
-}
-
-
-VARIANT = "@"
-"""RECIPE@VARIANT: the changes of `[variants.VARIANT]` laid over any recipe."""
+from competition.recipes.trials import VARIANT, experiment_names, read_experiment
 
 Tables = Mapping[str, Mapping[str, Any]]
+
+
+def recipe_names() -> list[str]:
+    """The built-in recipes to choose from; without their twins for CPUs."""
+    return list(_chosen())
+
+
+def further_recipes() -> list[str]:
+    """The names of the built-in recipes that only experiments need."""
+    return [name for name in _built_in() if name not in _chosen()]
 
 
 def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType({})) -> Recipe:
     """The recipe `name`: one of the file's `[recipes.NAME]` tables, or a built-in one.
 
-    A table has `base`, the recipe that it changes; bases may be tables too. NAME@VARIANT is that
-    recipe with the changes of `[variants.VARIANT]` laid over it.
+    A table has `base`, the recipe that it changes; bases may be tables too. NAME-cpu is the twin
+    for CPUs of any of them, changed by what its table has as `cpu`. NAME@VARIANT is that recipe
+    with the changes of `[variants.VARIANT]` laid over it.
     """
     base, sign, variant = name.partition(VARIANT)
-    recipe = _resolve(base, tables, chain=())
+    recipe = _resolve(base, tables)
     if not sign:
         return recipe
     if variant not in variants:
@@ -48,28 +44,63 @@ def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType(
     return _derived(recipe, {**variants[variant], "name": name}, where=f"variants.{variant}")
 
 
-def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...]) -> Recipe:
+@functools.cache
+def _chosen() -> Tables:
+    text = (Path(__file__).parent / "recipes.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["recipes"]
+
+
+@functools.cache
+def _built_in() -> Tables:
+    """Those to choose from, and those of every experiment."""
+    found = dict(_chosen())
+    for experiment in experiment_names():
+        for name, table in read_experiment(experiment).recipes.items():
+            if name in found:
+                raise InputFault(f"experiments/{experiment}.toml: there is a recipe {name} already")
+            found[name] = table
+    return found
+
+
+def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...] = ()) -> Recipe:
+    """chain: the names that derive from this one."""
     if name in chain:
         raise InputFault(f"recipes {' → '.join((*chain, name))} derive from each other in a circle")
-    if name not in tables:
-        if name not in RECIPES:
-            known = nearest(
-                name, [*tables, *RECIPES], all_by="`python -m competition models --list`"
-            )
-            raise InputFault(f"no recipe {name!r}; {known}")
-        return RECIPES[name]
-    changes = dict(tables[name])
-    base = changes.pop("base", None)
-    if base is None:
+    chain, stem = (*chain, name), name.removesuffix(SUFFIX)
+    if name in tables:
+        return _from_table(name, tables, chain)
+    if stem in _built_in() and tables is not _built_in():
+        # Bases of built-in recipes are built-in: what a file calls `unet` leaves `unet-cpu` alone.
+        return _resolve(name, _built_in())
+    if stem not in tables:
+        offered = [*tables, *recipe_names()]
+        known = nearest(name, offered, all_by="`python -m competition models --list --all`")
+        raise InputFault(f"no recipe {name!r}; {known}")
+    twin, changes = small(_resolve(stem, tables, chain=chain)), tables[stem].get("cpu", {})
+    if not isinstance(changes, Mapping):
+        raise InputFault(
+            f"[recipes.{stem}] cpu: expected a table of what changes in {name}, such as "
+            f"cpu = {{ size = [96, 96] }}; found {changes!r}"
+        )
+    return _derived(twin, changes, where=f"recipes.{stem}.cpu")
+
+
+def _from_table(name: str, tables: Tables, chain: tuple[str, ...]) -> Recipe:
+    changes = {key: value for key, value in tables[name].items() if key not in ("base", "cpu")}
+    base = tables[name].get("base")
+    if base is not None:
+        parent = _resolve(base, tables, chain=chain)
+    elif tables is _built_in():
+        parent = Recipe(name=name, about="")  # the one that all others come from
+    else:
         raise InputFault(f"[recipes.{name}] has no base; name the recipe that it changes")
-    parent = _resolve(base, tables, chain=(*chain, name))
     return _derived(parent, {**changes, "name": name}, where=f"recipes.{name}")
 
 
-def _derived(parent: Recipe, changes: dict[str, Any], *, where: str) -> Recipe:
+def _derived(parent: Recipe, changes: Mapping[str, Any], *, where: str) -> Recipe:
     """`parent` changed by the file's table `[where]`; InputFault names its mistakes."""
     try:
-        return derive(parent, changes)
+        return derive(parent, dict(changes))
     except ValidationError as error:
         lines = [
             f"[{where}] {'.'.join(map(str, fault['loc']))}: {fault['msg']}"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from competition.recipes.settings import Settings
+from competition.settings import Settings
 
 TIMM = "tu-"
 """What stands before the name of an encoder of timm's."""

@@ -6,18 +6,29 @@ from pydantic import Field, model_validator
 
 from competition.recipes.losses import LossTerm
 from competition.recipes.networks import Network, UNetResNet18
-from competition.recipes.settings import Settings
+from competition.settings import Settings
 
 
 class Optimizer(Settings):
-    """AdamW (Loshchilov & Hutter 2019)."""
+    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum.
 
+    `training.step.build_optimizer` makes it: a name here needs a case there.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    momentum: float | None = Field(None, ge=0, lt=1, description="sgd: [.9]")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
+    @model_validator(mode="after")
+    def _momentum_is_used(self) -> Self:
+        if self.momentum is not None and self.name != "sgd":
+            raise ValueError(f"{self.name!r} does not use momentum; sgd does")
+        return self
 
-Share = Annotated[float, Field(ge=0, le=1)]
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Length = Annotated[int, Field(ge=1)]
 
 
@@ -70,10 +81,10 @@ class Sampling(Settings):
         description="height, width of the random part of an image that an example is, cut after "
         "it was laid into `size`; none: all of it. Validation and prediction see the whole",
     )
-    centred: Share = Field(
+    centred: Fraction = Field(
         0.0, description="probability that a crop is centred on a pixel of a mask; else anywhere"
     )
-    positives: tuple[Share, Share] | None = Field(
+    positives: tuple[Fraction, Fraction] | None = Field(
         None,
         description="share of examples that show a mask, at the first and at the last iteration, "
         "linear between: by choosing images, or crops where there are crops; none: as they come",
@@ -100,11 +111,11 @@ class Augmentation(Settings):
 
 
 class Best(Settings):
-    """The mean of the rounds that score best on people of their own, who are not trained on."""
+    """The mean of the rounds that score best on groups set aside, which are not trained on."""
 
     rounds: int = Field(3, ge=1, description="how many are averaged")
     aside: float = Field(
-        0.1, gt=0, le=0.5, description="share of the training people that rounds are chosen by"
+        0.1, gt=0, le=0.5, description="share of the training groups that rounds are chosen by"
     )
 
 
@@ -112,7 +123,7 @@ class Recipe(Settings):
     """Everything that decides what a training run does, apart from fold, seed and data."""
 
     name: str
-    about: str = Field(description="one sentence for people")
+    about: str = Field(description="one sentence that describes it")
     network: Network = UNetResNet18()
     pretrained: bool = Field(True, description="start the encoder from ImageNet weights")
     size: tuple[int, int] = Field((512, 512), description="height, width the network sees")
@@ -138,7 +149,7 @@ class Recipe(Settings):
         description="auto: bf16 where the processor computes in it, else fp32; fp16: with a scaled "
         "loss, on a GPU (fp32 without one)",
     )
-    ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the averaged weights")
+    ema: float = Field(0.99, ge=0, lt=1, description="decay per step of the moving average")
     swa: int | None = Field(
         None,
         ge=2,
@@ -148,7 +159,7 @@ class Recipe(Settings):
     best: Best | None = Field(
         None,
         description="instead of the last moving average: the mean of those after the rounds "
-        "that score best on people set aside for that, neither trained on nor validated on",
+        "that score best on groups set aside for that, neither trained on nor validated on",
     )
     validate_every: int | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Scores of instances: which predicted object is which true one, and how many are hit.
+"""Objects of a mask, and scores of instances: which predicted object is which true one.
 
 A predicted object hits a true one where their IoU exceeds the threshold, strictly, as Kaggle's
 grader has it. At thresholds from .5 up, objects that do not overlap each other can hit one partner
@@ -6,13 +6,17 @@ only, so the matching is theirs; for others pairs are formed from the highest Io
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from competition.masks.intervals import ranges
+from competition.masks.morphology import boundary, components, erode
 from competition.masks.objects import Objects
 from competition.masks.runs import Runs
 from competition.scoring.overlap import exceeds
+from competition.settings import Settings
 
 
 def shared_pixels(first: Runs, second: Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,19 +57,6 @@ def _on_one_plane(stack: Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return starts[order], stops[order], owners[order]
 
 
-def overlapping_objects(objects: Objects) -> list[tuple[int, int, int]]:
-    """(object, object, shared pixels) of all pairs of one class that share pixels.
-
-    >>> overlapping_objects(Objects(Runs.full((2, 2, 3)), np.array([0, 0])))
-    [(0, 1, 6)]
-    """
-    first, second, pixels = shared_pixels(objects.runs, objects.runs)
-    kept = (first < second) & (objects.classes[first] == objects.classes[second])
-    return list(
-        zip(first[kept].tolist(), second[kept].tolist(), pixels[kept].tolist(), strict=True)
-    )
-
-
 def hits(truth: Runs, prediction: Runs, thresholds: Sequence[float]) -> np.ndarray:
     """Number of objects matched at each threshold, int64 (T,), of stacks (N, H, W) and (M, H, W)."""
     first, second, shared = shared_pixels(truth, prediction)
@@ -100,3 +91,89 @@ def object_statistics(
         for one in (truth, prediction)
     )
     return hit, there, found
+
+
+class ObjectRule(Settings):
+    """The `[objects]` table of a competition file."""
+
+    connectivity: Literal[4, 8] = Field(
+        8, description="pixels of a component meet at edges (4), or at edges and corners (8)"
+    )
+    radius: int = Field(
+        0,
+        ge=0,
+        description="necks up to twice as wide (in pixels) are cut; 0: all do",
+    )
+    minimum_area: int = Field(0, ge=0, description="objects of fewer pixels are left out")
+
+
+CONNECTED_COMPONENTS = ObjectRule()
+
+
+def objects_of(runs: Runs, rule: ObjectRule) -> Objects:
+    """The objects of each class of Runs (K, H, W) or (H, W), by class and then by first pixel.
+
+    >>> balls, bar = np.array([[1, 1, 1, 0, 0, 1, 1, 1]] * 3), np.arange(3) == 1
+    >>> dumbbell = Runs.from_dense(balls | bar[:, None])
+    >>> len(objects_of(dumbbell, ObjectRule())), len(objects_of(dumbbell, ObjectRule(radius=1)))
+    (1, 2)
+    """
+    objects = components(runs, rule.connectivity)
+    if rule.radius:
+        objects = _cut(objects, rule)
+    return objects.select(np.flatnonzero(objects.runs.area() >= rule.minimum_area))
+
+
+def _cut(whole: Objects, rule: ObjectRule) -> Objects:
+    """Components that hold several cores become one object each core, at narrow necks.
+
+    As a watershed on distances would cut: what an erosion leaves are the cores, and a pixel belongs
+    to the nearest core of its component. Only pixels outside the cores are looked at one by one.
+    """
+    eroded = erode(whole.runs, rule.radius)
+    cores = components(eroded, rule.connectivity)  # their classes are the components
+    several = np.bincount(cores.classes, minlength=len(whole)) > 1
+    if not several.any():
+        return whole
+    kept = whole.select(np.flatnonzero(~several))
+    cores = cores.select(np.flatnonzero(several[cores.classes]))
+    grown = _grown(cores, whole.runs)
+    stack = Runs.stack([*kept.runs, *grown])
+    return _ordered(Objects(stack, np.concatenate([kept.classes, whole.classes[cores.classes]])))
+
+
+def _grown(cores: Objects, whole: Runs) -> Runs:
+    """Each core with the pixels of its component that are nearest to it: Runs (cores, H, W)."""
+    from scipy.spatial import KDTree
+
+    own = whole.select(np.unique(cores.classes))
+    place = np.searchsorted(np.unique(cores.classes), cores.classes)
+    rims = own - Objects(cores.runs, place).to_classes(own.classes)
+    edges = boundary(cores.runs)
+    edge_core = np.repeat(np.arange(len(cores)), np.diff(_pixels_before(edges)))
+    points = _points(edges), _points(rims)
+    far = 2.0 * (whole.height + whole.width)  # another component is never nearer
+    points[0][:, 0] = far * place[edge_core]
+    points[1][:, 0] *= far
+    nearest = edge_core[KDTree(points[0]).query(points[1])[1]]
+    offsets = ranges(rims.starts, rims.stops - rims.starts) % rims.plane + nearest * rims.plane
+    starts = np.concatenate([cores.runs.starts, offsets])
+    stops = np.concatenate([cores.runs.stops, offsets + 1])
+    return Runs.from_unsorted(starts, stops, cores.runs.shape)
+
+
+def _pixels_before(stack: Runs) -> np.ndarray:
+    """How many pixels lie before each class, int64 (K + 1,)."""
+    return np.concatenate([[0], np.cumsum(stack.area())])
+
+
+def _points(stack: Runs) -> np.ndarray:
+    """(class, row, column) of every pixel, float64 (N, 3)."""
+    offsets = ranges(stack.starts, stack.stops - stack.starts)
+    return np.stack(np.unravel_index(offsets, stack.shape), axis=1).astype(float)
+
+
+def _ordered(objects: Objects) -> Objects:
+    """By class, then by first pixel."""
+    firsts = objects.runs.starts[objects.runs.class_bounds()[:-1]] % objects.runs.plane
+    return objects.select(np.lexsort((firsts, objects.classes)))

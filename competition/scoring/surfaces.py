@@ -4,15 +4,15 @@ Outlines come from runs and distances from a k-d tree of their points, so no dis
 whole volume is made. `spacing` is the size of a pixel along each axis, in mm; 1 where unknown.
 """
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import permutations, product
 
 import numpy as np
 
 from competition.masks.geometry import pad, shift
 from competition.masks.intervals import ranges
 from competition.masks.runs import Runs
-from competition.scoring.surface_elements import element_sizes
 
 
 def outline(mask: Runs) -> Runs:
@@ -67,7 +67,7 @@ def surface_dice(
     """Share of both surfaces that lies within `tolerance` mm of the other one; NaN for no surface.
 
     Nikolov et al. 2018 (arXiv 1809.04430): every corner between pixels of which some are inside
-    holds a piece of surface, whose size `surface_elements` knows from which ones are.
+    holds a piece of surface, whose size `element_sizes` knows from which ones are.
     At tolerance 0 a piece counts where the other mask has a piece at the same corner.
     """
     corners, sizes = zip(*(_surface(mask, spacing) for mask in (truth, prediction)), strict=True)
@@ -148,3 +148,85 @@ def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not len(others) or not len(points):
         return np.full(len(points), np.inf)
     return KDTree(others).query(points)[0]
+
+
+Corner = tuple[int, ...]
+
+# Triangles of each case by their normals: area in a cube of side 1, sides along the three axes.
+_EIGHTH, _QUARTER = (0.125, 0.125, 0.125), (0.25, 0.25, 0.25)
+_TRIANGLES: dict[int, list[tuple[float, float, float]]] = {
+    0b00000000: [],
+    0b00000001: [_EIGHTH],
+    0b00000011: [(0.25, 0.25, 0.0)] * 2,
+    0b00000110: [_EIGHTH] * 2,
+    0b00000111: [(0.5, 0.0, 0.0), _QUARTER, _EIGHTH],
+    0b00001111: [(0.5, 0.0, 0.0)] * 2,
+    0b00010110: [_EIGHTH] * 3,
+    0b00010111: [_EIGHTH, _EIGHTH, _QUARTER, _QUARTER],
+    0b00011000: [_EIGHTH] * 2,
+    0b00011001: [(0.0, 0.25, 0.25), (0.0, 0.25, 0.25), _EIGHTH],
+    0b00011011: [_EIGHTH, (0.375, 0.375, 0.375), (0.0, 0.25, 0.25), (0.25, 0.0, 0.25)],
+    0b00011110: [(0.5, 0.0, 0.0), _EIGHTH, _QUARTER, _EIGHTH],
+    0b00111100: [(0.25, 0.25, 0.0)] * 4,
+    0b01101001: [_EIGHTH] * 4,
+}
+
+
+def element_sizes(spacing: Sequence[float]) -> np.ndarray:
+    """Length in mm (2-D, float64 (16,)) or area in mm² (3-D, (256,)) of surface for each code.
+
+    >>> element_sizes((2.0, 1.0))[[0b0000, 0b0011, 0b0101, 0b1111]]
+    array([0., 1., 2., 0.])
+    """
+    return _lengths(*spacing) if len(spacing) == 2 else _areas(spacing)
+
+
+def _lengths(down: float, across: float) -> np.ndarray:
+    """One pixel inside is cut off by half a diagonal, two neighbours by a straight line."""
+    half_diagonal = 0.5 * np.hypot(down, across)
+    lengths = np.full(16, half_diagonal)
+    lengths[[0b0000, 0b1111]] = 0.0
+    lengths[[0b0011, 0b1100]] = across
+    lengths[[0b0101, 0b1010]] = down
+    lengths[[0b0110, 0b1001]] = 2 * half_diagonal
+    return lengths
+
+
+def _areas(spacing: Sequence[float]) -> np.ndarray:
+    # A normal is as long as its triangle is large: an axis scales with the other two sides.
+    sides = np.prod(spacing) / np.asarray(spacing, float)
+    return np.linalg.norm(_normals() * sides, axis=-1).sum(axis=-1)
+
+
+@cache
+def _normals() -> np.ndarray:
+    """Normals without their signs of at most four triangles for each code: float64 (256, 4, 3)."""
+    normals = np.zeros((256, 4, 3))
+    for case, triangles in _TRIANGLES.items():
+        for axes, turned in _symmetries():
+            code = _code(turned(corner) for corner in _corners_inside(case))
+            for position, triangle in enumerate(triangles):
+                turned_triangle = [triangle[axis] for axis in axes]
+                normals[[code, 255 - code], position] = turned_triangle
+    return normals
+
+
+def _symmetries() -> Iterator[tuple[Sequence[int], Callable[[Corner], Corner]]]:
+    """The 48 turns and mirrors of the cube: the axis that each axis shows, and the move itself."""
+    for axes in permutations(range(3)):
+        for mirrored in product((0, 1), repeat=3):
+            yield (
+                axes,
+                lambda corner, axes=axes, mirrored=mirrored: tuple(
+                    corner[axis] ^ flip for axis, flip in zip(axes, mirrored, strict=True)
+                ),
+            )
+
+
+def _corners_inside(code: int) -> list[Corner]:
+    corners = product((0, 1), repeat=3)
+    return [corner for index, corner in enumerate(corners) if code & (128 >> index)]
+
+
+def _code(corners: Iterator[Corner]) -> int:
+    return sum(128 >> (4 * z + 2 * y + x) for z, y, x in corners)

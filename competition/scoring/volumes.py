@@ -6,10 +6,7 @@ import numpy as np
 
 from competition.errors import InputFault
 from competition.masks.runs import Runs
-from competition.scoring.metrics import Metric, aggregate, score_image, surface_score
-from competition.scoring.surfaces import diagonal, hausdorff
-
-DICE_SHARE = 0.4  # UW-Madison GI tract: .4 Dice + .6 Hausdorff
+from competition.scoring.metrics import Metric, aggregate, score_class, score_image
 
 
 def score_volume(
@@ -33,10 +30,7 @@ def score_volume(
     scores = []
     for index in range(truth[0].classes):
         pair = [Runs.stack([mask[index] for mask in slices]) for slices in (truth, prediction)]
-        if metric.name == "dice-hausdorff":
-            scores.append(1 - hausdorff(*pair, spacing) / diagonal(pair[0].shape, spacing))
-        else:
-            scores.append(surface_score(*pair, metric, spacing=spacing))
+        scores.append(score_class(*pair, metric, spacing=spacing))
     return np.array(scores)
 
 
@@ -50,10 +44,11 @@ def evaluate_volumes(
     """The score of a set of volumes, each a sequence of slices (K, H, W) in order."""
     pairs = list(zip(truths, predictions, strict=True))
     volumes = np.array([score_volume(*pair, metric, spacing=spacing) for pair in pairs])
-    if metric.name != "dice-hausdorff":
+    share = metric.rule.slice_share
+    if not share:
         return aggregate(volumes, metric)
     dice = Metric(name="dice", empty=metric.empty)
     slices = np.array(
         [score_image(*pair, dice) for volume in pairs for pair in zip(*volume, strict=True)]
     )
-    return DICE_SHARE * aggregate(slices, dice) + (1 - DICE_SHARE) * float(volumes.mean())
+    return share * aggregate(slices, dice) + (1 - share) * float(volumes.mean())

@@ -1,42 +1,18 @@
-"""The work of each step: read what earlier steps left, do one thing, write it with a receipt.
+"""The work of each command: read what earlier steps left, do one thing, write it with a receipt.
 
-bench.py     what all work with           training.py    split, train_all, predict_all, …
-stores.py    which predictions are read   deciding.py    weigh, tune, by_group
-drawing.py   figures of what was decided  handing_in.py  submit, label_test_images
-sheets.py    sheets of test images        expecting.py   what Private will be
-comparing.py the table of an ablation     holding.py     score_holdout
+folds.py, train.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py, ablation.py,
+skeleton.py
+prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
+private_interval.py   what a submission will score on Private
 """
 
-from competition.steps.bench import Bench
-from competition.steps.comparing import compare_trials
-from competition.steps.deciding import by_group, tune, weigh
-from competition.steps.handing_in import Round, label_test_images, submit
-from competition.steps.holding import score_holdout
-from competition.steps.training import (
-    average_folds,
-    predict,
-    predict_all,
-    split,
-    train,
-    train_all,
-    training_task,
-)
-
-__all__ = [
-    "Bench",
-    "Round",
-    "average_folds",
-    "by_group",
-    "compare_trials",
-    "label_test_images",
-    "predict",
-    "predict_all",
-    "score_holdout",
-    "split",
-    "submit",
-    "train",
-    "train_all",
-    "training_task",
-    "tune",
-    "weigh",
-]
+from competition.steps.ablation import compare_trials
+from competition.steps.ensemble import score_ensemble
+from competition.steps.folds import make_split
+from competition.steps.holdout import score_holdout
+from competition.steps.predict import average_folds, predict_entry, predict_network
+from competition.steps.pseudo import PseudoRound, make_pseudo_round
+from competition.steps.skeleton import measure_skeletons
+from competition.steps.submit import submit_entry
+from competition.steps.train import train_entry, train_network, training_task
+from competition.steps.tune import group_table, tune_entry

@@ -1,12 +1,16 @@
-"""What is handed in: runs → csv, checked against the organisers' sample, with a receipt beside it."""
+"""Submissions: runs → csv, checked against the organisers' sample, with a receipt beside it.
+
+rows.py   columns, keys and texts of a csv      write.py  masks → csv, read back before it appears
+check.py  a csv of any origin: faults, masks    vote.py   the hard vote of several
+"""
 
 from competition.submission.check import (
-    check_order,
     check_submission,
+    check_text_order,
     read_objects,
     read_submission,
 )
-from competition.submission.rows import Key, Table, read_table
+from competition.submission.rows import Key, KeyedTable, read_table
 from competition.submission.vote import Ballots, write_vote
 from competition.submission.write import (
     Summary,
@@ -15,20 +19,3 @@ from competition.submission.write import (
     receipt_path,
     write_submission,
 )
-
-__all__ = [
-    "Ballots",
-    "Key",
-    "Summary",
-    "Table",
-    "check_order",
-    "check_submission",
-    "evidence_path",
-    "read_objects",
-    "read_receipt",
-    "read_submission",
-    "read_table",
-    "receipt_path",
-    "write_submission",
-    "write_vote",
-]

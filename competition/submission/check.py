@@ -7,23 +7,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.data.label_rows import LabelRows
-from competition.data.tables import ends_whole
-from competition.doctor.order_checks import check_texts
+from competition.data.csv_text import ends_whole
+from competition.data.readers.rle import LabelRows
 from competition.doctor.report import Report
+from competition.doctor.rle_order_checks import check_texts
 from competition.errors import InputFault, listed
 from competition.masks import Objects, Runs
 from competition.masks.rle import decode_rows, decode_stacks, row_faults
 from competition.spec import Competition
-from competition.submission.rows import Key, Table, describe, read_table
+from competition.submission.rows import Key, KeyedTable, described, read_table
 from competition.submission.write import Summary
 from competition.workspace import file_sha256
 
-Sizes = Mapping[str, tuple[int, int]]
+ImageSizes = Mapping[str, tuple[int, int]]
 """Native (height, width) of every test image."""
 
 
-def check_submission(competition: Competition, path: Path, sample: Path, sizes: Sizes) -> Summary:
+def check_submission(
+    competition: Competition, path: Path, sample: Path, sizes: ImageSizes
+) -> Summary:
     """What the file holds; InputFault lists all its faults, the first ten of each kind in full."""
     table, asked = read_table(competition, path), read_table(competition, sample)
     kinds = [
@@ -45,7 +47,7 @@ def check_submission(competition: Competition, path: Path, sample: Path, sizes: 
     )
 
 
-def check_order(competition: Competition, path: Path, images: pd.DataFrame) -> Report:
+def check_text_order(competition: Competition, path: Path, images: pd.DataFrame) -> Report:
     """How a file's texts count pixels, as far as images and shapes tell; images: catalog rows.
 
     Nothing is said of masks that are asked for at another size than the images'.
@@ -65,7 +67,7 @@ def check_order(competition: Competition, path: Path, images: pd.DataFrame) -> R
     )
 
 
-def read_submission(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Runs]:
+def read_submission(competition: Competition, path: Path, sizes: ImageSizes) -> dict[str, Runs]:
     """Masks by image, Runs (K, H, W), objects of a class united; InputFault for an incomplete file.
 
     sizes may hold more images than the file; `[submission] size` goes before it.
@@ -75,7 +77,7 @@ def read_submission(competition: Competition, path: Path, sizes: Sizes) -> dict[
     return {image: objects.to_classes(classes) for image, objects in found.items()}
 
 
-def read_objects(competition: Competition, path: Path, sizes: Sizes) -> dict[str, Objects]:
+def read_objects(competition: Competition, path: Path, sizes: ImageSizes) -> dict[str, Objects]:
     """The rows of each image as objects, in the file's order, rows without a pixel left out."""
     table = read_table(competition, path)
     faults = _repeated(competition, table) + _incomplete(competition, table)
@@ -96,28 +98,28 @@ def _objects(entries: list[tuple[Key, Runs]]) -> Objects:
     return Objects(Runs.stack([mask for _, mask in full]), np.array([label for label, _ in full]))
 
 
-def _size(competition: Competition, sizes: Sizes, image: str) -> tuple[int, int]:
+def _size(competition: Competition, sizes: ImageSizes, image: str) -> tuple[int, int]:
     size = competition.submission.size or sizes.get(image)
     if size is None:
         raise InputFault(f"image {image!r} is not among the {len(sizes)} test images")
     return size
 
 
-def _column_faults(table: Table, asked: Table) -> list[str]:
+def _column_faults(table: KeyedTable, asked: KeyedTable) -> list[str]:
     found, expected = table.layout.names, asked.layout.names
     if found == expected:
         return []
     return [f"{table.path}: columns {list(found)}; the sample has {list(expected)}"]
 
 
-def _cut_faults(table: Table) -> list[str]:
+def _cut_faults(table: KeyedTable) -> list[str]:
     if ends_whole(table.path):
         return []
     last = table.name(len(table) - 1)
     return [f"{last}: the last line has no end, so the file may be cut; end it if it is not"]
 
 
-def _key_faults(competition: Competition, table: Table, asked: Table) -> list[str]:
+def _key_faults(competition: Competition, table: KeyedTable, asked: KeyedTable) -> list[str]:
     classes = competition.classes
     per_object = competition.submission.rows == "object"
     found, expected = (
@@ -127,20 +129,20 @@ def _key_faults(competition: Competition, table: Table, asked: Table) -> list[st
     missing = [key for key in expected if key not in found]
     extra = [key for key in found if key not in expected]
     kinds = [
-        [f"{table.path}: no row for {describe(key, classes)}" for key in missing],
-        [f"{table.path}: a row for {describe(key, classes)}, not in the sample" for key in extra],
+        [f"{table.path}: no row for {described(key, classes)}" for key in missing],
+        [f"{table.path}: a row for {described(key, classes)}, not in the sample" for key in extra],
         _repeated(competition, table),
     ]
     return [listed(faults) for faults in kinds if faults]
 
 
-def _repeated(competition: Competition, table: Table) -> list[str]:
+def _repeated(competition: Competition, table: KeyedTable) -> list[str]:
     """Keys with more rows than they may have: any for objects, but the empty token stands alone."""
     if competition.submission.rows != "object":
         counts = Counter(table.keys)
         doubled = [key for key, count in counts.items() if count > 1]
         return [
-            f"{table.path}: {describe(key, competition.classes)} has {counts[key]} rows"
+            f"{table.path}: {described(key, competition.classes)} has {counts[key]} rows"
             for key in doubled
         ]
     counts = Counter(key.image for key in table.keys)
@@ -151,20 +153,20 @@ def _repeated(competition: Competition, table: Table) -> list[str]:
     ]
 
 
-def _incomplete(competition: Competition, table: Table) -> list[str]:
+def _incomplete(competition: Competition, table: KeyedTable) -> list[str]:
     """Image × class pairs without a row, where every image has a row for every class."""
     if competition.submission.rows != "image-class":
         return []
     found = set(table.keys)
     keys = (Key(image, k) for image in table.images for k in range(len(competition.classes)))
     return [
-        f"{table.path}: no row for {describe(key, competition.classes)}"
+        f"{table.path}: no row for {described(key, competition.classes)}"
         for key in keys
         if key not in found
     ]
 
 
-def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
+def _text_faults(competition: Competition, table: KeyedTable, sizes: ImageSizes) -> list[str]:
     asked = competition.submission.size
     sized = [asked or sizes.get(key.image) for key in table.keys]
     known = [(row, size) for row, size in enumerate(sized) if size is not None]
@@ -177,7 +179,7 @@ def _text_faults(competition: Competition, table: Table, sizes: Sizes) -> list[s
     )
 
 
-def _overlap_faults(competition: Competition, table: Table, sizes: Sizes) -> list[str]:
+def _overlap_faults(competition: Competition, table: KeyedTable, sizes: ImageSizes) -> list[str]:
     """Objects of one image and class that share pixels; graders of objects refuse them."""
     if competition.submission.rows != "object":
         return []
@@ -185,7 +187,7 @@ def _overlap_faults(competition: Competition, table: Table, sizes: Sizes) -> lis
     for key, text in zip(table.keys, table.texts, strict=True):
         by_key[key].append(text)
     return [
-        f"{table.path}: objects of {describe(key, competition.classes)} share {shared} pixels"
+        f"{table.path}: objects of {described(key, competition.classes)} share {shared} pixels"
         for key, texts in by_key.items()
         if (shared := _shared_pixels(competition, texts, _size(competition, sizes, key.image)))
     ]

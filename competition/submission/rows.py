@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from competition.data.tables import closest, read_csv_rows
+from competition.data.csv_text import closest, read_csv_rows
 from competition.errors import InputFault, listed
 from competition.spec import Competition, Submission
 
@@ -69,7 +69,7 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class KeyedTable:
     """A file of keyed run-length texts, by columns, all rows in the file's order.
 
     lines: int64 (n,), where each row ends in the file; fields: all that each row holds.
@@ -99,11 +99,11 @@ class Table:
 
         `sub.csv line 7, image 'a.png', class 'Radius'`
         """
-        where = describe(self.keys[row], self.layout.classes)
+        where = described(self.keys[row], self.layout.classes)
         return f"{self.path} line {self.lines[row]}, {where}"
 
 
-def describe(key: Key, classes: Sequence[str]) -> str:
+def described(key: Key, classes: Sequence[str]) -> str:
     label = f", class {classes[key.label]!r}" if len(classes) > 1 else ""
     return f"image {key.image!r}{label}"
 
@@ -118,7 +118,7 @@ def require_expressible(competition: Competition) -> None:
         )
 
 
-def read_table(competition: Competition, path: Path) -> Table:
+def read_table(competition: Competition, path: Path) -> KeyedTable:
     """Read a csv with the submission's columns; InputFault lists every row that is not one."""
     require_expressible(competition)
     found = read_csv_rows(path, _needed(competition.submission))
@@ -134,7 +134,7 @@ def read_table(competition: Competition, path: Path) -> Table:
         raise InputFault(listed(faults))
     if not keys:
         raise InputFault(f"{path} has columns but no rows")
-    return Table(path, layout, found.lines, keys, found.rows)
+    return KeyedTable(path, layout, found.lines, keys, found.rows)
 
 
 def _layout(competition: Competition, names: Sequence[str]) -> Layout:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.errors import InputFault
-from competition.masks import Runs, vote
+from competition.masks import Runs, weighted_vote
 from competition.spec import Competition
-from competition.submission.check import Sizes, check_submission, read_submission
+from competition.submission.check import ImageSizes, check_submission, read_submission
 from competition.submission.write import Summary, write_submission
 from competition.workspace import file_sha256
 
@@ -43,12 +43,12 @@ class Ballots:
 
 
 def write_vote(
-    competition: Competition, ballots: Ballots, sample: Path, sizes: Sizes, target: Path
+    competition: Competition, ballots: Ballots, sample: Path, sizes: ImageSizes, target: Path
 ) -> Summary:
     """Write the vote as a checked submission with a receipt that names its voters.
 
     Each file is checked against the sample first: InputFault lists the faults of all of them. Where
-    a row holds an object, the objects of a class are united, and the connected parts of the result
+    a row holds an object, the objects of a class are united, and the components of the result
     are its objects.
     """
     if target.resolve() in {path.resolve() for path in ballots.files}:
@@ -75,11 +75,11 @@ def write_vote(
 
 def _voted(read: Sequence[Mapping[str, Runs]], image: str, ballots: Ballots) -> Runs:
     votes = [masks[image] for masks in read]
-    return vote(votes, weights=ballots.weights, threshold=ballots.threshold)
+    return weighted_vote(votes, weights=ballots.weights, threshold=ballots.threshold)
 
 
 def _require_whole(
-    competition: Competition, files: Sequence[Path], sample: Path, sizes: Sizes
+    competition: Competition, files: Sequence[Path], sample: Path, sizes: ImageSizes
 ) -> None:
     faults = []
     for path in files:

@@ -3,7 +3,7 @@
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -12,14 +12,14 @@ import numpy as np
 
 from competition.errors import InputFault, MachineFault, listed
 from competition.masks import Objects, Runs
-from competition.masks.fingerprint import fingerprints
 from competition.masks.rle import decode_stacks, encode_classes
+from competition.masks.runs import fingerprints
 from competition.scoring import objects_of
 from competition.spec import Competition
-from competition.submission.rows import Key, Layout, Table, describe, read_table
+from competition.submission.rows import Key, KeyedTable, Layout, described, read_table
 from competition.workspace import file_sha256, read_json, whole_file, write_json
 
-Masks = Callable[[str], Runs | Objects]
+AnsweredMasks = Callable[[str], Runs | Objects]
 """From an image to its masks: Runs (K, H, W), or Objects where a row holds an object."""
 
 _ROWS_AT_ONCE = 4096
@@ -66,7 +66,11 @@ class _Block:
 
 
 def write_submission(
-    competition: Competition, sample: Path, masks: Masks, target: Path, receipt: dict[str, Any]
+    competition: Competition,
+    sample: Path,
+    masks: AnsweredMasks,
+    target: Path,
+    receipt: dict[str, Any],
 ) -> Summary:
     """Write `target` and its receipt; the same masks give the same bytes.
 
@@ -89,7 +93,7 @@ def write_submission(
         empty=sum(block.empty for block in blocks),
         sha256=file_sha256(target),
     )
-    write_json(receipt_path(target), {**receipt, **_facts(summary, target)})
+    write_json(receipt_path(target), {**receipt, "file": target.name, **asdict(summary)})
     return summary
 
 
@@ -111,22 +115,12 @@ def read_receipt(csv_path: Path) -> dict[str, Any] | None:
     return receipt if receipt.get("sha256") == file_sha256(csv_path) else None
 
 
-def _facts(summary: Summary, target: Path) -> dict[str, Any]:
-    return {
-        "file": target.name,
-        "rows": summary.rows,
-        "images": summary.images,
-        "empty": summary.empty,
-        "sha256": summary.sha256,
-    }
-
-
-def _refuse_repeated_keys(table: Table, rows: str) -> None:
+def _refuse_repeated_keys(table: KeyedTable, rows: str) -> None:
     if rows == "object":
         return
     counts = Counter(table.keys)
     faults = [
-        f"{table.path}: {describe(key, table.layout.classes)} has {count} rows"
+        f"{table.path}: {described(key, table.layout.classes)} has {count} rows"
         for key, count in counts.items()
         if count > 1
     ]
@@ -135,7 +129,7 @@ def _refuse_repeated_keys(table: Table, rows: str) -> None:
 
 
 def _write_rows(
-    competition: Competition, table: Table, masks: Masks, file: IO[str]
+    competition: Competition, table: KeyedTable, masks: AnsweredMasks, file: IO[str]
 ) -> list[_Block]:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table.layout.names)
@@ -150,7 +144,7 @@ def _write_rows(
     return blocks
 
 
-def _mask_rows(competition: Competition, table: Table, masks: Masks) -> Iterator[_Row]:
+def _mask_rows(competition: Competition, table: KeyedTable, masks: AnsweredMasks) -> Iterator[_Row]:
     """One row for each row of the sample; an image's texts are kept until its last row."""
     labels = range(len(competition.classes))
     answers = (
@@ -173,7 +167,9 @@ def _mask_rows(competition: Competition, table: Table, masks: Masks) -> Iterator
             del waiting[image]
 
 
-def _object_rows(competition: Competition, table: Table, masks: Masks) -> Iterator[_Row]:
+def _object_rows(
+    competition: Competition, table: KeyedTable, masks: AnsweredMasks
+) -> Iterator[_Row]:
     """One row for each object; an image without objects keeps one row with the empty token."""
     firsts = dict(
         zip((key.image for key in reversed(table.keys)), reversed(range(len(table))), strict=True)
@@ -288,7 +284,7 @@ def _compare_rows(
     form = competition.submission.format
 
     def name(row: int) -> str:
-        return describe(block.keys[row], layout.classes)
+        return described(block.keys[row], layout.classes)
 
     marks = np.empty(len(read), np.uint64)
     for rows, stack in decode_stacks(texts, block.sizes, form, label=name):

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ValidationError
 
 from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
 from competition.recipes import Recipe
+from competition.settings import Settings
 from competition.workspace import file_sha256, whole_file, write_text
 
 _KIND = "podium checkpoint 2"
 
 
-class Ancestor(BaseModel):
+class Ancestor(Settings):
     """A trained member whose weights another one went on from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     member: str
     sha256: str
@@ -31,10 +30,8 @@ class Ancestor(BaseModel):
     """Up to there, its own ancestors' included."""
 
 
-class Training(BaseModel):
+class Training(Settings):
     """Where a checkpoint's weights come from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     competition: str
     recipe: Recipe
@@ -53,7 +50,7 @@ class Training(BaseModel):
         return self.iterations + (self.ancestors[-1].iterations if self.ancestors else 0)
 
 
-def save(path: Path, network: SegmentationNetwork, training: Training) -> str:
+def save_checkpoint(path: Path, network: SegmentationNetwork, training: Training) -> str:
     """Write the checkpoint and its sha256 file; returns the sha256. Refuses weights not finite."""
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
@@ -66,12 +63,14 @@ def save(path: Path, network: SegmentationNetwork, training: Training) -> str:
     return write_torch(path, content)
 
 
-def load(path: Path, *, classes: tuple[str, ...]) -> tuple[SegmentationNetwork, Training]:
+def load_checkpoint(
+    path: Path, *, classes: tuple[str, ...]
+) -> tuple[SegmentationNetwork, Training]:
     """The network in eval mode and where it comes from; InputFault where anything is off."""
     content = read_torch(path)
     if content.get("kind") != _KIND:
         raise InputFault(f"{path} is not a checkpoint of this project; train again")
-    training = Training.model_validate(content["training"])
+    training = training_in(path, content["training"])
     if training.classes != classes:
         raise InputFault(
             f"{path} was trained for the classes {list(training.classes)}; "
@@ -80,6 +79,18 @@ def load(path: Path, *, classes: tuple[str, ...]) -> tuple[SegmentationNetwork, 
     network = build(training.recipe.network, len(classes), pretrained=False)
     network.load_state_dict(content["weights"], strict=True)
     return network.eval(), training
+
+
+def training_in(path: Path, kept: Any) -> Training:
+    """What a file says of its training, settings that have come since then at their defaults."""
+    try:
+        return Training.model_validate(kept)
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise InputFault(
+            f"{path} is of settings that are not known ({found}); train again"
+        ) from error
 
 
 def write_torch(path: Path, content: dict[str, Any]) -> str:

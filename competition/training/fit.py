@@ -1,7 +1,7 @@
 """Training one network on one fold: `fit` → checkpoint.pt, history.csv; resumes where it was killed.
 
 The checkpoint is the moving average of the weights at the last step, or the mean of the last rounds, or
-of those that score best on people set aside. It is never chosen by its validation score, which would be
+of those that score best on groups set aside. It is never chosen by its validation score, which would be
 optimistic by the choice.
 """
 
@@ -25,15 +25,14 @@ from competition.models.dry_run import dry_run
 from competition.progress_bar import Watch, unwatched
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
-from competition.training.averaging import average_of, measure_norms
-from competition.training.best_rounds import BestRounds
-from competition.training.checkpoint import Training, save
-from competition.training.losses import Surroundings, needs_distances
-from competition.training.module import Judge, SegmentationModule, Verdict
+from competition.training.checkpoint import Training, save_checkpoint
+from competition.training.losses import LossContext, needs_distances
 from competition.training.plan import Plan, plan_of
-from competition.training.progress import Progress, ProgressBar
+from competition.training.progress import Progress
 from competition.training.sampler import run_sampler
-from competition.training.trainer import trainer_on
+from competition.training.step import ImageScorer, ImageScores, TrainingStep
+from competition.training.trainer import Loaders, run_training
+from competition.training.weight_averaging import BestRounds, measure_norms
 from competition.workspace import remove_orphans
 
 
@@ -54,7 +53,7 @@ class Task:
     """What the best rounds are chosen by, where the recipe asks for them."""
 
 
-class Fitted(NamedTuple):
+class Trained(NamedTuple):
     """What a run made. dead: classes that its last validations did not find at all."""
 
     checkpoint: Path
@@ -68,7 +67,7 @@ def fit(
     machine: Machine | None = None,
     say: Callable[[str], None] = print,
     watch: Watch = unwatched,
-) -> Fitted:
+) -> Trained:
     """Train `task` and write checkpoint.pt and history.csv into `folder`.
 
     machine: what computes, and in which dtype; None: as it is found. A run that was killed goes on
@@ -87,34 +86,39 @@ def fit(
 
 def _fitted(
     task: Task, folder: Path, machine: Machine, say: Callable[[str], None], watch: Watch
-) -> Fitted:
+) -> Trained:
     recipe = task.training.recipe
-    plan, metric = plan_of(recipe, len(task.train)), judged_metric(task.metric)
+    plan, metric = plan_of(recipe, len(task.train)), validation_metric(task.metric)
     progress = Progress(folder, task.training, plan, metric, machine, say)
     resumed = progress.unfinished()
-    module = _module(task, machine, steps=plan.iterations)
-    judged = [task.validation] if task.aside is None else [task.validation, task.aside]
-    module.judge_with(*(judge_at_native_size(side, metric) for side in judged))
+    step = TrainingStep(
+        _network(task).to(memory_format=torch.channels_last),
+        recipe,
+        classes=len(task.training.classes),
+        steps=plan.iterations,
+        seed=task.training.seed,
+        context=loss_context_of(task),
+        fused=machine.dtype != "float16",
+    )
+    validated = [task.validation] if task.aside is None else [task.validation, task.aside]
+    step.validate_with(*(scorer_at_native_size(side, metric) for side in validated))
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
-    # The best rounds' network is the one that was validated: they look before it is averaged.
-    first = [] if best is None else [best]
     with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
-        callbacks = [*first, average_of(recipe, plan.rounds), progress, ProgressBar(progress, bar)]
-        trainer = trainer_on(machine, plan, callbacks, accumulate=recipe.accumulate)
+        progress.advance = bar
         loader = _training_loader(task, plan, machine, round_=progress.rounds_done())
-        validated = [_plain(side, recipe.batch) for side in judged]
-        trainer.fit(module, loader, validated, ckpt_path=resumed)
+        loaders = Loaders(loader, [_plain(side, recipe.batch) for side in validated])
+        run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
-        module.network.load_state_dict(best.mean())
+        step.network.load_state_dict(best.mean())
         say(best.said())
     if recipe.swa is not None or best is not None:
-        network = module.network.to(machine.torch_device())  # Lightning left it on the CPU
+        network = step.network.to(machine.torch_device())  # the trainer left it on the CPU
         with machine.autocast():
             measure_norms(network, _plain(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
-    save(checkpoint, module.network, task.training)
+    save_checkpoint(checkpoint, step.network, task.training)
     progress.clear()
-    return Fitted(checkpoint, progress.dead())
+    return Trained(checkpoint, progress.dead())
 
 
 def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -> DataLoader:
@@ -133,36 +137,23 @@ def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -
     return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 
-def judge_at_native_size(labelled: Labelled, metric: Metric) -> Judge:
+def scorer_at_native_size(labelled: Labelled, metric: Metric) -> ImageScorer:
     """Scores logits as the leaderboard would: decided at p = .5, at the image's native size."""
 
-    def judge(image: str, logits: np.ndarray) -> Verdict:
-        placement, truth = labelled.placed[image].placements[image], labelled.runs[image]
-        region = placement.region(logits.shape[-2:])
-        predicted = runs_from_logits(logits, placement.native, 0.5, region=region)
+    def score_image_of(image: str, logits: np.ndarray) -> ImageScores:
+        letterbox, truth = labelled.letterboxed[image].letterboxes[image], labelled.runs[image]
+        region = letterbox.region(logits.shape[-2:])
+        predicted = runs_from_logits(logits, letterbox.native, 0.5, region=region)
         counts = np.stack(dice_statistics(truth, predicted), axis=1)
         scores = counts if metric.counts_pixels else score_image(truth, predicted, metric)
-        return Verdict(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
+        return ImageScores(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
 
-    return judge
+    return score_image_of
 
 
-def judged_metric(metric: Metric) -> Metric:
+def validation_metric(metric: Metric) -> Metric:
     """The competition's own; Dice of the slices where it sees volumes, which no batch holds whole."""
     return Metric(name="dice") if metric.over_volumes else metric
-
-
-def _module(task: Task, machine: Machine, *, steps: int) -> SegmentationModule:
-    recipe = task.training.recipe
-    return SegmentationModule(
-        _network(task).to(memory_format=torch.channels_last),
-        recipe,
-        classes=len(task.training.classes),
-        steps=steps,
-        seed=task.training.seed,
-        surroundings=surroundings_of(task),
-        fused=machine.dtype != "float16",
-    )
 
 
 def _network(task: Task) -> SegmentationNetwork:
@@ -184,19 +175,19 @@ def _network(task: Task) -> SegmentationNetwork:
     return network
 
 
-def surroundings_of(task: Task) -> Surroundings:
+def loss_context_of(task: Task) -> LossContext:
     """What the loss may need: the metric, whether classes exclude each other, their frequencies."""
     runs = [task.train.runs[image] for image in task.train.images]
     pixels = sum(one.height * one.width for one in runs)
     areas = np.sum([one.area() for one in runs], axis=0)
-    return Surroundings(task.metric, task.exclusive, (areas / pixels).tolist())
+    return LossContext(task.metric, task.exclusive, (areas / pixels).tolist())
 
 
 def _plain(labelled: Labelled, batch: int) -> DataLoader:
     """The images as they are, those that lie where the first one does: the organisers' own."""
-    placed = labelled.placed[labelled.images[0]]
-    images = tuple(image for image in labelled.images if labelled.placed[image] is placed)
-    return plain_loader(PlainSet(images, placed), batch=batch)
+    letterboxed = labelled.letterboxed[labelled.images[0]]
+    images = tuple(image for image in labelled.images if labelled.letterboxed[image] is letterboxed)
+    return plain_loader(PlainSet(images, letterboxed), batch=batch)
 
 
 def _refuse_empty_sides(task: Task) -> None:

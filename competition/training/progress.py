@@ -1,35 +1,41 @@
 """What a run leaves as it goes: its history, a point to go on from, and a warning of dead classes."""
 
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 
 from competition.errors import InputFault
 from competition.machine import Machine
 from competition.progress_bar import Advance, duration
 from competition.scoring.metrics import Metric, aggregate
-from competition.training.checkpoint import Training, hash_file, read_torch
-from competition.training.module import SegmentationModule, Verdict
+from competition.training.checkpoint import Training, hash_file, read_torch, training_in
 from competition.training.plan import Plan
+from competition.training.step import ImageScores
 from competition.workspace import write_text
 
 SILENT = 5
 """A class that so many validations in a row did not find at all is dead; at the end, `SILENT_LAST`."""
 SILENT_LAST = 2
 
-Row = dict[str, float | str]
+HistoryRow = dict[str, float | str]
 
 
-class Progress(Callback):
-    """After each round: one line of history, and a checkpoint from which the run can go on."""
+class RoundFacts(NamedTuple):
+    """A round that has ended: which, counted from 1; steps of the run so far; its mean loss."""
+
+    round: int
+    step: int
+    learning_rate: float
+    train_loss: float
+
+
+class Progress:
+    """What a trainer tells of a run: a line of history a round, and what the run can go on from."""
 
     def __init__(
         self,
@@ -43,12 +49,15 @@ class Progress(Callback):
         self.history_file, self.last = folder / "history.csv", folder / "last.pt"
         self.training, self.plan, self.metric, self.say = training, plan, metric, say
         self.machine = machine
-        self.rows: list[Row] = []
+        self.advance: Advance | None = None
+        """Moves a bar, at every iteration."""
+        self._shown = 0
+        self.rows: list[HistoryRow] = []
         self._begun, self._first = time.monotonic(), 0
         self.silent = [0] * len(training.classes)
         """Validations in a row that found no pixel of a class, though images have it."""
 
-    def unfinished(self) -> str | None:
+    def unfinished(self) -> Path | None:
         """The checkpoint of a killed run of the same settings; InputFault where they differ.
 
         The dtype counts as a setting: weights that began in another one would be of no run at all.
@@ -57,7 +66,8 @@ class Progress(Callback):
             return None
         begun = read_torch(self.last)
         wanted = self.training.model_dump(mode="json")
-        changed = changes(begun["podium_training"], wanted)
+        known = training_in(self.last, begun["podium_training"])
+        changed = changes(known.model_dump(mode="json"), wanted)
         before, now = begun.get("podium_machine", {}), self.machine.recorded()
         if before.get("dtype", now["dtype"]) != now["dtype"]:
             changed.append(f"dtype {before['dtype']} → {now['dtype']}")
@@ -71,7 +81,7 @@ class Progress(Callback):
         if moved:
             self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
         self.rows = begun["podium_rows"]
-        return str(self.last)
+        return self.last
 
     def rounds_done(self) -> int:
         """Rounds that the run has behind it: more than 0 where it goes on."""
@@ -82,86 +92,78 @@ class Progress(Callback):
         classes = zip(self.training.classes, self.silent, strict=True)
         return tuple(name for name, silent in classes if silent >= after)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def begin(self, step: int) -> None:
+        """The run begins, or goes on after so many optimizer steps."""
+        self._begun, self._first = time.monotonic(), step
+
+    def require_due(self, place: int, *, round_: int, index: int) -> None:
         """A batch that is not due would train on something twice, in silence: loader processes draw
         ahead, and have begun a resumed run at its first round before.
+
+        place: of its first example in the run; round_, index: which batch of which round it is,
+        counted from 0.
         """
-        place = trainer.current_epoch * self.plan.examples
-        due = place + batch_idx * self.training.recipe.batch
-        if int(batch["place"][0]) != due:
-            raise RuntimeError(f"batch at place {int(batch['place'][0])} came where {due} is due")
+        due = round_ * self.plan.examples + index * self.training.recipe.batch
+        if place != due:
+            raise RuntimeError(f"batch at place {place} came where {due} is due")
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Ends a run by iterations, whose last round may be a short one."""
-        if trainer.global_step >= self.plan.iterations:
-            trainer.should_stop = True
+    def batch_done(self, step: int, loss: float) -> bool:
+        """Moves the bar; whether the run is over: by iterations its last round may be a short one."""
+        if self.advance is not None:
+            words = [f"loss {loss:.4f}", *self.scores()]
+            self.advance(step - self._shown, "  ".join(words))
+            self._shown = step
+        return step >= self.plan.iterations
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begun, self._first = time.monotonic(), trainer.global_step
+    def round_done(self, facts: RoundFacts, image_scores: Sequence[list[ImageScores]]) -> None:
+        """A row of history; image_scores: by validation loader, emptied here."""
+        self.rows.append(self._row(facts, image_scores))
+        write_text(self.history_file, pd.DataFrame(self.rows).to_csv(index=False))
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.rows.append(self._row(trainer, pl_module))
-        write_text(self.history_file, _csv(self.rows))
-        trainer.save_checkpoint(self.last)
-        self.say(self.line())
-
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint["podium_training"] = self.training.model_dump(mode="json")
-        checkpoint["podium_machine"] = self.machine.recorded()
-        checkpoint["podium_rows"] = self.rows
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"silent": self.silent}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.silent = state_dict["silent"]
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint to go on from holds besides the trainer's own."""
+        return {
+            "podium_training": self.training.model_dump(mode="json"),
+            "podium_machine": self.machine.recorded(),
+            "podium_rows": self.rows,
+        }
 
     def clear(self) -> None:
         """The run is finished: what it could be resumed from is not needed any more."""
         hash_file(self.last).unlink(missing_ok=True)
         self.last.unlink(missing_ok=True)
 
-    def _row(self, trainer: Trainer, module: LightningModule) -> Row:
-        step, recipe = trainer.global_step, self.training.recipe
-        seen = step * recipe.accumulate * recipe.batch / self.training.images
+    def _row(self, facts: RoundFacts, image_scores: Sequence[list[ImageScores]]) -> HistoryRow:
+        recipe = self.training.recipe
+        seen = facts.step * recipe.accumulate * recipe.batch / self.training.images
         by_epochs = recipe.schedule.iterations is None
-        row: Row = {
-            "epoch": float(trainer.current_epoch + 1) if by_epochs else round(seen, 3),
-            "step": float(step),
-            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
-            "train_loss": float(trainer.callback_metrics["train_loss_epoch"]),
+        row: HistoryRow = {
+            "epoch": float(facts.round) if by_epochs else round(seen, 3),
+            "step": float(facts.step),
+            "learning_rate": facts.learning_rate,
+            "train_loss": facts.train_loss,
         }
-        assert isinstance(module, SegmentationModule)
-        held_out, *aside = module.verdicts
+        held_out, *aside = image_scores
         if aside and aside[0]:
             row["score_aside"] = metric_over(aside[0], self.metric)
             aside[0].clear()
         if held_out:
-            scores = np.stack([verdict.scores for verdict in held_out])
+            scores = np.stack([scored.scores for scored in held_out])
             row["score"] = aggregate(scores, self.metric)
             for place, name in enumerate(self.training.classes):
                 row[f"score[{name}]"] = aggregate(scores[:, place : place + 1], self.metric)
-            row["dead_classes"] = ", ".join(self.listen(held_out, last=self._is_last(step)))
+            row["dead_classes"] = ", ".join(
+                self.listen(held_out, last=facts.step >= self.plan.iterations)
+            )
             held_out.clear()
         return row
 
-    def listen(self, verdicts: Sequence[Verdict], *, last: bool) -> tuple[str, ...]:
+    def listen(self, image_scores: Sequence[ImageScores], *, last: bool) -> tuple[str, ...]:
         """The dead classes after one more validation; says those that were not dead before."""
         after = SILENT_LAST if last else SILENT
         known = self.dead(after=SILENT)
-        labelled = np.any([verdict.labelled for verdict in verdicts], axis=0)
-        hit = np.any([verdict.hit for verdict in verdicts], axis=0)
+        labelled = np.any([scored.labelled for scored in image_scores], axis=0)
+        hit = np.any([scored.hit for scored in image_scores], axis=0)
         self.silent = [
             silent + 1 if missed else 0
             for silent, missed in zip(self.silent, labelled & ~hit, strict=True)
@@ -171,11 +173,8 @@ class Progress(Callback):
             self.say(warning(dead, after))
         return dead
 
-    def _is_last(self, step: int) -> bool:
-        return step >= self.plan.iterations
-
     def line(self) -> str:
-        """The last row of history for people: place, loss, score, the best so far, time left."""
+        """The last row of history as a line: place, loss, score, the best so far, time left."""
         row, schedule = self.rows[-1], self.training.recipe.schedule
         place = (
             f"epoch {row['epoch']:.0f}/{schedule.epochs}"
@@ -206,28 +205,9 @@ class Progress(Callback):
         return spent / done * (self.plan.iterations - step) if done > 0 else 0.0
 
 
-class ProgressBar(Callback):
-    """Moves a bar at every iteration, with the loss, the last score and the best one beside it."""
-
-    def __init__(self, progress: Progress, advance: Advance) -> None:
-        self.progress, self.advance, self.shown = progress, advance, 0
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        words = [f"loss {float(outputs['loss']):.4f}", *self.progress.scores()]
-        self.advance(trainer.global_step - self.shown, "  ".join(words))
-        self.shown = trainer.global_step
-
-
-def metric_over(verdicts: Sequence[Verdict], metric: Metric) -> float:
-    """The metric over the images that were judged."""
-    return aggregate(np.stack([verdict.scores for verdict in verdicts]), metric)
+def metric_over(image_scores: Sequence[ImageScores], metric: Metric) -> float:
+    """The metric over the images that were validated."""
+    return aggregate(np.stack([scored.scores for scored in image_scores]), metric)
 
 
 def warning(dead: Sequence[str], validations: int) -> str:
@@ -253,9 +233,3 @@ def changes(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> 
         elif old != new:
             found.append(f"{prefix}{key} {old} → {new}")
     return found
-
-
-def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    pd.DataFrame(rows).to_csv(text, index=False)
-    return text.getvalue()

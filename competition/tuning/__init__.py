@@ -1,25 +1,8 @@
-"""Everything that is decided after training, from out-of-fold predictions, kept only if it helps."""
+"""The search for decisions, from out-of-fold predictions alone; one caller, the command `tune`.
 
-from competition.tuning.decisions import (
-    ClassRule,
-    Decisions,
-    decide,
-    read_decisions,
-    write_decisions,
-)
-from competition.tuning.ensemble import Blend, blend
-from competition.tuning.weighing import Ensemble, read_ensemble, weigh_members, write_ensemble
-
-__all__ = [
-    "Blend",
-    "ClassRule",
-    "Decisions",
-    "Ensemble",
-    "blend",
-    "decide",
-    "read_decisions",
-    "read_ensemble",
-    "weigh_members",
-    "write_decisions",
-    "write_ensemble",
-]
+pixel_samples.py   the pixels that heads and weights can change     head_fit.py, weight_fit.py
+mixture_search.py  which heads and weights gain                     thresholds.py  and empty rules
+cv_views.py        each image through mixtures that never saw it    postprocess_search.py
+step_selection.py  steps kept where their gain is significant       nested_cv.py   the honest score
+parallel.py        a pass over images in several processes          search.py      all of it
+"""

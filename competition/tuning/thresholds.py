@@ -1,16 +1,15 @@
-"""Decision rules per class and how each is fitted: thresholds, minimum area, double threshold.
+"""Thresholds and empty rules per class, and how each is fitted: minimum area, double threshold.
 
-A prediction of a class in an image is cut at the class's threshold; it is dropped where the area
-above `top` has fewer than `minimum` pixels (in a triplet rule: sure somewhere, then generous).
-Fitting looks at `Statistics` alone, so that a candidate costs a sum and no decoding.
+Fitting looks at a `ThresholdSweep` alone, so that a candidate costs a sum and no decoding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from competition.tuning.statistics import Statistics
+from competition.decoding.decisions import StepKind
+from competition.decoding.threshold_sweep import Rules, ThresholdSweep
 
 _MOST_MINIMA = 40
 """Candidates for a minimum area: so many steps through the predicted areas of a class."""
@@ -19,102 +18,129 @@ _DIGITS = 12
 """Scores equal to so many digits are equal; the candidate nearest to doing nothing wins."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """Per class, int64 (K,): places in the grid of `threshold` and `top`, `minimum` pixels, and the
-    place of its shape in `shapes.SHAPES`.
-    """
-
-    threshold: np.ndarray
-    top: np.ndarray
-    minimum: np.ndarray
-    shape: np.ndarray
-
-
-Step = Callable[[Statistics, Rules], Rules]
-"""Fits one kind of rule on top of those already chosen."""
-
-
-def plain(statistics: Statistics) -> Rules:
-    """A threshold of one half and nothing dropped."""
-    half = np.full(statistics.classes, statistics.half)
-    nothing = np.zeros(statistics.classes, np.int64)
-    return Rules(half, half.copy(), nothing, nothing.copy())
-
-
-def outcome(statistics: Statistics, rules: Rules) -> np.ndarray:
-    """What each image and class adds under the thresholds and empty rules, float64 (N, K, C)."""
-    kinds = np.arange(statistics.classes)
-    kept = statistics.areas[:, kinds, rules.top] >= rules.minimum
-    chosen = statistics.parts[:, kinds, rules.threshold]
-    return np.where(kept[..., None], chosen, statistics.empty)
-
-
-def one_threshold(statistics: Statistics, rules: Rules) -> Rules:
+def one_threshold(found: ThresholdSweep, rules: Rules) -> Rules:
     """The threshold that serves all classes best."""
-    candidates = _from_half(statistics)
-    choices = [_with_threshold(rules, np.full(statistics.classes, t)) for t in candidates]
-    sums = [outcome(statistics, choice).sum(axis=0) for choice in choices]
-    return choices[best(statistics.measure.overall(np.stack(sums)))]
+    candidates = _from_half(found)
+    choices = [_with_threshold(rules, np.full(found.classes, t)) for t in candidates]
+    sums = [found.outcome(choice).sum(axis=0) for choice in choices]
+    return choices[best(found.metric_sums.overall(np.stack(sums)))]
 
 
-def class_thresholds(statistics: Statistics, rules: Rules) -> Rules:
-    """The best threshold of each class; ties go to the one nearest to one half."""
-    kinds = np.arange(statistics.classes)
-    kept = statistics.areas[:, kinds, rules.top] >= rules.minimum
-    wide = kept[..., None, None]
-    sums = np.where(wide, statistics.parts, statistics.empty[:, :, None]).sum(axis=0)
-    scores = statistics.measure.per_class(sums)
-    candidates = _from_half(statistics)
-    chosen = [candidates[best(scores[kind, candidates])] for kind in kinds]
+def class_thresholds(found: ThresholdSweep, rules: Rules) -> Rules:
+    """The best threshold of each class; ties go to the one nearest to 0.5."""
+    kept = found.kept(rules)[..., None, None]
+    sums = np.where(kept, found.sums, found.empty[:, :, None]).sum(axis=0)
+    scores = found.metric_sums.per_class(sums)
+    candidates = _from_half(found)
+    chosen = [candidates[best(scores[k, candidates])] for k in range(found.classes)]
     return _with_threshold(rules, np.array(chosen))
 
 
-def minimum_area(statistics: Statistics, rules: Rules) -> Rules:
+def minimum_area(found: ThresholdSweep, rules: Rules) -> Rules:
     """The best minimum of each class's own area: too small a prediction is dropped."""
-    return _with_drop(statistics, replace(rules, top=rules.threshold), double=False)
+    return _with_drop(found, replace(rules, top=rules.threshold), double=False)
 
 
-def double_threshold(statistics: Statistics, rules: Rules) -> Rules:
+def double_threshold(found: ThresholdSweep, rules: Rules) -> Rules:
     """The best (top, minimum) of each class: a prediction needs enough pixels above `top`."""
-    return _with_drop(statistics, rules, double=True)
+    return _with_drop(found, rules, double=True)
 
 
-STEPS: dict[str, Step] = {
+THRESHOLD_STEPS: dict[str, Callable[[ThresholdSweep, Rules], Rules]] = {
     "one threshold": one_threshold,
     "class thresholds": class_thresholds,
     "minimum area": minimum_area,
     "double threshold": double_threshold,
 }
-"""The chain, in the order in which its steps are fitted and judged."""
+"""Each fits one kind of rule on top of those already chosen, in the order in which they are judged."""
+
+
+@dataclass(frozen=True)
+class FittedRules:
+    """Adopted steps with the rules fitted on all images and, for each held-out part, without it."""
+
+    steps: tuple[str, ...]
+    rules: Rules
+    without: Mapping[int, Rules]
+
+
+class ThresholdFits:
+    """The `Steps` of thresholds and empty rules, fitted on all images and without each held-out part.
+
+    Lists of steps that begin alike share the fits of their beginning.
+    """
+
+    names = tuple(THRESHOLD_STEPS)
+    stage: StepKind = "thresholds"
+
+    def __init__(
+        self,
+        found: ThresholdSweep,
+        parts: np.ndarray,
+        *,
+        without: Mapping[int, ThresholdSweep] | None = None,
+    ) -> None:
+        """parts: of the images, (N,); without: for each part the sweep of all images as predicted by
+        a mixture that has not seen it; None: nothing was fitted before.
+        """
+        self.found, self.metric_sums, self.parts = found, found.metric_sums, parts
+        self._seen = {
+            part: found if without is None else without[part] for part in np.unique(parts).tolist()
+        }
+        self._others = {part: seen.where(parts != part) for part, seen in self._seen.items()}
+        self._known: dict[tuple[tuple[str, ...], int | None], Rules] = {}
+
+    def rules(self, steps: tuple[str, ...], without: int | None = None) -> Rules:
+        """Fitted one after the other, on all images or without those of a part."""
+        key = steps, without
+        if key not in self._known:
+            images = self.found if without is None else self._others[without]
+            self._known[key] = (
+                THRESHOLD_STEPS[steps[-1]](images, self.rules(steps[:-1], without))
+                if steps
+                else images.plain()
+            )
+        return self._known[key]
+
+    def fitted(self, steps: tuple[str, ...]) -> FittedRules:
+        """The rules of adopted steps."""
+        without = {part: self.rules(steps, part) for part in self._seen}
+        return FittedRules(steps, self.rules(steps), without)
+
+    def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
+        """See `Steps`."""
+        result = np.empty_like(self.found.empty)
+        for part, seen in self._seen.items():
+            own = self.parts == part
+            result[own] = seen.where(own).outcome(self.rules(steps, part))
+        return result
+
+    def apparent(self, steps: tuple[str, ...]) -> float:
+        """See `Steps`."""
+        return self.metric_sums.value(self.found.outcome(self.rules(steps)))
 
 
 def _with_threshold(rules: Rules, threshold: np.ndarray) -> Rules:
     return replace(rules, threshold=threshold, top=np.maximum(threshold, rules.top))
 
 
-def _with_drop(statistics: Statistics, rules: Rules, *, double: bool) -> Rules:
+def _with_drop(found: ThresholdSweep, rules: Rules, *, double: bool) -> Rules:
+    """The (top, minimum) of each class that scores best, the smallest among equals."""
     top, minimum = rules.top.copy(), rules.minimum.copy()
-    for kind in range(statistics.classes):
-        last = len(statistics.thresholds) if double else rules.threshold[kind] + 1
-        tops = range(rules.threshold[kind], last)
-        top[kind], minimum[kind] = _best_drop(statistics, kind, rules.threshold[kind], tops)
+    for k in range(found.classes):
+        empty = found.empty[:, k]
+        gain = found.sums[:, k, rules.threshold[k]] - empty  # of not dropping the mask of an image
+        candidates, sums = [], []
+        last = len(found.thresholds) if double else rules.threshold[k] + 1
+        for level in range(rules.threshold[k], last):
+            areas = found.areas[:, k, level]
+            minima = _minima(areas)
+            kept = areas >= minima[:, None]
+            sums.append(kept.astype(np.float64) @ gain + empty.sum(axis=0))
+            candidates += [(level, int(one)) for one in minima]
+        scores = found.metric_sums.per_class(np.concatenate(sums)[:, None])[:, 0]
+        top[k], minimum[k] = candidates[best(scores)]
     return replace(rules, top=top, minimum=minimum)
-
-
-def _best_drop(statistics: Statistics, kind: int, threshold: int, tops: range) -> tuple[int, int]:
-    """The (top, minimum) of one class that scores best, the smallest among equals."""
-    empty = statistics.empty[:, kind]
-    gain = statistics.parts[:, kind, threshold] - empty
-    candidates, sums = [], []
-    for top in tops:
-        areas = statistics.areas[:, kind, top]
-        minima = _minima(areas)
-        kept = areas >= minima[:, None]
-        sums.append(kept.astype(np.float64) @ gain + empty.sum(axis=0))
-        candidates += [(top, int(minimum)) for minimum in minima]
-    scores = statistics.measure.per_class(np.concatenate(sums)[:, None])[:, 0]
-    return candidates[best(scores)]
 
 
 def _minima(areas: np.ndarray) -> np.ndarray:
@@ -131,10 +157,10 @@ def _minima(areas: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), middles])
 
 
-def _from_half(statistics: Statistics) -> np.ndarray:
-    """Places of the grid, the nearest to one half first."""
-    places = np.arange(len(statistics.thresholds))
-    return np.argsort(np.abs(places - statistics.half), kind="stable")
+def _from_half(found: ThresholdSweep) -> np.ndarray:
+    """Places of the thresholds, the nearest to 0.5 first."""
+    places = np.arange(len(found.thresholds))
+    return np.argsort(np.abs(places - found.half), kind="stable")
 
 
 def best(scores: np.ndarray) -> int:

@@ -5,10 +5,11 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import softmax
 
-from competition.tuning.dice_fit import Problem
+from competition.tuning.head_fit import SmoothDice
 
-Weighing = Literal["greedy weights", "simplex weights", "weights per class"]
+WeightKind = Literal["greedy weights", "simplex weights", "weights per class"]
 
 MOST_PICKS = 12
 """Members picked in turn, with replacement."""
@@ -18,10 +19,10 @@ PENALTY = 1e-2
 
 
 def greedy(score: Callable[[np.ndarray], float], members: int) -> np.ndarray:
-    """Shares float64 (M,) after Caruana et al. (2004): pick in turn, with replacement, what helps most.
+    """Weights float64 (M,) after Caruana et al. (2004): pick in turn, with replacement, what helps most.
 
-    score: of a mixture with shares (M,). The best of all prefixes is taken, equal shares if none is
-    better than they are.
+    score: of a mixture with weights (M,). The best of all prefixes is taken, equal weights if none
+    is better than they are.
     """
     equal = np.full(members, 1 / members)
     best, found = score(equal), equal
@@ -35,26 +36,19 @@ def greedy(score: Callable[[np.ndarray], float], members: int) -> np.ndarray:
     return found
 
 
-def on_simplex(problems: Sequence[Problem], *, penalty: float = PENALTY) -> np.ndarray:
-    """Shares float64 (M,) of the best mean Dice over problems whose features are members' logits."""
+def on_simplex(problems: Sequence[SmoothDice], *, penalty: float = PENALTY) -> np.ndarray:
+    """Weights float64 (M,) of the best mean Dice over problems whose features are members' logits."""
     members = len(problems[0].features)
     equal = np.full(members, 1 / members)
 
     def value(exponents: np.ndarray) -> tuple[float, np.ndarray]:
-        shares = _softmax(exponents)
-        loss, slope = penalty * np.sum((shares - equal) ** 2), 2 * penalty * (shares - equal)
+        weights = softmax(exponents)
+        loss, slope = penalty * np.sum((weights - equal) ** 2), 2 * penalty * (weights - equal)
         for problem in problems:
-            own, by_pixel = problem.loss(shares.astype(np.float32) @ problem.features)
+            own, by_pixel = problem.loss(weights.astype(np.float32) @ problem.features)
             loss += own / len(problems)
             slope = slope + problem.features @ by_pixel.astype(np.float32) / len(problems)
-        return float(loss), shares * (slope - shares @ slope)
+        return float(loss), weights * (slope - weights @ slope)
 
-    result = minimize(
-        value, np.zeros(members), jac=True, method="L-BFGS-B", options={"maxiter": 30}
-    )
-    return _softmax(result.x)
-
-
-def _softmax(exponents: np.ndarray) -> np.ndarray:
-    raised = np.exp(exponents - exponents.max())
-    return raised / raised.sum()
+    start, most = np.zeros(members), {"maxiter": 30}
+    return softmax(minimize(value, start, jac=True, method="L-BFGS-B", options=most).x)

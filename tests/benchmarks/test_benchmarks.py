@@ -3,15 +3,13 @@
 import multiprocessing
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks import fields, growth, lines, masks, measure, others, report, submission, usual
 from benchmarks import record as records
-from competition.scoring.bootstrap import Gain
-from competition.tuning.passes import over_images
+from competition.tuning.parallel import over_images
 
 SETS = [
     fields.bones(classes=3, grid=64),
@@ -114,24 +112,6 @@ def named(name):
     return make
 
 
-def test_every_form_of_the_store_gives_back_what_it_says(tmp_path, monkeypatch):
-    for library in ("zarr", "lz4"):
-        pytest.importorskip(library)
-    from benchmarks import store, store_report
-    from benchmarks.forms import FORMS, coarse
-
-    images = store.synthetic(images=2, classes=3, grid=64)
-    assert len(np.unique(images[0])) > 1 and np.array_equal(images[0], store.synthetic(1, 3, 64)[0])
-    lines = [store.measured_form("synthetic", form, images, 1) for form in FORMS]
-    assert {line.form for line in lines if not line.exact} == {
-        form.name for form in FORMS if form.name.startswith("coarse")
-    }
-    assert np.abs(coarse(images[0]).astype(int) - images[0]).max() <= 2
-    monkeypatch.setattr(store_report, "FOLDER", tmp_path)
-    store_report.write(lines, 1)
-    assert "(the store) |" in (tmp_path / "performance-store.md").read_text()
-
-
 def test_tuning_is_timed_beside_the_dense_way_on_stores_of_several_models(tmp_path, monkeypatch):
     from benchmarks import tuned, tuning
 
@@ -172,33 +152,3 @@ def test_the_highest_memory_is_that_of_all_processes_together(monkeypatch):
         before = memory.megabytes
         assert over_images(hold, ["a", "b"]) == [120_000_000] * 2
     assert 100 < memory.megabytes - before < 400  # 120 MB for each process at work
-
-
-def test_codes_cost_nothing_where_thresholds_lie_between_them(tmp_path, monkeypatch):
-    for library in ("zarr", "lz4"):
-        pytest.importorskip(library)
-    from benchmarks import quantisation, quantisation_report
-
-    masks_ = SETS[0]
-    region = (0.0, 0.0, 64.0, 64.0)
-    floats = quantisation.scores_of(masks_.logits, masks_.truth, region, coded=False)
-    codes = quantisation.CODINGS["the store's codes"](masks_.logits)
-    coded = quantisation.scores_of(codes, masks_.truth, region, coded=True)
-    assert floats.shape == (2, 3, 3) and 0 < floats[0].min() < 1
-    assert np.abs(coded[0] - floats[0]).max() < 0.002
-    one = quantisation.Compared(
-        "hands",
-        np.arange(1),
-        {"float": floats[None], **dict.fromkeys(quantisation.CODINGS, coded[None])},
-    )
-    both = list(quantisation.lines_of(quantisation.together([one, one])))
-    assert [line.images for line in both] == [2] * 12
-    assert both[0].score == pytest.approx(floats[0, 0].mean())
-    assert both[0].gain.gain == pytest.approx((coded - floats)[0, 0].mean(), abs=1e-12)
-    line = quantisation.Line("hands", "codes", "dice", 0.5, 4, 0.8, (1e-5, -1e-5, 3e-5, 0.5), 1e-4)
-    monkeypatch.setattr(quantisation_report, "FOLDER", tmp_path)
-    quantisation_report.write([replace(line, gain=Gain(*line.gain))])
-    assert (
-        "| +1.0e-05 (-1.0e-05 to +3.0e-05) | +1.0e-04 |"
-        in (tmp_path / "quantisation.md").read_text()
-    )

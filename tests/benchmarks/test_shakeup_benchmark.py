@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks import shakeup
 from benchmarks.shakeup import Outcome, demo_of, outcomes_of, table
+from competition.evaluation.metric_sums import Score
+from competition.evaluation.private_interval import PrivateInterval
 from competition.leaderboard import Standing
-from competition.tuning.decisions import Score
-from competition.tuning.shakeup import Expected
 
 
 def small(monkeypatch, **changes):
@@ -17,7 +17,7 @@ def small(monkeypatch, **changes):
 
 
 def outcome(seed, name, private):
-    expected = Expected(
+    expected = PrivateInterval(
         value=0.5,
         low=0.4,
         high=0.6,
@@ -48,7 +48,7 @@ def test_every_seed_is_another_competition_that_opens(monkeypatch, tmp_path):
     first, second = (demo_of(seed, tmp_path) for seed in (0, 1))
     assert first.recipe("demo-unet").schedule.iterations == shakeup.EXAMPLES // 2
     assert (first.sample.read_text(), first.sizes) == (second.sample.read_text(), second.sizes)
-    image = first.part("train")["image"][0]
+    image = first.rows("train")["image"][0]
     assert (first.pixels(image) != second.pixels(image)).any()
 
 

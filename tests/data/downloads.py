@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from competition import spec
 from competition.masks import RleFormat, Runs, encode
+from competition.spec import Competition, parse_competition
 
 BONES = ["Radius", "Ulna", "Wrist"]
 
@@ -62,13 +62,13 @@ def write_annotations(
     return path
 
 
-def parsed(table: dict[str, Any], root: Path, **changes: Any) -> spec.Competition:
+def parsed(table: dict[str, Any], root: Path, **changes: Any) -> Competition:
     """The table as a competition; changes are keys with `__` between table and key."""
     table = copy.deepcopy(table)
     for key, value in changes.items():
         section, _, name = key.rpartition("__")
         (table[section] if section else table)[name] = value
-    return spec.parse(table, folder=root, source="competition.toml")
+    return parse_competition(table, folder=root, source="competition.toml")
 
 
 HAND_BONE = {
@@ -96,7 +96,7 @@ HAND_BONE = {
 }
 
 
-def hand_bone(root: Path, people: int = 6, **changes: Any) -> spec.Competition:
+def hand_bone(root: Path, people: int = 6, **changes: Any) -> Competition:
     """Two images a person; image n has all bones but number n % 4 (every fourth has all three)."""
     number = 0
     for person in range(people + 2):
@@ -144,7 +144,7 @@ SALT = {
 SALT_MASKS = {"kind": "masks", "files": "train/masks/{stem}.png"}
 
 
-def salt(root: Path, count: int = 6, **changes: Any) -> spec.Competition:
+def salt(root: Path, count: int = 6, **changes: Any) -> Competition:
     """Images of 20 × 30 with one blob each, the second without; labels as csv and as mask images."""
     rows = []
     for number in range(count):

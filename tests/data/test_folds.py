@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from competition.data.balance import deal, deviation
 from competition.data.folds import (
+    deal,
     describe_folds,
-    imbalance,
+    deviation,
+    group_features,
     load_folds,
     make_folds,
     write_folds,
@@ -20,6 +21,13 @@ from competition.data.folds import (
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.spec import Split
+
+
+def imbalance(frame, labels):
+    """How far folds are from equal shares, image by image."""
+    alone = frame.sort_values("image", ignore_index=True)
+    _, totals, weights, _ = group_features(alone.assign(group=alone["image"]), labels)
+    return deviation(totals, alone["fold"].to_numpy(), weights=weights)
 
 
 def data(groups, present, strata=None):
@@ -256,7 +264,7 @@ def test_a_deal_looks_at_twenty_thousand_groups_and_no_more(groups, monkeypatch)
         looked_at.append(len(dealing.totals))
         return True
 
-    monkeypatch.setattr("competition.data.balance._Dealing.improve", improve)
-    monkeypatch.setattr("competition.data.balance._DEALS", 1)
+    monkeypatch.setattr("competition.data.folds._Dealing.improve", improve)
+    monkeypatch.setattr("competition.data.folds._DEALS", 1)
     deal(np.ones((groups, 1)), 2, weights=np.ones(1), seed=0)
     assert 20_000 - groups < sum(looked_at) <= 20_000 or len(looked_at) == 20

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from downloads import blob, hand_bone, picture, salt, save, write_annotations, write_csv
 
-from competition import spec
 from competition.data.catalog import build_catalog
 from competition.data.labels import read_labels
 from competition.doctor import prove
 from competition.errors import InputFault
-from competition.new import PRESETS, filled, new_competition, preset_names
+from competition.new.write import PRESETS, filled, new_competition, preset_names
+from competition.spec import load_competition
 
 
 def written(preset, data, target, **options):
     text = new_competition(preset, data, target, "mine", **options)
-    return text, spec.load(target)
+    return text, load_competition(target)
 
 
 def fault_of(preset, data, target, **options) -> str:
@@ -29,7 +29,7 @@ def fault_of(preset, data, target, **options) -> str:
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_is_itself_a_competition_file(preset, tmp_path):
-    competition = spec.load(PRESETS / f"{preset}.toml")
+    competition = load_competition(PRESETS / f"{preset}.toml")
     assert competition.name == preset
 
 
@@ -66,7 +66,7 @@ def test_the_file_keeps_its_comments(tmp_path):
     written("hand-bone", tmp_path / "data", tmp_path / "competition.toml")
     content = (tmp_path / "competition.toml").read_text()
     assert "# In the organisers' order: channel k" in content
-    assert 'group = "folder"                 # one person a folder' in content
+    assert 'group = "folder"                 # one patient a folder' in content
 
 
 def test_classes_txt_gives_the_order_and_teeth_their_pairs(tmp_path):

@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from competition.data.placement import placed_images
-from competition.inference.predict import Settings, predict_store, view_means
+from competition.data.letterbox import letterboxed_images
+from competition.errors import InputFault
+from competition.inference import views
+from competition.inference.predict import PredictionSettings, predict_store, view_means
 from competition.inference.store import Provenance, Store
 from competition.machine import machine_of
-from competition.models.network import Output
+from competition.models.base import Output
 
 CLASSES = ("right", "middle", "left")
 SIZES = {"b.png": (21, 35), "a.png": (40, 17), "c.png": (16, 16)}
@@ -41,11 +43,19 @@ def placed(tmp_path):
         {"image": name, "path": name, "split": "test", "height": size[0], "width": size[1]}
         for name, size in SIZES.items()
     ]
-    return placed_images(pd.DataFrame(rows), tmp_path, tmp_path / "cache", form=((16, 24), "pad"))
+    return letterboxed_images(
+        pd.DataFrame(rows), tmp_path, tmp_path / "cache", form=((16, 24), "pad")
+    )
+
+
+def settings_of(shown=(), permutation=None, batch=2):
+    machine = machine_of({"PODIUM_DTYPE": "float32"})
+    return PredictionSettings(batch, machine, shown, permutation)
 
 
 def means(placed, permutation, images=("b.png", "a.png", "c.png")):
-    settings = Settings(2, machine_of({"PODIUM_DTYPE": "float32"}), permutation)
+    """Mirrored too, with the classes exchanged as the permutation says; None: as they are alone."""
+    settings = settings_of(() if permutation is None else ("mirror",), permutation)
     return list(view_means([TellsSides()], images, placed, settings))
 
 
@@ -71,7 +81,7 @@ def test_a_store_has_the_images_in_the_order_asked_for_each_with_its_own_logits(
     provenance = Provenance(
         member="m", recipe="m", recipe_sha256="", folds=(0,), part="test", classes=CLASSES
     )
-    settings, ticks = Settings(batch, machine_of({"PODIUM_DTYPE": "float32"}), None), []
+    settings, ticks = settings_of(batch=batch), []
     predict_store(
         [TellsSides()],
         placed,
@@ -95,8 +105,60 @@ def test_the_mean_of_networks_is_that_of_their_logits(placed):
         def forward(self, images):
             return Output(2 * super().forward(images).logits)
 
-    settings = Settings(3, machine_of({"PODIUM_DTYPE": "float32"}), None)
+    settings = settings_of(batch=3)
     ((_, single, _),) = means(placed, None, ("a.png",))
     networks = [TellsSides(), Doubled()]
     ((_, both, disagreement),) = view_means(networks, ("a.png",), placed, settings)
     assert np.allclose(both, 1.5 * single, atol=1e-5) and disagreement.max() > 0
+
+
+class EachPixel(nn.Module):
+    """Two classes from the colours of each pixel alone: turned images have turned logits."""
+
+    def normalised(self, images):
+        return images.float() / 255
+
+    def forward(self, images):
+        return Output(torch.stack([images[:, 0] - images[:, 1], 3 * images[:, 2] - 1], 1))
+
+
+class TopIsBrighter(EachPixel):
+    """The same, but for where a pixel lies: upside down it says something else."""
+
+    def forward(self, images):
+        down = torch.linspace(1, -1, images.shape[-2])[:, None]
+        return Output(super().forward(images).logits + down)
+
+
+@pytest.fixture
+def upside_down(monkeypatch):
+    turned = views.View(lambda images: images.flip(-2), lambda logits: logits.flip(-2))
+    monkeypatch.setitem(views.VIEWS, "upside-down", turned)
+
+
+@pytest.mark.parametrize("permutation", [None, (1, 0)])
+def test_a_view_that_is_added_is_shown_to_the_network_and_turned_back(
+    placed, upside_down, permutation
+):
+    """One that does not mirror exchanges no classes, whatever mirroring does."""
+    ((_, plain, _),) = view_means([EachPixel()], ("a.png",), placed, settings_of())
+    settings = settings_of(("upside-down",), permutation)
+    ((_, both, disagreement),) = view_means([EachPixel()], ("a.png",), placed, settings)
+    assert np.abs(plain - plain[:, ::-1]).max() > 0.1 < np.abs(plain - plain[::-1]).max()
+    assert np.allclose(both, plain, atol=1e-6) and disagreement.max() == 0
+
+
+def test_a_network_that_sees_another_image_in_a_view_says_something_else(placed, upside_down):
+    """Its logits fall from top to bottom; with those of the image upside down they do not."""
+    ((_, plain, _),) = view_means([EachPixel()], ("a.png",), placed, settings_of())
+    settings = settings_of(("upside-down",))
+    ((_, both, disagreement),) = view_means([TopIsBrighter()], ("a.png",), placed, settings)
+    assert np.allclose(both, plain, atol=1e-6) and disagreement.max() > 0
+
+
+def test_views_are_known_and_mirror_only_where_it_is_allowed(upside_down):
+    every = ("mirror", "upside-down")
+    assert views.checked_views(every, may_mirror=True) == every
+    assert views.checked_views(every, may_mirror=False) == ("upside-down",)
+    with pytest.raises(InputFault, match=r"'miror' in \[ensemble\] views; .*mirror, upside-down"):
+        views.checked_views(("miror",), may_mirror=False)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mask_strategies import LONG, sides, stacks
 
 from competition.errors import InputFault
-from competition.masks import Runs, planes_from_runs, runs_from_planes, unpack
+from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import resize_area, resize_nearest
 
 
@@ -23,7 +23,6 @@ def planes_hold_every_class_in_its_bit(dense: np.ndarray, size: tuple[int, int])
     classes, runs = dense.shape[0], Runs.from_dense(dense)
     planes = planes_from_runs(runs)
     assert planes.dtype == np.uint8 and np.array_equal(planes, packed(dense))
-    assert runs_from_planes(planes, classes) == runs
     assert np.array_equal(unpack(planes, classes), dense)
     batch = np.stack([planes, planes[:, ::-1]])
     assert np.array_equal(unpack(batch, classes), np.stack([dense, dense[:, ::-1]]))
@@ -52,26 +51,6 @@ def test_a_single_mask_is_one_plane():
     assert np.array_equal(planes_from_runs(runs)[0], np.eye(3))
 
 
-def test_planes_of_a_transposed_array_read_as_they_look():
-    planes = np.random.default_rng(0).integers(0, 256, (5, 4, 2), np.uint8).T
-    assert runs_from_planes(planes, 16) == Runs.from_dense(unpack(planes, 16))
-
-
-@pytest.mark.parametrize(
-    ("planes", "classes", "message"),
-    [
-        (np.zeros((2, 3, 3), np.uint8), 8, r"\(1, height, width\)"),
-        (np.zeros((1, 3, 3), np.int64), 8, "int64"),
-        (np.zeros((3, 3), np.uint8), 8, r"\(3, 3\)"),
-        (np.full((1, 3, 3), 8, np.uint8), 3, "beyond the last of 3"),
-        (np.zeros((0, 3, 3), np.uint8), 0, "0 classes"),
-    ],
-)
-def test_planes_that_do_not_fit_the_classes_are_refused(planes, classes, message):
-    with pytest.raises(InputFault, match=message):
-        runs_from_planes(planes, classes)
-
-
 def test_unpacking_more_classes_than_there_are_planes_is_refused():
     for planes in (np.zeros((1, 2, 2), np.uint8), torch.zeros((2, 1, 2, 2), dtype=torch.uint8)):
         with pytest.raises(InputFault, match="9 classes"):
@@ -79,5 +58,5 @@ def test_unpacking_more_classes_than_there_are_planes_is_refused():
 
 
 def test_a_mode_that_does_not_exist_is_refused():
-    with pytest.raises(InputFault, match="'area' and 'nearest'"):
+    with pytest.raises(InputFault, match="'area' or 'nearest'"):
         planes_from_runs(Runs.empty((2, 2)), (1, 1), "linear")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from competition.data.tables import read_csv_text
-from competition.masks.formats import FORMATS
-from competition.masks.order_proof import prove_order
+from competition.data.csv_text import read_csv_text
 from competition.masks.rle import decode_rows, encode_rows, row_faults
+from competition.masks.rle_formats import FORMATS
+from competition.masks.rle_order_proof import prove_order
 from competition.masks.runs import Runs
 
 NEAR = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[3:]]

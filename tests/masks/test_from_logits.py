@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import InputFault
-from competition.masks import from_logits, undecided
+from competition.masks import from_logits, isoline_cells
 from competition.masks.from_logits import runs_at_thresholds, runs_from_logits
 from competition.masks.runs import Runs
 
-SHARES = st.sampled_from([-1.0, undecided.NOISY, 2.0])
+SHARES = st.sampled_from([-1.0, isoline_cells.NOISY_CELLS, 2.0])
 """Share of undecided cells that counts as noise: never sparse, as shipped, never dense."""
 
 AT_ONCE = st.sampled_from([1, from_logits.NODES_AT_ONCE])
@@ -32,7 +32,7 @@ def check_against_dense(data: st.DataObject) -> None:
     rows = st.lists(probabilities, min_size=len(logits), max_size=len(logits))
     thresholds = data.draw(st.lists(rows, min_size=1, max_size=4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(undecided, "NOISY", data.draw(SHARES))
+        patch.setattr(isoline_cells, "NOISY_CELLS", data.draw(SHARES))
         patch.setattr(from_logits, "NODES_AT_ONCE", data.draw(AT_ONCE))
         found = runs_at_thresholds(logits, size, thresholds, region=region)
     values = resized(logits, size, region)
@@ -133,7 +133,7 @@ def test_runs_equal_the_usual_float32_way_on_continuous_values(seed, size):
 @pytest.mark.parametrize("noisy", [-1.0, 2.0])
 def test_a_value_equal_to_the_threshold_is_outside_as_in_torch(kind, noisy, monkeypatch):
     """At scales of a power of two every value is exact, so ties are exact as well."""
-    monkeypatch.setattr(undecided, "NOISY", noisy)
+    monkeypatch.setattr(isoline_cells, "NOISY_CELLS", noisy)
     logits = field(kind, (3, 8, 16), 11)
     for size in [(8, 16), (16, 32), (64, 128), (4, 8), (32, 16)]:
         dense = torch.nn.functional.interpolate(
@@ -172,7 +172,7 @@ def test_each_threshold_of_several_gives_what_it_gives_alone(at_once, monkeypatc
 
 
 def test_one_pass_over_many_classes_equals_one_class_at_a_time(monkeypatch):
-    monkeypatch.setattr(undecided, "CELLS_AT_ONCE", 10)
+    monkeypatch.setattr(isoline_cells, "CELLS_AT_ONCE", 10)
     logits = np.concatenate([field(kind, (2, 9, 7), 3) for kind in ("blob", "normal", "zeros")])
     together = runs_from_logits(logits, (40, 41))
     alone = [runs_from_logits(plane[None], (40, 41))[0] for plane in logits]
@@ -182,7 +182,7 @@ def test_one_pass_over_many_classes_equals_one_class_at_a_time(monkeypatch):
 def test_rows_are_computed_in_blocks_without_a_seam(monkeypatch):
     logits = field("normal", (1, 12, 9), 8)
     whole = runs_from_logits(logits, (50, 30))
-    monkeypatch.setattr(undecided, "BLOCK", 20)
+    monkeypatch.setattr(isoline_cells, "BLOCK", 20)
     assert runs_from_logits(logits, (50, 30)) == whole
 
 

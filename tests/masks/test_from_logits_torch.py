@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from competition.errors import InputFault
 from competition.masks import from_logits_torch
-from competition.masks.from_logits import label_runs_from_logits, runs_from_logits
+from competition.masks.argmax_from_logits import label_runs_from_logits
+from competition.masks.from_logits import runs_from_logits
 from competition.masks.from_logits_torch import label_runs_from_tensor, runs_from_tensor
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import InputFault
-from competition.masks import exclusive
-from competition.masks.from_logits import label_runs_from_logits
+from competition.masks import argmax_from_logits as exclusive
+from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.runs import Runs
 
 
@@ -20,7 +20,7 @@ def check_against_argmax(data: st.DataObject) -> None:
     size, region = data.draw(any_size), data.draw(regions(logits.shape[1:]))
     background = data.draw(st.booleans())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exclusive, "NOISY", data.draw(st.sampled_from([-1.0, 0.1, 2.0])))
+        patch.setattr(exclusive, "NOISY_WINNERS", data.draw(st.sampled_from([-1.0, 0.1, 2.0])))
         found = label_runs_from_logits(logits, size, background=background, region=region)
     found = Runs(found.starts.copy(), found.stops.copy(), found.shape)
     values = resized(logits, size, region)
@@ -50,7 +50,7 @@ def test_labels_equal_the_argmax_of_the_dense_formula_many_times(data):
 @pytest.mark.parametrize("kind", ["normal", "integers", "signs", "zeros"])
 def test_ties_go_to_the_lowest_class_as_in_torch(kind, noisy, monkeypatch):
     """At scales of a power of two every value is exact, so ties are exact as well."""
-    monkeypatch.setattr(exclusive, "NOISY", noisy)
+    monkeypatch.setattr(exclusive, "NOISY_WINNERS", noisy)
     logits = field(kind, (4, 8, 6), 3)
     if kind == "normal":
         logits[2] = logits[0]
@@ -65,8 +65,8 @@ def test_ties_go_to_the_lowest_class_as_in_torch(kind, noisy, monkeypatch):
 
 def test_a_class_that_wins_at_no_corner_may_win_between_them():
     logits = np.array([[[4.0, 0.0]], [[0.0, 4.0]], [[3.0, 3.0]]], np.float32)
-    label_map = label_runs_from_logits(logits, (1, 8), background=False).to_label_map()
-    assert label_map.tolist() == [[1, 1, 1, 3, 3, 2, 2, 2]]
+    winners = label_runs_from_logits(logits, (1, 8), background=False).to_dense().argmax(axis=0)
+    assert winners.tolist() == [[0, 0, 0, 2, 2, 1, 1, 1]]
 
 
 def test_the_background_is_left_out_and_the_other_classes_move_up():

@@ -165,7 +165,7 @@ def test_the_image_edge_erodes_only_when_asked():
 
 def test_connectivity_and_radius_without_meaning_are_refused():
     runs = Runs.full((3, 3))
-    with pytest.raises(InputFault, match="connectivity 6; 4 and 8"):
+    with pytest.raises(InputFault, match="connectivity 6; expected 4 or 8"):
         components(runs, 6)
     for change in (dilate, erode, opening, closing):
         with pytest.raises(InputFault, match="radius of -1"):

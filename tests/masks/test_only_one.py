@@ -14,13 +14,13 @@ TREES = {
 
 # What may resize, and what it resizes: no mask at native size, no logits that become one.
 RESIZERS = {
-    "data/demo_xray.py": "the made X-rays",
+    "demo/xray.py": "the made X-rays",
     "data/duplicates.py": "images, to look alike or not",
-    "data/placement.py": "images, to what the network sees",
-    "models/network.py": "logits inside a network, to its own input: what the loss is computed on",
+    "data/letterbox.py": "images, to what the network sees",
+    "models/base.py": "logits inside a network, to its own input: what the loss is computed on",
     "models/unet.py": "features inside a network",
     "pictures": "images and masks, to look at",
-    "steps/sheets.py": "maps of disagreement, to look at",
+    "steps/contact_sheets.py": "maps of disagreement, to look at",
 }
 RESIZING = {"interpolate", "resize", "zoom", "warpAffine", "remap", "grid_sample", "Upsample"}
 DRAWING = {"fillPoly", "findContours", "connectedComponents", "connectedComponentsWithStats"}
@@ -60,12 +60,19 @@ def divides_twice_a_product(function: ast.FunctionDef) -> bool:
 
 
 def test_nothing_else_resizes() -> None:
-    """The mean of models of unequal grids had a bilinear formula of its own once: `masks/raster.py`."""
+    """The mean of models of unequal grids had a bilinear formula of its own once.
+
+    It is the one of `masks/sampling_grid.py` now.
+    """
     assert modules_that_call(RESIZING) == RESIZERS.keys()
     halves = {p for p, t in TREES.items() if any(adds_half_a_pixel(f) for f in functions(t))}
-    found = {p for p in halves if p.startswith(("tuning", "inference", "training", "steps"))}
+    found = {
+        p
+        for p in halves
+        if p.startswith(("tuning", "decoding", "evaluation", "inference", "training", "steps"))
+    }
     # It looks up the native pixel under a node, for curves; nothing is interpolated.
-    assert found <= {"tuning/pixels.py"}
+    assert found <= {"decoding/calibration.py"}
 
 
 def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
@@ -81,10 +88,14 @@ def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
 
 
 def test_polygons_and_parts_are_found_in_one_module_each() -> None:
-    found = {p for p in modules_that_call(DRAWING) if not p.startswith("data/demo")}
+    found = {p for p in modules_that_call(DRAWING) if not p.startswith("demo/")}
     assert found == {"masks/polygons.py", "pictures"}  # pictures draw outlines
     labelling = {p for p, t in TREES.items() if "ndimage" in set(imported(t))}
-    assert {p for p in labelling if p.startswith(("masks", "scoring", "tuning"))} == set()
+    assert {
+        p
+        for p in labelling
+        if p.startswith(("masks", "scoring", "tuning", "decoding", "evaluation"))
+    } == set()
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -107,9 +118,9 @@ def test_run_length_text_is_written_and_read_in_the_masks_room_alone() -> None:
 
 @pytest.mark.parametrize("path", sorted(TREES))
 def test_no_dice_of_masks_is_computed_outside_scoring(path: str) -> None:
-    """The doctor had one once; `training/loss_terms.py` has the differentiable one, of probabilities."""
+    """The doctor had one once; `training/losses.py` has the differentiable one, of probabilities."""
     found = {f.name for f in functions(TREES[path]) if divides_twice_a_product(f)}
-    if path != "training/loss_terms.py" and not path.startswith("scoring/"):
+    if path != "training/losses.py" and not path.startswith("scoring/"):
         dice = {
             f.name
             for f in functions(TREES[path])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from competition.errors import InputFault
-from competition.masks import order_proof
-from competition.masks.formats import FORMATS, RleFormat
-from competition.masks.order_proof import prove_order
+from competition.masks import rle_order_proof as order_proof
 from competition.masks.rle import encode
+from competition.masks.rle_formats import FORMATS, RleFormat
+from competition.masks.rle_order_proof import prove_order
 from competition.masks.runs import Runs
 
 COLUMNS, ROWS = RleFormat("columns"), RleFormat("rows")

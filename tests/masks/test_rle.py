@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from competition.errors import InputFault
 from competition.masks import rle
-from competition.masks.formats import FORMATS, RleFormat
-from competition.masks.grammar import first_fault
+from competition.masks.geometry import transpose
 from competition.masks.rle import decode, decode_rows, encode, encode_rows, row_faults
+from competition.masks.rle_formats import FORMATS, RleFormat
+from competition.masks.rle_parsing import first_fault
 from competition.masks.runs import Runs
-from competition.masks.transpose import transpose
 
 ROWS = RleFormat("rows")
 COLUMNS = RleFormat("columns")

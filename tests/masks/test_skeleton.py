@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from competition.masks import Runs
-from competition.masks.skeleton import skeleton, thickness
+from competition.masks.skeleton import skeletonize, thickness
 
 EIGHT = np.ones((3, 3), int)
 
@@ -21,7 +21,7 @@ def line(width, *points, size=(80, 120)):
 
 
 def thinned(dense):
-    return skeleton(Runs.from_dense(dense)).to_dense()
+    return skeletonize(Runs.from_dense(dense)).to_dense()
 
 
 def parts_and_holes(dense):
@@ -80,7 +80,7 @@ def test_classes_are_thinned_each_by_itself_up_to_the_border_of_the_image():
     stack = np.zeros((3, 20, 30), bool)
     stack[0, 8:13] = True
     stack[2, :, 4:7] = True
-    lines = skeleton(Runs.from_dense(stack))
+    lines = skeletonize(Runs.from_dense(stack))
     assert lines.shape == (3, 20, 30)
     dense = lines.to_dense()
     assert set(np.nonzero(dense[0])[0]) == {10}
@@ -92,5 +92,5 @@ def test_classes_are_thinned_each_by_itself_up_to_the_border_of_the_image():
 def test_a_full_mask_an_empty_one_and_no_class_at_all_are_masks():
     assert parts_and_holes(thinned(np.ones((9, 9), bool))) == (1, 1)
     assert not thinned(np.zeros((4, 5), bool)).any()
-    assert skeleton(Runs.empty((0, 4, 5))).shape == (0, 4, 5)
+    assert skeletonize(Runs.empty((0, 4, 5))).shape == (0, 4, 5)
     assert thickness(Runs.empty((2, 4, 5)))[1].size == 0

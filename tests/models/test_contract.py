@@ -1,6 +1,6 @@
 """One contract that every architecture passes, at a reduced input.
 
-The costly ones are marked long; every recipe of the book is at least built, on the meta device.
+The costly ones are marked long; every built-in recipe is at least built, on the meta device.
 """
 
 import copy
@@ -14,7 +14,6 @@ from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
 from competition.models.complexity import parameter_count
 from competition.recipes import (
-    RECIPES,
     Beit,
     DeepLabV3,
     Dpt,
@@ -25,8 +24,12 @@ from competition.recipes import (
     Smp,
     UNet,
     UNetResNet18,
+    further_recipes,
+    recipe_named,
+    recipe_names,
 )
-from competition.training.checkpoint import Training, load, save
+from competition.recipes.derive import SUFFIX
+from competition.training.checkpoint import Training, load_checkpoint, save_checkpoint
 from competition.training.losses import build_loss, total_loss
 
 NAMES = ("first", "second", "third")
@@ -161,10 +164,10 @@ def test_a_checkpoint_knows_its_recipe_and_classes_and_predicts_the_same_at_odd_
     model = copy.deepcopy(architecture.model).eval()
     recipe = Recipe(name="contract", about="a test", network=architecture.network, size=(64, 64))
     path = tmp_path / "checkpoint.pt"
-    save(path, model, origin_of(recipe))
-    back, training = load(path, classes=NAMES)
+    save_checkpoint(path, model, origin_of(recipe))
+    back, training = load_checkpoint(path, classes=NAMES)
     with pytest.raises(InputFault, match="was trained for the classes"):
-        load(path, classes=NAMES[::-1])
+        load_checkpoint(path, classes=NAMES[::-1])
     path.unlink()  # up to 130 MB
     assert training.recipe == recipe and training.classes == NAMES
     with torch.no_grad():
@@ -195,14 +198,15 @@ def test_every_parameter_is_registered_and_counted_once(architecture):
     assert parameter_count(model) == sum(p.numel() for p in set(model.parameters()))
 
 
-def test_every_recipe_of_the_book_builds(monkeypatch):
+def test_every_built_in_recipe_builds(monkeypatch):
     monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda weight, *_, **__: weight)
     monkeypatch.setattr(
         "segmentation_models_pytorch.encoders.mix_transformer.trunc_normal_",
         lambda weight, *_, **__: weight,
     )
     built = set()
-    for recipe in RECIPES.values():
+    full = [*recipe_names(), *further_recipes()]
+    for recipe in (recipe_named(name + ending, {}) for name in full for ending in ("", SUFFIX)):
         key = recipe.network.model_dump_json()
         if key in built or (isinstance(recipe.network, Beit) and not TRANSFORMERS):
             continue

@@ -101,11 +101,11 @@ def test_a_dry_run_computes_nothing_and_leaves_the_random_numbers_as_they_were()
 
 
 def test_a_training_that_cannot_be_is_refused_before_it_leaves_anything(project, monkeypatch):
-    bench = steps.Bench.of(project, say=lambda line: None)
-    steps.split(bench)
+    project.say = lambda line: None
+    steps.make_split(project)
     tiny = {"network": {"kind": "smp", "decoder": "Unet", "encoder": SWIN}}
     impossible = derive(project.recipe("tiny"), tiny)
     monkeypatch.setattr(project, "recipe", lambda name: impossible)
     with pytest.raises(InputFault, match=r"recipe 'tiny': network.encoder = .* of 64×64 "):
-        steps.train(bench, Member("tiny"), 0)
+        steps.train_network(project, Member("tiny"), 0)
     assert not list(project.workspace.run("tiny", 0).rglob("*"))

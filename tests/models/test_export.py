@@ -3,7 +3,7 @@ import torch
 
 import competition.export
 from competition.errors import InputFault
-from competition.export import export
+from competition.export import export_network
 from competition.models import build
 from competition.models.head import Pointwise
 from competition.recipes import Beit, DeepLabV3, Dpt, Fcn, Network, Smp, UNet, UNetResNet18
@@ -44,7 +44,7 @@ def test_the_exported_network_equals_torch(network, tmp_path):
     model = build(network, 3, pretrained=False).eval()
     if network.head == "1x1":
         model.head = shaken_head(3)
-    done = export(model, tmp_path, size=(64, 64), fitted=shaken_head(3))
+    done = export_network(model, tmp_path, size=(64, 64), fitted=shaken_head(3))
     assert done.difference < 1e-3
     assert done.speed > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.pt2"]
@@ -59,7 +59,7 @@ def test_a_network_that_comes_out_different_is_not_written(tmp_path, monkeypatch
     monkeypatch.setattr(competition.export, "fused", lambda n, f: spoiled(build_twin(n), f))
     model = build(UNet(base=4), 2, pretrained=False).eval()
     with pytest.raises(InputFault, match="nothing was written"):
-        export(model, tmp_path, size=(32, 32))
+        export_network(model, tmp_path, size=(32, 32))
     assert not list(tmp_path.iterdir())
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from competition.export import fused
 from competition.models import build
-from competition.models.fuse import fused
 from competition.models.head import Pointwise, build_head
 from competition.recipes import Smp, UNet, UNetResNet18
 

@@ -11,11 +11,17 @@ from torchvision.transforms.v2 import functional
 from competition.data.images import read_image
 from competition.data.loader import channels_first
 from competition.errors import InputFault
-from competition.export import export
+from competition.export import export_network
 from competition.models import build
-from competition.models.network import IMAGENET, Normalisation
+from competition.models.base import IMAGENET, Normalisation
 from competition.recipes import Beit, DeepLabV3, Dpt, Fcn, Recipe, Smp, UNet, UNetResNet18
-from competition.training.checkpoint import Training, load, read_torch, save, write_torch
+from competition.training.checkpoint import (
+    Training,
+    load_checkpoint,
+    read_torch,
+    save_checkpoint,
+    write_torch,
+)
 
 HALF = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP = Normalisation(
@@ -100,20 +106,20 @@ TRAINING = Training(
 
 def test_a_checkpoint_keeps_what_its_network_was_trained_with(tmp_path):
     network = with_normalisation(UNEQUAL)
-    save(tmp_path / "checkpoint.pt", network, TRAINING)
-    found, _ = load(tmp_path / "checkpoint.pt", classes=("a", "b"))
+    save_checkpoint(tmp_path / "checkpoint.pt", network, TRAINING)
+    found, _ = load_checkpoint(tmp_path / "checkpoint.pt", classes=("a", "b"))
     assert torch.equal(found.mean, network.mean)
     assert torch.equal(found.deviation, network.deviation)
 
 
 def test_a_checkpoint_from_before_encoders_had_their_own_is_of_imagenets(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    save(path, with_normalisation(UNEQUAL), TRAINING)
+    save_checkpoint(path, with_normalisation(UNEQUAL), TRAINING)
     content = read_torch(path)
     for name in ("mean", "deviation"):
         del content["weights"][name]
     write_torch(path, content)
-    network, _ = load(path, classes=("a", "b"))
+    network, _ = load_checkpoint(path, classes=("a", "b"))
     found = (network.mean.flatten().tolist(), network.deviation.flatten().tolist())
     assert found == (pytest.approx(IMAGENET.mean), pytest.approx(IMAGENET.deviation))
 
@@ -121,7 +127,7 @@ def test_a_checkpoint_from_before_encoders_had_their_own_is_of_imagenets(tmp_pat
 def test_an_exported_network_takes_pixels_and_normalises_them_itself(tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="the extra export")
     network = with_normalisation(UNEQUAL)
-    export(network, tmp_path, size=(32, 32))
+    export_network(network, tmp_path, size=(32, 32))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32)).astype(np.float32)
     session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     found = session.run(None, {"images": pixels})[0]

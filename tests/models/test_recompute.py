@@ -5,7 +5,7 @@ import torch
 
 from competition.errors import InputFault
 from competition.models import build
-from competition.models.recompute import recompute_blocks, repeated_blocks
+from competition.models.gradient_checkpointing import recompute_blocks, repeated_blocks
 from competition.recipes import Fcn, Network, Smp, UNet, UNetResNet18
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

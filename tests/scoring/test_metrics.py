@@ -10,12 +10,14 @@ from hypothesis.extra import numpy as arrays
 from pydantic import ValidationError
 
 from competition.errors import InputFault
+from competition.evaluation.metric_sums import MetricSums
 from competition.masks.runs import Runs
 from competition.scoring.metrics import (
-    THRESHOLDS,
+    IOU_THRESHOLDS,
+    METRICS,
     Metric,
+    Rule,
     aggregate,
-    evaluate,
     score_from_statistics,
     score_image,
 )
@@ -53,6 +55,14 @@ metrics = st.sampled_from(
 )
 
 
+def score_of(truths: list[Runs], predictions: list[Runs], metric: Metric) -> float:
+    """The score of a set of images; from counts of pixels where they are all it needs."""
+    pairs = zip(truths, predictions, strict=True)
+    if metric.counts_pixels:
+        return aggregate(np.array([np.stack(dice_statistics(*p), axis=1) for p in pairs]), metric)
+    return aggregate(np.array([score_image(*pair, metric) for pair in pairs]), metric)
+
+
 def dense_score(truth: np.ndarray, prediction: np.ndarray, metric: Metric) -> float:
     """One class (H, W) from its true positives, false positives and false negatives."""
     tp, fp, fn = (
@@ -69,7 +79,7 @@ def dense_score(truth: np.ndarray, prediction: np.ndarray, metric: Metric) -> fl
     if metric.name == "f-beta":
         weight = metric.beta**2
         return (1 + weight) * tp / ((1 + weight) * tp + weight * fn + fp)
-    return np.mean([100 * tp > round(100 * t) * (tp + fp + fn) for t in THRESHOLDS])
+    return np.mean([100 * tp > round(100 * t) * (tp + fp + fn) for t in IOU_THRESHOLDS])
 
 
 @given(pairs_of_stacks, metrics)
@@ -88,13 +98,13 @@ def test_pooled_dice_counts_all_pixels_of_all_images_at_once(
     truths, predictions = ([Runs.from_dense(pair[i][:1]) for pair in pairs] for i in (0, 1))
     flat = [np.concatenate([pair[i][:1].ravel() for pair in pairs]) for i in (0, 1)]
     pooled = dense_score(flat[0][None], flat[1][None], Metric(name="dice"))
-    assert evaluate(truths, predictions, CONTRAILS) == pytest.approx(pooled)
+    assert score_of(truths, predictions, CONTRAILS) == pytest.approx(pooled)
 
 
 def test_one_and_the_same_data_has_three_means_by_the_rule_for_empty_masks() -> None:
     truth = Runs.from_dense(np.array([[[1, 1, 0]], [[0, 0, 0]], [[0, 0, 0]], [[1, 0, 0]]]))
     guess = Runs.from_dense(np.array([[[0, 1, 1]], [[0, 0, 0]], [[1, 0, 0]], [[0, 0, 0]]]))
-    means = {rule: evaluate([truth], [guess], Metric(name="dice", empty=rule)) for rule in EMPTY}
+    means = {rule: score_of([truth], [guess], Metric(name="dice", empty=rule)) for rule in EMPTY}
     assert means == {"one": 1.5 / 4, "zero": 0.5 / 4, "skip": pytest.approx(0.5 / 3)}
 
 
@@ -119,7 +129,7 @@ def test_salt_counts_an_iou_on_the_threshold_as_a_miss() -> None:
     assert score_image(truth, guess, SALT).tolist() == [0.2]
     for hits in range(1, 20):
         prefix = Runs.from_dense((np.arange(20) < hits)[None])
-        expected = sum(hits / 20 > t + 1e-9 for t in THRESHOLDS) / 10
+        expected = sum(hits / 20 > t + 1e-9 for t in IOU_THRESHOLDS) / 10
         assert score_image(Runs.full((1, 20)), prefix, SALT)[0] == pytest.approx(expected)
 
 
@@ -219,3 +229,62 @@ def test_union_of_classes_is_scored_like_any_mask() -> None:
     stack = Runs.from_dense(np.eye(3, dtype=bool)[:, None, :])
     union = reduce(lambda a, b: a | b, stack)
     assert score_image(union, stack.any_mask(), HAND_BONE).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_is_scored_from_counts_or_from_masks_and_never_both(name: str) -> None:
+    rule = METRICS[name]
+    assert (rule.from_counts is None) != (rule.from_masks is None)
+    assert (rule.from_counts is None) == (rule.counted is None)
+    assert rule.needs <= rule.options <= Metric.model_fields.keys() - {"name"}
+
+
+def recall(metric: Metric, shared: np.ndarray, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
+    return (shared + metric.eps) / (truth + metric.eps)
+
+
+def widest(metric: Metric, truth: Runs, guess: Runs, spacing) -> float:
+    """How much the longest runs of two masks differ, in mm."""
+    longest = [max((mask.stops - mask.starts).tolist(), default=0) for mask in (truth, guess)]
+    return spacing[1] * abs(longest[0] - longest[1])
+
+
+@pytest.mark.parametrize("over", ["image-class", "pixels"])
+def test_a_metric_that_is_added_is_chosen_and_scored_without_another_line(
+    monkeypatch: pytest.MonkeyPatch, over: str
+) -> None:
+    with pytest.raises(ValidationError, match="no such metric"):
+        Metric(name="recall")
+    rule = Rule(frozenset({"eps", "over"}), counted="pixels", from_counts=recall)
+    monkeypatch.setitem(METRICS, "recall", rule)
+    metric = Metric(name="recall", eps=1.0, over=over)
+    truths = [Runs.from_dense(np.array([row])) for row in ([1, 1, 1, 0], [1, 0, 0, 0])]
+    guesses = [Runs.from_dense(np.array([row])) for row in ([1, 1, 0, 0], [0, 1, 1, 1])]
+    pairs = list(zip(truths, guesses, strict=True))
+    assert [score_image(*pair, metric).tolist() for pair in pairs] == [[3 / 4], [1 / 2]]
+    sums = np.stack([MetricSums(metric).of_image(*pair) for pair in pairs])
+    expected = (3 / 4 + 1 / 2) / 2 if over == "image-class" else (2 + 1) / (4 + 1)
+    assert MetricSums(metric).value(sums) == pytest.approx(expected)
+    assert score_of(truths, guesses, metric) == pytest.approx(expected)
+    with pytest.raises(ValidationError, match=r"'recall' does not use \['beta'\]"):
+        Metric(name="recall", beta=1.0)
+
+
+def test_a_metric_of_masks_that_is_added_is_scored_in_mm_and_less_is_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = Rule(frozenset({"empty"}), from_masks=widest, higher_is_better=False)
+    monkeypatch.setitem(METRICS, "widest", rule)
+    metric = Metric(name="widest")
+    truth = Runs.from_dense(np.array([[[1, 1, 1, 0]], [[0, 0, 0, 0]]]))
+    guess = Runs.from_dense(np.array([[[1, 0, 1, 0]], [[0, 1, 1, 0]]]))
+    assert score_image(truth, guess, metric, spacing=(3.0, 0.5)).tolist() == [1.0, 1.0]
+    sums = MetricSums(metric, spacing=(3.0, 0.5))
+    images = np.stack([sums.of_image(truth, guess), sums.of_image(truth, truth)])
+    assert sums.value(images) == pytest.approx(0.5)
+    assert sums.overall(images[1]) > sums.overall(images[0])
+
+
+def test_an_unknown_metric_is_told_the_nearest_there_are() -> None:
+    with pytest.raises(ValidationError, match="the nearest of 9 are surface-dice, "):
+        Metric(name="surfacedice", tolerance=1.0)

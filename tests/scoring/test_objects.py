@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 from competition.masks.morphology import components
 from competition.masks.objects import Objects
 from competition.masks.runs import Runs
-from competition.scoring.metrics import THRESHOLDS, Metric, score_image, score_objects
-from competition.scoring.objects import hits, overlapping_objects, shared_pixels
+from competition.scoring.metrics import IOU_THRESHOLDS, Metric, score_image, score_objects
+from competition.scoring.objects import hits, shared_pixels
 
 NUCLEI = Metric(name="object-precision")
 SHIPS = Metric(name="object-f-beta", beta=2.0)
@@ -65,7 +65,7 @@ def as_objects(labels: np.ndarray) -> Objects:
 @given(label_maps)
 def test_object_scores_are_those_of_the_iou_matrix(pair: tuple[np.ndarray, np.ndarray]) -> None:
     precision, f_two = [], []
-    for threshold in THRESHOLDS:
+    for threshold in IOU_THRESHOLDS:
         tp, fp, fn = usual_counts(*pair, threshold)
         precision.append(tp / (tp + fp + fn) if tp + fp + fn else 1.0)
         f_two.append(5 * tp / (5 * tp + 4 * fn + fp) if tp + fp + fn else 1.0)
@@ -113,11 +113,3 @@ def test_touching_objects_stay_apart_when_they_are_known_apart() -> None:
     halves = Objects(Runs.from_dense(np.array([[[1, 1, 0, 0]], [[0, 0, 1, 1]]])), np.array([0, 0]))
     assert score_objects(halves, halves, 1, NUCLEI).tolist() == [1.0]
     assert score_objects(halves, components(Runs.full((1, 4))), 1, NUCLEI)[0] == 0.0
-
-
-def test_overlapping_objects_of_one_class_are_named() -> None:
-    stack = np.zeros((4, 2, 3), bool)
-    stack[0, 0] = stack[1, :, 1] = stack[2, 1] = stack[3, 0] = True
-    objects = Objects(Runs.from_dense(stack), np.array([0, 0, 0, 1]))
-    assert overlapping_objects(objects) == [(0, 1, 1), (1, 2, 1)]
-    assert overlapping_objects(Objects(Runs.empty((0, 2, 3)), np.zeros(0, int))) == []

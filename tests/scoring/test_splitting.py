@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from competition.masks.morphology import components
 from competition.masks.runs import Runs
 from competition.scoring.metrics import Metric, score_image
-from competition.scoring.splitting import ObjectRule, objects_of
+from competition.scoring.objects import ObjectRule, objects_of
 
 CUT = ObjectRule(radius=1)
 

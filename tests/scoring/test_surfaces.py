@@ -11,8 +11,14 @@ from scipy.spatial.distance import cdist
 from competition.errors import InputFault
 from competition.masks.runs import Runs
 from competition.scoring.metrics import Metric, score_image
-from competition.scoring.surface_elements import element_sizes
-from competition.scoring.surfaces import diagonal, hausdorff, hausdorff_95, outline, surface_dice
+from competition.scoring.surfaces import (
+    diagonal,
+    element_sizes,
+    hausdorff,
+    hausdorff_95,
+    outline,
+    surface_dice,
+)
 from competition.scoring.volumes import evaluate_volumes, score_volume
 
 HD95 = Metric(name="hausdorff-95")

@@ -1,16 +1,17 @@
 import pytest
 from training_runs import Killed, same_weights
 
-from competition.steps import Bench, split
+from competition.steps import make_split
 from competition.training.fit import fit
 from competition.training.progress import Progress
 
 
 @pytest.fixture
-def bench(project):
-    bench = Bench.of(project, say=lambda line: None)
-    split(bench)
-    return bench
+def project(project):
+    """The tiny competition, its folds made."""
+    project.say = lambda line: None
+    make_split(project)
+    return project
 
 
 @pytest.fixture
@@ -18,14 +19,14 @@ def killed_after(monkeypatch):
     """Ends a run right after the checkpoint of a round."""
 
     def arrange(number):
-        write = Progress.on_train_epoch_end
+        line = Progress.line
 
-        def wrapped(self, trainer, pl_module):
-            write(self, trainer, pl_module)
+        def wrapped(self):
             if len(self.rows) == number:
                 raise Killed
+            return line(self)
 
-        monkeypatch.setattr(Progress, "on_train_epoch_end", wrapped)
+        monkeypatch.setattr(Progress, "line", wrapped)
 
     return arrange
 

@@ -11,45 +11,45 @@ from training_runs import same_weights, task_of, weights
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.recipes import derive
-from competition.steps.training import set_aside
-from competition.training import best_rounds
-from competition.training.best_rounds import BestRounds
+from competition.steps.train import set_aside
+from competition.training import weight_averaging
 from competition.training.fit import fit
+from competition.training.weight_averaging import BestRounds
 
 BEST = {"best": {"rounds": 2, "aside": 0.25}}
 
 
-def test_the_best_rounds_are_chosen_by_people_who_are_neither_trained_nor_validated_on(bench):
-    task = task_of(bench, **BEST)
-    catalog = bench.project.catalog.set_index("image")["group"]
+def test_the_best_rounds_are_chosen_by_people_who_are_neither_trained_nor_validated_on(project):
+    task = task_of(project, **BEST)
+    catalog = project.catalog.set_index("image")["group"]
     sides = (task.train.images, task.validation.images, task.aside.images)
     people = [set(catalog[list(side)]) for side in sides]
     assert all(people)
     assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]
-    without = task_of(bench)
+    without = task_of(project)
     assert without.aside is None
     assert {*task.train.images, *task.aside.images} == set(without.train.images)
     assert task.training.images == len(task.train)
 
 
-def test_the_checkpoint_is_the_mean_of_the_best_rounds(bench, tmp_path, monkeypatch):
+def test_the_checkpoint_is_the_mean_of_the_best_rounds(project, tmp_path, monkeypatch):
     """Scores are given, not measured: the first and the third of three rounds are best."""
     given, seen = iter([0.9, 0.1, 0.5]), []
 
-    def watched(verdicts, metric):
+    def watched(image_scores, metric):
         return next(given)
 
-    monkeypatch.setattr(best_rounds, "metric_over", watched)
-    end = BestRounds.on_validation_epoch_end
+    monkeypatch.setattr(weight_averaging, "metric_over", watched)
+    validated = BestRounds.validated
 
-    def kept(self, trainer, pl_module):
-        end(self, trainer, pl_module)
-        state = pl_module.network.state_dict()
+    def kept(self, step, network, image_scores):
+        validated(self, step, network, image_scores)
+        state = network.state_dict()
         seen.append({name: value.clone() for name, value in state.items()})
 
-    monkeypatch.setattr(BestRounds, "on_validation_epoch_end", kept)
+    monkeypatch.setattr(BestRounds, "validated", kept)
     said = []
-    fit(task_of(bench, **BEST), tmp_path, say=said.append)
+    fit(task_of(project, **BEST), tmp_path, say=said.append)
     assert len(seen) == 3
     assert re.search(r"after iterations \d+ \(0\.9000\), \d+ \(0\.5000\)$", said[-1])
     learnt = [name for name in seen[0] if "running" not in name and "num_batches" not in name]
@@ -60,8 +60,8 @@ def test_the_checkpoint_is_the_mean_of_the_best_rounds(bench, tmp_path, monkeypa
     assert history["score_aside"].between(0, 1).all()
 
 
-def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(bench, tmp_path):
-    task = task_of(bench, **BEST)
+def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(project, tmp_path):
+    task = task_of(project, **BEST)
     fit(task, tmp_path / "true")
     empty = {
         image: Runs.empty(task.validation.runs[image].shape) for image in task.validation.images
@@ -72,19 +72,19 @@ def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(bench, tmp_path):
 
 
 def test_a_killed_run_of_best_rounds_ends_with_the_weights_of_the_straight_one(
-    bench, straight_and_resumed
+    project, straight_and_resumed
 ):
-    straight_and_resumed(task_of(bench, **BEST))
+    straight_and_resumed(task_of(project, **BEST))
 
 
-def test_one_person_cannot_be_both_trained_on_and_set_aside(bench):
-    rows = bench.project.part("train")
+def test_one_person_cannot_be_both_trained_on_and_set_aside(project):
+    rows = project.rows("train")
     own = tuple(rows["image"][rows["group"] == rows["group"].iloc[0]])
-    recipe = derive(bench.project.recipe("tiny"), BEST)
+    recipe = derive(project.recipe("tiny"), BEST)
     with pytest.raises(InputFault, match=rf"sets {len(own)} of {len(own)} training images aside"):
-        set_aside(bench, own, own, recipe, seed=0)
+        set_aside(project, own, own, recipe, seed=0)
 
 
-def test_two_averages_are_refused(bench):
+def test_two_averages_are_refused(project):
     with pytest.raises(ValueError, match="swa and best both say which rounds are averaged"):
-        derive(bench.project.recipe("tiny"), {**BEST, "swa": 2})
+        derive(project.recipe("tiny"), {**BEST, "swa": 2})

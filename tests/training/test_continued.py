@@ -11,7 +11,7 @@ from competition.entry import Member, entry_of
 from competition.errors import InputFault
 from competition.pipeline import options_of
 from competition.project import Project
-from competition.steps import Bench, split, training_task
+from competition.steps import training_task
 from competition.training.fit import fit
 
 RECIPES = """
@@ -35,24 +35,24 @@ def trained(tiny_data, tmp_path_factory):
     (folder / "competition.toml").write_text(
         text.replace('root = "."', f'root = "{tiny_data}"') + RECIPES
     )
-    bench = Bench.of(Project.open(folder / "competition.toml", folder), say=lambda line: None)
-    split(bench)
-    steps.train(bench, Member("tiny"), 0)
-    return bench
+    project = Project.open(folder / "competition.toml", folder, say=lambda line: None)
+    steps.make_split(project)
+    steps.train_network(project, Member("tiny"), 0)
+    return project
 
 
-def task(bench, member):
-    return training_task(bench, member, 0, bench.project.recipe(member.recipe))
+def task(project, member):
+    return training_task(project, member, 0, project.recipe(member.recipe))
 
 
-def receipt(bench, member):
-    return json.loads((bench.project.workspace.run(str(member), 0) / "train.json").read_text())
+def receipt(project, member):
+    return json.loads((project.workspace.run(str(member), 0) / "train.json").read_text())
 
 
 def test_it_starts_with_the_weights_of_its_parent(trained, tmp_path):
     """With a learning rate of nothing the one step leaves them as they were, but for norms."""
     fit(task(trained, Member("still", continued="tiny")), tmp_path)
-    parent = weights(trained.project.workspace.run("tiny", 0))
+    parent = weights(trained.workspace.run("tiny", 0))
     child = weights(tmp_path)
     for name in parent:
         if "running" not in name and "num_batches" not in name:
@@ -60,10 +60,10 @@ def test_it_starts_with_the_weights_of_its_parent(trained, tmp_path):
 
 
 def test_its_checkpoint_and_receipt_carry_the_chain_of_ancestors(trained):
-    steps.train(trained, ONCE, 0)
+    steps.train_network(trained, ONCE, 0)
     twice = Member("longer", continued=str(ONCE))
-    steps.train(trained, twice, 0)
-    workspace = trained.project.workspace
+    steps.train_network(trained, twice, 0)
+    workspace = trained.workspace
     first = receipt(trained, Member("tiny"))["iterations"]
     digests = [
         (workspace.run(name, 0) / "checkpoint.pt.sha256").read_text().strip()
@@ -81,10 +81,10 @@ def test_its_checkpoint_and_receipt_carry_the_chain_of_ancestors(trained):
 
 
 def test_it_is_stale_when_its_parent_changes_and_says_so(trained):
-    steps.train(trained, ONCE, 0)
+    steps.train_network(trained, ONCE, 0)
     step = trained.pipeline.train(ONCE, 0)
     assert step.state().kind == "fresh"
-    path = trained.project.workspace.run("tiny", 0) / "checkpoint.pt"
+    path = trained.workspace.run("tiny", 0) / "checkpoint.pt"
     whole = path.read_bytes()
     path.write_bytes(whole + b" ")
     assert (step.state().kind, step.state().why) == ("stale", "continued changed")
@@ -104,25 +104,27 @@ def test_it_is_stale_when_its_parent_changes_and_says_so(trained):
 )
 def test_what_cannot_be_continued_is_refused_before_anything_is_written(trained, member, text):
     with pytest.raises(InputFault, match=text):
-        steps.train(trained, member, 0)
-    folder = trained.project.workspace.run(str(member), 0)
+        steps.train_network(trained, member, 0)
+    folder = trained.workspace.run(str(member), 0)
     assert not (folder / "checkpoint.pt").exists() and not (folder / "train.json").exists()
 
 
 def test_a_parent_of_another_split_is_refused_since_it_saw_what_is_held_out(trained):
-    path = trained.project.workspace.folds
+    path = trained.workspace.folds
     text = path.read_text()
     path.write_text(text.replace(",0\n", ",x\n").replace(",1\n", ",0\n").replace(",x\n", ",1\n"))
     try:
         other = Project.open(
-            trained.project.competition.folder / "competition.toml", trained.project.workspace.root
+            trained.competition.folder / "competition.toml",
+            trained.workspace.root,
+            say=lambda line: None,
         )
         with pytest.raises(InputFault, match="another split than fold 0 is now"):
-            steps.train(
-                Bench.of(other, say=lambda line: None),
+            steps.train_network(
+                other,
                 Member("longer", continued="tiny"),
                 0,
-                again=True,
+                force=True,
             )
     finally:
         path.write_text(text)

@@ -7,7 +7,7 @@ import pytest
 from competition.entry import Member
 from competition.errors import InputFault
 from competition.project import Project
-from competition.steps import Bench, split, training_task
+from competition.steps import make_split, training_task
 
 
 @pytest.fixture
@@ -25,37 +25,37 @@ def data(tiny_data, tmp_path):
     return folder
 
 
-def bench_of(data, tmp_path, said=None):
-    project = Project.open(data / "competition.toml", tmp_path / "work")
-    bench = Bench.of(project, say=(said if said is not None else []).append)
-    split(bench)
-    return bench
+def opened(data, tmp_path, said=None):
+    say = (said if said is not None else []).append
+    project = Project.open(data / "competition.toml", tmp_path / "work", say=say)
+    make_split(project)
+    return project
 
 
-def task(bench, fold):
-    return training_task(bench, Member("tiny"), fold, bench.project.recipe("tiny"))
+def task(project, fold):
+    return training_task(project, Member("tiny"), fold, project.recipe("tiny"))
 
 
 def test_extra_images_are_trained_on_in_every_fold_and_validated_in_none(data, tmp_path):
-    bench = bench_of(data, tmp_path)
-    extra = set(bench.project.part("extra")["image"])
-    assert len(extra) == 4 and not extra & set(bench.project.folds["image"])
+    project = opened(data, tmp_path)
+    extra = set(project.rows("extra")["image"])
+    assert len(extra) == 4 and not extra & set(project.folds["image"])
     held = []
     for fold in (0, 1):
-        found = task(bench, fold)
+        found = task(project, fold)
         assert extra <= set(found.train.images) and not extra & set(found.validation.images)
         assert len(found.train) == found.training.images == 4 + 4
         image = next(iter(extra))
         assert found.train.runs[image].area().any() and found.train.pixels(image).any()
         held += found.validation.images
-    assert sorted(held) == sorted(bench.project.part("train")["image"])
+    assert sorted(held) == sorted(project.rows("train")["image"])
 
 
 def test_an_extra_copy_of_a_held_out_image_is_left_out_and_said(data, tmp_path):
     """Though its folder, and so its group, is another one."""
-    bench = bench_of(data, tmp_path)
-    held = bench.project.validation_images(0)[0]
-    rows = bench.project.catalog.set_index("image")
+    project = opened(data, tmp_path)
+    held = project.validation_images(0)[0]
+    rows = project.catalog.set_index("image")
     source, copy = rows.loc[held, "path"], "train/more/AAA/copy.png"
     (data / copy).parent.mkdir()
     shutil.copy(data / source, data / copy)
@@ -64,23 +64,23 @@ def test_an_extra_copy_of_a_held_out_image_is_left_out_and_said(data, tmp_path):
     own = labels / rows.loc[held, "group"] / f"{held.removesuffix('.png')}.json"
     shutil.copy(own, labels / "AAA" / "copy.json")
     said = []
-    bench = bench_of(data, tmp_path, said)
-    assert "copy.png" not in task(bench, 0).train.images
+    project = opened(data, tmp_path, said)
+    assert "copy.png" not in task(project, 0).train.images
     assert any("4 extra images; 1 left out, of the groups that fold 0 holds out" in s for s in said)
-    assert "copy.png" in task(bench, 1).train.images
+    assert "copy.png" in task(project, 1).train.images
 
 
 def test_an_extra_image_makes_trainings_stale_and_other_spellings_of_the_glob_do_not(
     data, tmp_path
 ):
-    inputs = bench_of(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs()
+    inputs = opened(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs()
     path = data / "competition.toml"
     path.write_text(path.read_text().replace("train/more/*/*.png", "train/mor[e]/*/*.png"))
-    assert bench_of(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs() == inputs
+    assert opened(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs() == inputs
     shutil.rmtree(min((data / "train" / "more").iterdir()))
     for orphan in sorted((data / "train" / "outputs_json").iterdir())[4:5]:
         shutil.rmtree(orphan)
-    fewer = bench_of(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs()
+    fewer = opened(data, tmp_path).pipeline.train(Member("tiny"), 0).inputs()
     assert {key for key in inputs if inputs[key] != fewer[key]} == {"extra images", "labels"}
 
 
@@ -88,14 +88,14 @@ def test_an_image_cannot_be_extra_and_in_a_fold(data, tmp_path):
     path = data / "competition.toml"
     path.write_text(path.read_text().replace("train/more/*/*.png", "train/*/*/*.png"))
     with pytest.raises(InputFault, match="is shared by"):
-        bench_of(data, tmp_path)
+        opened(data, tmp_path)
 
 
 def test_an_extra_image_of_a_person_in_the_holdout_is_in_no_training(data, tmp_path):
     path = data / "competition.toml"
     path.write_text(path.read_text().replace("folds = 2", "folds = 2\nholdout = 0.25"))
-    bench = bench_of(data, tmp_path)
-    person = bench.project.part("holdout")["group"].iloc[0]
+    project = opened(data, tmp_path)
+    person = project.rows("holdout")["group"].iloc[0]
     for kind in ("DCM", "outputs_json"):
         source = next((data / "train" / "DCM" / person).iterdir())
         if kind == "DCM":
@@ -105,7 +105,7 @@ def test_an_extra_image_of_a_person_in_the_holdout_is_in_no_training(data, tmp_p
             target = data / "train" / kind / person / "again.json"
         target.parent.mkdir(exist_ok=True)
         shutil.copy(source, target)
-    bench = bench_of(data, tmp_path)
-    assert "again.png" in set(bench.project.part("extra")["image"])
+    project = opened(data, tmp_path)
+    assert "again.png" in set(project.rows("extra")["image"])
     for fold in (0, 1):
-        assert "again.png" not in task(bench, fold).train.images
+        assert "again.png" not in task(project, fold).train.images

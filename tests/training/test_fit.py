@@ -8,32 +8,38 @@ from training_runs import Killed, task_of, weights
 
 from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
-from competition.recipes import RECIPES, derive
-from competition.training.averaging import EqualAverage, measure_norms, moving_average
-from competition.training.checkpoint import load, read_torch, save, write_torch
+from competition.recipes import derive, recipe_named
+from competition.training.checkpoint import (
+    load_checkpoint,
+    read_torch,
+    save_checkpoint,
+    write_torch,
+)
 from competition.training.fit import fit
-from competition.training.module import SegmentationModule
+from competition.training.step import TrainingStep
+from competition.training.trainer import Swa
+from competition.training.weight_averaging import ema_step, measure_norms
 
 
-def test_a_killed_run_ends_with_the_weights_of_the_straight_one(bench, straight_and_resumed):
-    straight, resumed = straight_and_resumed(task_of(bench))
+def test_a_killed_run_ends_with_the_weights_of_the_straight_one(project, straight_and_resumed):
+    straight, resumed = straight_and_resumed(task_of(project))
     assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()
     assert not (resumed / "last.pt").exists()
 
 
 def test_going_on_with_other_settings_is_refused_and_says_which(
-    bench, tmp_path, killed_after, monkeypatch
+    project, tmp_path, killed_after, monkeypatch
 ):
     with pytest.raises(Killed):
         killed_after(1)
-        fit(task_of(bench), tmp_path)
+        fit(task_of(project), tmp_path)
     monkeypatch.undo()
     with pytest.raises(InputFault, match=r"optimizer.learning_rate .* → 0.5.*delete last.pt"):
-        fit(task_of(bench, optimizer={"learning_rate": 0.5}), tmp_path)
+        fit(task_of(project, optimizer={"learning_rate": 0.5}), tmp_path)
 
 
-def test_the_history_has_a_line_an_epoch_with_every_class(bench, tmp_path):
-    task = task_of(bench)
+def test_the_history_has_a_line_an_epoch_with_every_class(project, tmp_path):
+    task = task_of(project)
     fit(task, tmp_path)
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["epoch"] for row in rows] == ["1.0", "2.0", "3.0"]
@@ -42,17 +48,17 @@ def test_the_history_has_a_line_an_epoch_with_every_class(bench, tmp_path):
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
 
 
-def test_the_checkpoint_knows_its_recipe_fold_and_classes(bench, tmp_path):
-    task = task_of(bench)
+def test_the_checkpoint_knows_its_recipe_fold_and_classes(project, tmp_path):
+    task = task_of(project)
     fit(task, tmp_path)
-    network, training = load(tmp_path / "checkpoint.pt", classes=task.training.classes)
+    network, training = load_checkpoint(tmp_path / "checkpoint.pt", classes=task.training.classes)
     assert training == task.training and not network.training
     with pytest.raises(InputFault, match="was trained for the classes"):
-        load(tmp_path / "checkpoint.pt", classes=task.training.classes[::-1])
+        load_checkpoint(tmp_path / "checkpoint.pt", classes=task.training.classes[::-1])
 
 
-def test_a_learning_rate_that_explodes_stops_and_saves_nothing(bench, tmp_path):
-    task = task_of(bench, optimizer={"learning_rate": 1e30}, precision="fp32")
+def test_a_learning_rate_that_explodes_stops_and_saves_nothing(project, tmp_path):
+    task = task_of(project, optimizer={"learning_rate": 1e30}, precision="fp32")
     with pytest.raises(InputFault, match=r"the loss is nan at step|weights are NaN"):
         fit(task, tmp_path)
     assert not (tmp_path / "checkpoint.pt").exists()
@@ -66,13 +72,13 @@ def test_a_learning_rate_that_explodes_stops_and_saves_nothing(bench, tmp_path):
         {"network": {"kind": "unet-resnet18", "presence": 0.1}},
     ],
 )
-def test_what_a_loss_needs_of_the_data_reaches_it(bench, tmp_path, changes):
-    task = task_of(bench, schedule={"epochs": 1}, **changes)
+def test_what_a_loss_needs_of_the_data_reaches_it(project, tmp_path, changes):
+    task = task_of(project, schedule={"epochs": 1}, **changes)
     fit(task, tmp_path)
     assert (tmp_path / "checkpoint.pt").exists()
 
 
-def test_the_first_share_of_a_run_sees_images_at_half_the_size(bench, tmp_path, monkeypatch):
+def test_the_first_share_of_a_run_sees_images_at_half_the_size(project, tmp_path, monkeypatch):
     seen, forward = [], SegmentationNetwork.forward
 
     def spy(network, images):
@@ -81,7 +87,7 @@ def test_the_first_share_of_a_run_sees_images_at_half_the_size(bench, tmp_path, 
         return forward(network, images)
 
     monkeypatch.setattr(SegmentationNetwork, "forward", spy)
-    task = task_of(bench, schedule={"iterations": 4, "halved": 0.5}, size=[64, 96])
+    task = task_of(project, schedule={"iterations": 4, "halved": 0.5}, size=[64, 96])
     fit(task, tmp_path)
     assert seen == [(32, 48)] * 2 + [(64, 96)] * 2
 
@@ -91,19 +97,21 @@ def test_a_loss_at_the_logits_size_asks_for_the_share_of_each_of_their_pixels(ne
     """Averaged masks keep every class's area, and logits that give that share are the best."""
     planes = torch.zeros(2, 1, 64, 64, dtype=torch.uint8)
     planes[:, :, 8:24, 4:30] = 5  # classes 0 and 2
-    recipe = derive(RECIPES["unet-resnet18-cpu"], {"network": network, "loss_at": "logits"})
-    module = SegmentationModule(
+    recipe = derive(
+        recipe_named("unet-resnet18-cpu", {}), {"network": network, "loss_at": "logits"}
+    )
+    step = TrainingStep(
         build(recipe.network, 3, pretrained=False), recipe, classes=3, steps=1, seed=0
     )
-    logits = module.network(torch.zeros(2, 3, 64, 64)).logits
-    targets, _ = module._asked_for({"planes": planes}, logits.shape[-2:])
+    logits = step.network(torch.zeros(2, 3, 64, 64)).logits
+    targets, _ = step._asked_for({"planes": planes}, logits.shape[-2:])
     assert targets.shape == logits.shape
     pixels = (64 // logits.shape[-1]) ** 2
     assert targets[0].sum((1, 2)).mul(pixels).tolist() == [16 * 26, 0, 16 * 26]
 
 
 def test_the_average_forgets_the_beginning_of_a_short_run():
-    move, average = moving_average(0.99), [torch.tensor(100.0)]
+    move, average = ema_step(0.99), [torch.tensor(100.0)]
     for updates in range(1, 100):
         move(average, [torch.tensor(1.0)], torch.tensor(updates))
     assert average[0] < 1.01
@@ -114,14 +122,14 @@ def test_the_average_forgets_the_beginning_of_a_short_run():
 
 def test_a_counter_of_batch_normalisation_is_taken_over_not_averaged():
     counter = [torch.tensor(3)]
-    moving_average(0.99)(counter, [torch.tensor(7)], torch.tensor(100))
+    ema_step(0.99)(counter, [torch.tensor(7)], torch.tensor(100))
     assert counter[0] == 7
 
 
-def test_a_training_set_of_one_more_than_a_batch_trains(bench, tmp_path):
+def test_a_training_set_of_one_more_than_a_batch_trains(project, tmp_path):
     """DeepLabv3+ refuses a batch of one, so the odd image is left for the next epoch's order."""
     network = {"kind": "smp", "decoder": "DeepLabV3Plus", "encoder": "resnet18"}
-    task = task_of(bench, batch=5, network=network, schedule={"epochs": 1})
+    task = task_of(project, batch=5, network=network, schedule={"epochs": 1})
     assert len(task.train) % 5 == 1
     fit(task, tmp_path)
 
@@ -155,19 +163,19 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "marker").exists()
 
 
-def test_weights_that_are_not_finite_are_not_saved(bench, tmp_path):
-    task = task_of(bench)
+def test_weights_that_are_not_finite_are_not_saved(project, tmp_path):
+    task = task_of(project)
     network = torch.nn.Linear(2, 2)
     torch.nn.init.constant_(network.bias, float("nan"))
     with pytest.raises(InputFault, match="'bias'; nothing was saved"):
-        save(tmp_path / "checkpoint.pt", network, task.training)
+        save_checkpoint(tmp_path / "checkpoint.pt", network, task.training)
     assert not list(tmp_path.glob("*.pt"))
 
 
-def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_path, monkeypatch):
+def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(project, tmp_path, monkeypatch):
     """Weights equal those averaged by hand; running means are neither of the rounds'."""
     seen = []
-    save_state = EqualAverage.on_train_epoch_end
+    save_state = Swa.on_train_epoch_end
 
     def watched(self, trainer, pl_module):
         state = pl_module.network.state_dict()
@@ -175,8 +183,8 @@ def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_pat
         save_state(self, trainer, pl_module)
 
     with monkeypatch.context() as patched:
-        patched.setattr(EqualAverage, "on_train_epoch_end", watched)
-        fit(task_of(bench, swa=2), tmp_path)
+        patched.setattr(Swa, "on_train_epoch_end", watched)
+        fit(task_of(project, swa=2), tmp_path)
     found = weights(tmp_path)
     assert len(seen) == 3
     for name, value in found.items():
@@ -190,8 +198,8 @@ def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(bench, tmp_pat
     )
 
 
-def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(bench, straight_and_resumed):
-    straight_and_resumed(task_of(bench, swa=2))
+def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(project, straight_and_resumed):
+    straight_and_resumed(task_of(project, swa=2))
 
 
 def test_norms_are_those_of_the_images_and_nothing_else_changes():
@@ -203,3 +211,23 @@ def test_norms_are_those_of_the_images_and_nothing_else_changes():
     values = network.normalised(images)
     assert torch.allclose(network[0].running_mean, values.mean(dim=(0, 2, 3)), atol=1e-6)
     assert network[0].momentum == 0.1 and not network[0].training
+
+
+def test_a_run_begun_before_a_setting_came_goes_on_and_an_unknown_one_is_told(
+    project, tmp_path, killed_after, monkeypatch
+):
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task_of(project), tmp_path)
+    monkeypatch.undo()
+    begun = read_torch(tmp_path / "last.pt")
+    del begun["podium_training"]["recipe"]["optimizer"]["name"]
+    write_torch(tmp_path / "last.pt", begun)
+    said = []
+    fit(task_of(project), tmp_path, say=said.append)
+    assert sum("epoch" in line for line in said) == 2
+
+    begun["podium_training"]["recipe"]["optimizer"]["warp"] = 9
+    write_torch(tmp_path / "last.pt", begun)
+    with pytest.raises(InputFault, match=r"not known \(recipe.optimizer.warp: .*train again"):
+        fit(task_of(project), tmp_path)

@@ -1,26 +1,32 @@
 """Each loss against its formula, written out in float64 with numpy."""
 
+import ast
+import inspect
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from competition.data.distances import signed_distances
+from competition.data.augment import signed_distances
 from competition.errors import InputFault
 from competition.models import Output
 from competition.recipes import LossTerm
-from competition.scoring.metrics import Metric
-from competition.training.loss_terms import term_values
+from competition.scoring.metrics import METRICS, Metric
+from competition.training import losses
 from competition.training.losses import (
-    Surroundings,
+    LossContext,
     build_loss,
     class_weights,
     needs_distances,
+    term_values,
     total_loss,
 )
 
 BOTH = (LossTerm(name="bce", weight=0.25), LossTerm(name="dice", weight=0.75))
 NAMES = ("bce", "focal", "dice", "jaccard", "tversky", "focal-tversky", "cross-entropy", "boundary")
 EPS = 1e-6
+SCHEMA = get_args(LossTerm.model_fields["name"].annotation)
 
 
 def batch(*, exclusive: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,7 +168,7 @@ def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
     assert weights[2] == weights[1]
     assert np.mean(weights) == pytest.approx(1)
     logits, targets = batch()
-    shares = Surroundings(frequencies=[0.5, 0.05, 0.0])
+    shares = LossContext(frequencies=[0.5, 0.05, 0.0])
     each = [
         build_loss(one("bce"))(logits[:, k : k + 1], targets[:, k : k + 1]).item() for k in range(3)
     ]
@@ -174,7 +180,7 @@ def test_class_weights_reach_fractions_and_cross_entropy_as_their_formulas_say()
     """Fractions: the weighted mean over classes; cross-entropy: over pixels, background weighs 1."""
     logits, targets = batch(exclusive=True)
     frequencies = [0.5, 0.05, 0.2]
-    shares = Surroundings(frequencies=frequencies)
+    shares = LossContext(frequencies=frequencies)
     weights = np.array(class_weights("inverse-root", frequencies))
     p, t = logits.double().sigmoid().numpy(), targets.numpy().astype(float)
     tp, fp, fn = counts(p, t)
@@ -208,7 +214,7 @@ def test_a_batch_of_empty_masks_alone_has_a_finite_loss_and_slope(name):
 )
 def test_the_competitions_own_score_is_a_loss(metric, term):
     logits, targets = batch()
-    found = build_loss(one("metric"), Surroundings(metric=metric))(logits, targets)
+    found = build_loss(one("metric"), LossContext(metric=metric))(logits, targets)
     assert found.item() == pytest.approx(build_loss((term,))(logits, targets).item())
 
 
@@ -218,27 +224,27 @@ def test_the_soft_score_of_a_hard_prediction_is_the_score_itself():
     hard = torch.where(logits > 0, 200.0, -200.0)
     p, t = (logits > 0).numpy(), targets.numpy()
     score = (2 * (p * t).sum((2, 3)) + 1e-4) / (p.sum((2, 3)) + t.sum((2, 3)) + 1e-4)
-    loss = build_loss(one("metric"), Surroundings(metric=Metric(name="dice", eps=1e-4)))
+    loss = build_loss(one("metric"), LossContext(metric=Metric(name="dice", eps=1e-4)))
     assert 1 - loss(hard, targets).item() == pytest.approx(score.mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("options", "surroundings", "text"),
+    ("options", "context", "text"),
     [
-        ({"name": "metric"}, Surroundings(), "needs the competition's metric"),
+        ({"name": "metric"}, LossContext(), "needs the competition's metric"),
         (
             {"name": "metric"},
-            Surroundings(metric=Metric(name="mean-precision")),
+            LossContext(metric=Metric(name="mean-precision")),
             "name dice or jaccard",
         ),
-        ({"name": "bce", "class_weights": "inverse"}, Surroundings(), "nobody counted"),
-        ({"name": "cross-entropy"}, Surroundings(exclusive=False), "overlap"),
-        ({"name": "dice", "exclusive": True}, Surroundings(exclusive=False), "overlap"),
+        ({"name": "bce", "class_weights": "inverse"}, LossContext(), "nobody counted"),
+        ({"name": "cross-entropy"}, LossContext(exclusive=False), "overlap"),
+        ({"name": "dice", "exclusive": True}, LossContext(exclusive=False), "overlap"),
     ],
 )
-def test_a_term_that_lacks_what_it_needs_is_refused(options, surroundings, text):
+def test_a_term_that_lacks_what_it_needs_is_refused(options, context, text):
     with pytest.raises(InputFault, match=text):
-        build_loss((LossTerm(**options),), surroundings)
+        build_loss((LossTerm(**options),), context)
 
 
 def test_the_boundary_term_says_that_it_needs_distances():
@@ -299,3 +305,42 @@ def test_a_term_that_nobody_resolved_is_refused():
     (term,) = one("metric")
     with pytest.raises(InputFault, match="'metric' has no values before it is resolved"):
         term_values(term, logits, targets, of_classes=None, distances=None)
+
+
+def cases(function) -> set[str]:
+    """The names that a function tells apart: `case "bce" | "dice":` and `term.name == "bce"`."""
+    found = []
+    for node in ast.walk(ast.parse(inspect.getsource(function))):
+        if isinstance(node, ast.Match) and ast.unparse(node.subject) == "term.name":
+            patterns = [one for case in node.cases for one in ast.walk(case.pattern)]
+            found += [one.value for one in patterns if isinstance(one, ast.MatchValue)]
+        elif isinstance(node, ast.Compare) and ast.unparse(node.left) == "term.name":
+            found += node.comparators
+    return {ast.literal_eval(name) for name in found}
+
+
+@pytest.mark.parametrize("name", SCHEMA)
+def test_every_name_of_a_term_has_a_computation(name):
+    logits, targets = batch(exclusive=True)
+    context = LossContext(metric=Metric(name="dice"))
+    assert build_loss(one(name), context)(logits, targets, distances_of(targets)).isfinite()
+    assert needs_distances(one(name)) == (name == "boundary")
+
+
+def test_every_name_that_is_computed_is_one_of_the_schema():
+    computed = cases(term_values)
+    assert computed == set(SCHEMA) - {"metric"} == set(NAMES)
+    told_apart = [cases(function) for function in vars(losses).values() if ours(function)]
+    assert set().union(*told_apart) <= set(SCHEMA)
+    assert cases(losses.overlap_losses) <= computed
+
+
+def ours(function) -> bool:
+    return inspect.isfunction(function) and function.__module__ == losses.__name__
+
+
+def test_every_metric_softens_into_terms_of_the_schema():
+    metrics = [Metric(name="dice"), Metric(name="iou"), Metric(name="f-beta", beta=2.0)]
+    assert {m.name for m in metrics} == {name for name, rule in METRICS.items() if rule.softened}
+    for metric in metrics:
+        assert LossTerm(**metric.rule.softened(metric)).name in SCHEMA

@@ -14,11 +14,11 @@ from training_runs import Killed, same_weights, task_of
 
 import competition
 from competition.errors import InputFault
-from competition.export import export
-from competition.inference.predict import Settings, view_means
+from competition.export import export_network
+from competition.inference.predict import PredictionSettings, view_means
 from competition.machine import machine_of
 from competition.models import SegmentationNetwork
-from competition.training.checkpoint import load, read_torch
+from competition.training.checkpoint import load_checkpoint, read_torch
 from competition.training.fit import fit
 from competition.training.sampler import RunSampler
 
@@ -34,8 +34,8 @@ def machine(dtype="float32", **asked):
 
 
 @pytest.fixture
-def task(bench):
-    return task_of(bench, schedule={"epochs": 2}, size=[32, 32])
+def task(project):
+    return task_of(project, schedule={"epochs": 2}, size=[32, 32])
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_a_run_is_trained_killed_resumed_predicted_and_exported(
         pytest.skip(f"no {start_method} here")
     chosen = machine(dtype, workers=workers, start_method=start_method)
     folder, _ = straight_and_resumed(task, 1, machine=machine(dtype), resumed_on=chosen)
-    network, training = load(folder / "checkpoint.pt", classes=task.training.classes)
+    network, training = load_checkpoint(folder / "checkpoint.pt", classes=task.training.classes)
     image = task.validation.images[0]
-    settings = Settings(batch=2, machine=chosen, permutation=None)
-    [(_, logits, _)] = view_means([network], (image,), task.validation.placed[image], settings)
+    settings = PredictionSettings(batch=2, machine=chosen)
+    [(_, logits, _)] = view_means([network], (image,), task.validation.letterboxed[image], settings)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
     size, channels = training.recipe.size, training.recipe.network.channels
-    assert export(network, tmp_path, size=size, channels=channels).difference < 1e-4
+    assert export_network(network, tmp_path, size=size, channels=channels).difference < 1e-4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

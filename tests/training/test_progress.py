@@ -16,9 +16,9 @@ from competition.models import build
 from competition.progress_bar import bars_on
 from competition.scoring.metrics import Metric
 from competition.training.fit import fit
-from competition.training.module import Verdict
 from competition.training.plan import Plan
 from competition.training.progress import SILENT, Progress
+from competition.training.step import ImageScores
 
 SIX_STEPS = {
     "schedule": {"iterations": SILENT + 1, "warmup": 0.0},
@@ -37,8 +37,8 @@ def one_class_off(task, place):
     return replace(task, start=network.state_dict())
 
 
-def test_a_class_that_stays_at_zero_is_named_once_and_stands_in_the_history(bench, tmp_path):
-    task, said = one_class_off(task_of(bench, **SIX_STEPS), 1), []
+def test_a_class_that_stays_at_zero_is_named_once_and_stands_in_the_history(project, tmp_path):
+    task, said = one_class_off(task_of(project, **SIX_STEPS), 1), []
     name = task.training.classes[1]
     fitted = fit(task, tmp_path, say=said.append)
     warnings = [line for line in said if line.startswith("warning")]
@@ -49,30 +49,30 @@ def test_a_class_that_stays_at_zero_is_named_once_and_stands_in_the_history(benc
 
 
 @pytest.fixture
-def progress(bench, tmp_path):
+def progress(project, tmp_path):
     said = []
-    training = task_of(bench).training.model_copy(update={"classes": ("a", "b", "c")})
+    training = task_of(project).training.model_copy(update={"classes": ("a", "b", "c")})
     plan, metric = Plan(9, 9, 1, 2), Metric(name="dice")
     progress = Progress(tmp_path, training, plan, metric, machine_of(), said.append)
     progress.said = said
     return progress
 
 
-def verdict(labelled, hit):
-    return Verdict(np.zeros(3), np.array(labelled, bool), np.array(hit, bool))
+def scored(labelled, hit):
+    return ImageScores(np.zeros(3), np.array(labelled, bool), np.array(hit, bool))
 
 
 def test_a_class_without_labels_is_not_dead_and_one_that_is_found_again_lives(progress):
-    silence = [verdict([1, 1, 0], [0, 0, 0]), verdict([0, 1, 0], [0, 1, 0])]
+    silence = [scored([1, 1, 0], [0, 0, 0]), scored([0, 1, 0], [0, 1, 0])]
     for _ in range(SILENT - 1):
         assert progress.listen(silence, last=False) == ()
     assert progress.listen(silence, last=False) == ("a",) and len(progress.said) == 1
-    assert progress.listen([verdict([1, 1, 0], [1, 0, 0])], last=False) == ()
+    assert progress.listen([scored([1, 1, 0], [1, 0, 0])], last=False) == ()
     assert progress.dead() == ()
 
 
 def test_at_the_end_of_a_short_run_two_silent_validations_are_enough(progress):
-    silence = [verdict([1, 1, 1], [1, 0, 0])]
+    silence = [scored([1, 1, 1], [1, 0, 0])]
     assert progress.listen(silence, last=False) == ()
     assert progress.listen(silence, last=True) == ("b", "c")
     assert "dead classes b, c: " in progress.said[0] and "last 2 validations" in progress.said[0]
@@ -81,17 +81,17 @@ def test_at_the_end_of_a_short_run_two_silent_validations_are_enough(progress):
 @pytest.mark.parametrize(
     "metric", [Metric(name="dice", over="pixels"), Metric(name="dice-hausdorff")], ids=str
 )
-def test_a_metric_that_is_no_mean_over_images_is_validated_too(bench, tmp_path, metric):
-    """Pooled pixels need counts, not scores; volumes are judged by the Dice of their slices."""
-    task = replace(task_of(bench, schedule={"iterations": 1}), metric=metric)
+def test_a_metric_that_is_no_mean_over_images_is_validated_too(project, tmp_path, metric):
+    """Pooled pixels need counts, not scores; volumes are validated by the Dice of their slices."""
+    task = replace(task_of(project, schedule={"iterations": 1}), metric=metric)
     fit(task, tmp_path)
     row = next(csv.DictReader((tmp_path / "history.csv").open()))
     assert 0 <= float(row["score"]) <= 1
 
 
-def test_every_round_is_a_line_with_loss_score_best_so_far_and_time_left(bench, tmp_path):
+def test_every_round_is_a_line_with_loss_score_best_so_far_and_time_left(project, tmp_path):
     said = []
-    fit(task_of(bench), tmp_path, say=said.append)
+    fit(task_of(project), tmp_path, say=said.append)
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     best = max(rows, key=lambda row: float(row["score"]))
     lines = [line for line in said if line.startswith("epoch")]
@@ -113,18 +113,20 @@ def test_a_lower_score_is_the_best_one_of_a_metric_that_is_better_when_lower(pro
 
 
 @pytest.mark.parametrize("width", ["100", "40", "0"])
-def test_a_terminal_shows_the_loss_the_scores_and_the_way_left(bench, tmp_path, monkeypatch, width):
+def test_a_terminal_shows_the_loss_the_scores_and_the_way_left(
+    project, tmp_path, monkeypatch, width
+):
     monkeypatch.setenv("COLUMNS", width)
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True)
-    fit(task_of(bench), tmp_path, say=console.print, watch=bars_on(console))
+    fit(task_of(project), tmp_path, say=console.print, watch=bars_on(console))
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "epoch 3/3" in shown and "training tiny fold 0" in " ".join(shown.split())
     if width == "100":
         assert re.search(r"\d+/\d+ \d:\d\d:\d\d loss \d\.\d{4}  score \d\.\d{4}", shown)
 
 
-def test_a_bar_goes_on_where_a_killed_run_was(bench, tmp_path, killed_after, monkeypatch):
+def test_a_bar_goes_on_where_a_killed_run_was(project, tmp_path, killed_after, monkeypatch):
     def counted(counts):
         def watch(title, units):
             return nullcontext(lambda units=1, note=None: counts.append(units))
@@ -134,8 +136,8 @@ def test_a_bar_goes_on_where_a_killed_run_was(bench, tmp_path, killed_after, mon
     before, after, straight = [], [], []
     with pytest.raises(Killed):
         killed_after(1)
-        fit(task_of(bench), tmp_path / "killed", watch=counted(before))
+        fit(task_of(project), tmp_path / "killed", watch=counted(before))
     monkeypatch.undo()
-    fit(task_of(bench), tmp_path / "killed", watch=counted(after))
-    fit(task_of(bench), tmp_path / "straight", watch=counted(straight))
+    fit(task_of(project), tmp_path / "killed", watch=counted(after))
+    fit(task_of(project), tmp_path / "straight", watch=counted(straight))
     assert sum(after) == sum(straight) == 3 * sum(before) and after[0] > 1

@@ -22,13 +22,13 @@ class Whole:
         rows, columns = np.mgrid[:40, :60].astype(np.uint8)
         picture = np.stack([rows, columns, 0 * rows], axis=2)
         self.pixels = dict.fromkeys(names, picture)
-        self.placements = dict.fromkeys(names, self)
+        self.letterboxes = dict.fromkeys(names, self)
         self.resized = (40, 60)
 
     def __getitem__(self, image):
         return self.pixels[image]
 
-    def place_runs(self, runs):
+    def planes(self, runs):
         return np.packbits(runs.to_dense(), axis=0, bitorder="little")
 
 
@@ -165,7 +165,7 @@ def test_a_share_of_positive_crops_is_kept_also_where_every_image_has_a_mask():
 
 def test_what_is_padded_is_not_cropped_where_the_image_is_large_enough():
     data = labelled()
-    for whole in data.placed.values():
+    for whole in data.letterboxed.values():
         whole.resized = (20, 60)
     for _, example in examples(data, recipe(crop=(16, 24)), rounds=5):
         assert example["images"][0].max() < 20

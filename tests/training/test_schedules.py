@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from training_runs import task_of
 
 from competition.errors import InputFault
-from competition.recipes import RECIPES, Recipe, Schedule, derive, recipe_named
+from competition.recipes import Recipe, Schedule, derive, recipe_named
 from competition.training.fit import fit
-from competition.training.module import factor
 from competition.training.plan import plan_of
+from competition.training.step import factor
 
 BY_ITERATIONS = {"schedule": {"iterations": 7, "warmup": 0.0}, "validate_every": 3}
 
@@ -31,7 +31,7 @@ def test_a_schedule_has_one_length_and_thirty_epochs_by_default():
 
 
 def test_a_derived_recipe_may_change_the_kind_of_length():
-    base = RECIPES["unet-cpu"]
+    base = recipe_named("unet-cpu", {})
     longer = derive(base, {"schedule": {"iterations": 900, "warmup": 0.1}})
     assert (longer.schedule.epochs, longer.schedule.iterations) == (None, 900)
     assert derive(longer, {"schedule": {"epochs": 4}}).schedule == Schedule(epochs=4, warmup=0.1)
@@ -51,9 +51,9 @@ def test_the_published_runs_are_as_long_as_published():
         "-up-6k": 6_000,
     }
     for ending, iterations in long.items():
-        recipe = RECIPES[f"deeplabv3plus-gn{ending}"]
+        recipe = recipe_named(f"deeplabv3plus-gn{ending}", {})
         assert plan_of(recipe, 640).iterations == iterations
-        assert RECIPES[recipe.name + "-cpu"].schedule.iterations == iterations // 125
+        assert recipe_named(recipe.name + "-cpu", {}).schedule.iterations == iterations // 125
 
 
 def test_warm_up_rises_linearly_and_the_cosine_ends_at_the_final_share():
@@ -88,8 +88,8 @@ def test_a_plan_counts_iterations_in_both_ways():
     assert (plan.iterations, plan.rounds, plan.examples) == (50, 3, 20 * 2 * 4)
 
 
-def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(bench, tmp_path):
-    task = task_of(bench, **BY_ITERATIONS)
+def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(project, tmp_path):
+    task = task_of(project, **BY_ITERATIONS)
     fit(task, tmp_path)
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["step"] for row in rows] == ["3.0", "6.0", "7.0"]
@@ -110,8 +110,8 @@ def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(bench
     ids=["iterations", "restarts", "crops, at the end"],
 )
 def test_a_killed_run_of_any_kind_ends_with_the_weights_of_the_straight_one(
-    bench, straight_and_resumed, changes, round_number
+    project, straight_and_resumed, changes, round_number
 ):
     """Also where it was killed after its last round: the average had not reached the weights."""
-    straight, resumed = straight_and_resumed(task_of(bench, **changes), round_number)
+    straight, resumed = straight_and_resumed(task_of(project, **changes), round_number)
     assert (straight / "history.csv").read_text() == (resumed / "history.csv").read_text()

@@ -6,7 +6,7 @@ import pytest
 from competition.data.augment import augment, mirror, transform
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.recipes import Augmentation
-from competition.spec import parse
+from competition.spec import parse_competition
 from competition.training.sampler import RunSampler
 
 TEETH = ("tooth-15", "tooth-16", "tooth-26")
@@ -29,7 +29,7 @@ def teeth(**changes):
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
     }
-    return parse(table | changes, folder=".", source="competition.toml")
+    return parse_competition(table | changes, folder=".", source="competition.toml")
 
 
 def picture(size=(16, 24), classes=3):

@@ -14,10 +14,10 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-def task_of(bench, **changes):
+def task_of(project, **changes):
     """The training of the recipe `tiny`, changed, on fold 0."""
-    recipe = derive(bench.project.recipe("tiny"), changes)
-    return training_task(bench, ONE, 0, recipe)
+    recipe = derive(project.recipe("tiny"), changes)
+    return training_task(project, ONE, 0, recipe)
 
 
 def same_weights(one, other):

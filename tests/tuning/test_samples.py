@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from stores import smooth_logits, store_of
+from made_stores import smooth_logits, store_of
 
 from competition.errors import InputFault
-from competition.inference.codes import SCALE
+from competition.inference.quantisation import SCALE
 from competition.masks import Runs
-from competition.tuning.mixing import counts_after
-from competition.tuning.samples import BAND, affordable, draw
+from competition.tuning.pixel_samples import BAND, affordable, draw
 
 GRID, CLASSES = (12, 16), ("a", "b", "c")
 
@@ -63,31 +62,27 @@ def test_a_new_decision_on_open_pixels_is_counted_exactly_where_all_are_drawn(ca
     stores, truth = case
     samples = draw(*case)
     limit = (BAND - 2) * SCALE
-    for kind, sample in enumerate(samples.classes):
-        first, second = (sample.logits(member, slice(kind, kind + 1))[0] for member in (0, 1))
+    for k, sample in enumerate(samples.classes):
+        first, second = (sample.logits(member, slice(k, k + 1))[0] for member in (0, 1))
         decided = first - second > 0.3
         settled = np.abs(np.stack([first, second])).min(axis=0) > limit
         decided = np.where(settled, first + second > 0, decided)
-        labelled, predicted, common = counts_after(samples, kind, sample, decided)
+        labelled, predicted, common = samples.counts_after(k, sample, decided)
         for place, image in enumerate(samples.images):
-            one, two = logits_of(stores, image)[:, kind]
+            one, two = logits_of(stores, image)[:, k]
             dense = np.where(np.minimum(abs(one), abs(two)) > limit, one + two > 0, one - two > 0.3)
-            labels = truth[image].to_dense()[kind]
+            labels = truth[image].to_dense()[k]
             found = labelled[place], predicted[place], common[place]
             assert found == (labels.sum(), dense.sum(), (dense & labels).sum())
 
 
-def test_features_are_all_classes_and_the_neighbours(case):
+def test_the_codes_of_a_drawn_pixel_are_those_of_all_classes_there(case):
     stores, _ = case
     sample = draw(*case).classes[1]
     of_x = sample.image == 0
     logits = logits_of(stores, "x")
-    wide = np.pad(logits[:, 1], ((0, 0), (1, 1), (1, 1)), mode="edge")
     found = {tuple(column) for column in sample.logits(0)[:, of_x].T.round(4).tolist()}
-    every = set()
-    for row, column in np.ndindex(GRID):
-        around = np.delete(wide[0, row : row + 3, column : column + 3].ravel(), 4)
-        every.add(tuple(np.concatenate([logits[0, :, row, column], around]).round(4).tolist()))
+    every = {tuple(column) for column in logits[0].reshape(3, -1).T.round(4).tolist()}
     assert found <= every and len(found) > 50
 
 
@@ -104,7 +99,6 @@ def test_padding_is_never_drawn_and_grids_meet(tmp_path):
         ),
     }
     samples = draw(stores, {"x": Runs.empty((3, 8, 16))})
-    assert not samples.one_grid
     assert all(sample.weight.sum() == pytest.approx(128, rel=0.05) for sample in samples.classes)
     inside = stores["fine"].read("x").logits()[:, 2:10] > 0
     assert np.array_equal(samples.predicted[0, 0], inside.sum((1, 2)))

@@ -5,27 +5,18 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from stores import store_of
+from made_stores import store_of
 
+from competition.decoding.blend import blend
+from competition.decoding.decisions import ClassRule, decide, read_decisions
+from competition.decoding.ensemble import read_ensemble, score_members
+from competition.decoding.threshold_sweep import THRESHOLDS, Rules, sweep
 from competition.errors import InputFault
+from competition.evaluation.metric_sums import MetricSums
 from competition.masks import Runs
 from competition.scoring import aggregate, score_image
-from competition.spec import parse
-from competition.tuning import (
-    blend,
-    decide,
-    read_decisions,
-    read_ensemble,
-    weigh_members,
-    write_decisions,
-    write_ensemble,
-)
-from competition.tuning.decisions import ClassRule
-from competition.tuning.measure import Measure
-from competition.tuning.statistics import GRID, gather
-from competition.tuning.thresholds import Rules, outcome
-from competition.tuning.tune import PASSES
-from competition.tuning.tune import tune as tune_weighed
+from competition.spec import parse_competition
+from competition.tuning.search import PASSES, search_decisions
 
 CLASSES = ("a", "b")
 SIZE = (24, 24)
@@ -49,12 +40,12 @@ def competition(tmp_path, **changes):
         "metric": {"name": "dice"},
         "ensemble": {"recipes": ["unet-resnet18-cpu"]},
     }
-    return parse({**table, **changes}, folder=tmp_path, source="competition.toml")
+    return parse_competition({**table, **changes}, folder=tmp_path, source="competition.toml")
 
 
 def tune(stores, truth, folds, spec, **options):
-    ensemble = weigh_members(stores, truth, folds, spec)
-    return tune_weighed(stores, truth, folds, spec, ensemble=ensemble, **options)[0]
+    ensemble = score_members(stores, truth, folds, spec)
+    return search_decisions(stores, truth, folds, spec, ensemble=ensemble, **options).decisions
 
 
 def disc(row, column, radius, size=SIZE):
@@ -63,7 +54,7 @@ def disc(row, column, radius, size=SIZE):
 
 
 def made(folder, images):
-    """Class a: too timid a network (best threshold under .5); class b: ghosts where it is absent."""
+    """Class a: too timid a network (best threshold under 0.5); class b: ghosts where it is absent."""
     generator = np.random.default_rng(0)
     truth, first, second = {}, {}, {}
     for number in range(images):
@@ -108,19 +99,19 @@ def decided(case, tmp_path_factory):
     return decisions
 
 
-def test_the_chain_lifts_the_score_and_says_by_how_much(decided):
+def test_the_search_lifts_the_score_and_says_by_how_much(decided):
     assert decided.cross_fitted.value > decided.plain.value + 0.1
     assert decided.apparent >= decided.cross_fitted.value
     assert all(step.low > 0 for step in decided.steps if step.adopted)
-    assert {step.stage for step in decided.steps} == {"mixture", "rules", "shapes"}
+    assert {step.stage for step in decided.steps} == {"mixture", "thresholds", "post-processing"}
     assert (decided.images, decided.groups, decided.folds) == (36, 18, (0, 1, 2))
     assert sum(member.weight for member in decided.members) == pytest.approx(1)
 
 
-def test_the_members_scores_are_those_of_their_masks_at_one_half(case, tmp_path):
+def test_the_members_scores_are_those_of_their_masks_at_threshold_0_5(case, tmp_path):
     stores, truth, folds = case
     spec = competition(tmp_path)
-    ensemble = weigh_members(stores, truth, folds, spec)
+    ensemble = score_members(stores, truth, folds, spec)
     assert [member.name for member in ensemble.members] == ["one", "two"]
     for member in ensemble.members:
         masks = {i: blend({"m": stores[member.name]}).runs_at(i, np.array([0.5]))[0] for i in truth}
@@ -128,11 +119,11 @@ def test_the_members_scores_are_those_of_their_masks_at_one_half(case, tmp_path)
         assert member.score.value == pytest.approx(aggregate(np.stack(rows), spec.metric))
 
 
-def test_the_masks_that_are_handed_in_score_as_the_chain_says(case, decided, tmp_path):
-    """Heads, weights, rules and shapes are read back from the file, as `submit` does it."""
+def test_the_masks_that_are_handed_in_score_as_is_said(case, decided, tmp_path):
+    """Every decision is read back from the file, as `submit` does it."""
     stores, truth, _ = case
     spec = competition(tmp_path)
-    write_decisions(tmp_path / "decisions.json", decided)
+    decided.write(tmp_path / "decisions.json")
     read = read_decisions(tmp_path / "decisions.json", classes=CLASSES)
     together = read.mixture.blended(stores, exclusive=False)
     masks = {image: decide(together, image, read.rules) for image in truth}
@@ -143,29 +134,29 @@ def test_the_masks_that_are_handed_in_score_as_the_chain_says(case, decided, tmp
 def test_the_sums_of_any_rules_are_the_scores_of_their_masks(case, tmp_path):
     stores, truth, _ = case
     together = blend({"one": stores["one"]})
-    measure = Measure.of(competition(tmp_path))
-    statistics = gather(together, truth, measure)
+    metric_sums = MetricSums.of(competition(tmp_path))
+    swept = sweep(together, truth, metric_sums)
     chosen = Rules(np.array([3, 8]), np.array([12, 16]), np.array([20, 70]), np.array([0, 0]))
     by_class = {
-        name: ClassRule(threshold=GRID[cut], top=GRID[top], minimum_area=int(least))
+        name: ClassRule(threshold=THRESHOLDS[cut], top=THRESHOLDS[top], minimum_area=int(least))
         for name, cut, top, least in zip(
             CLASSES, chosen.threshold, chosen.top, chosen.minimum, strict=True
         )
     }
-    found = outcome(statistics, chosen)
+    found = swept.outcome(chosen)
     for place, image in enumerate(together.images):
         masks = decide(together, image, by_class)
-        assert found[place] == pytest.approx(measure.parts(truth[image], masks))
+        assert found[place] == pytest.approx(metric_sums.of_image(truth[image], masks))
 
 
 def test_decisions_are_read_as_they_were_written(decided, tmp_path):
-    write_decisions(tmp_path / "decisions.json", decided)
+    decided.write(tmp_path / "decisions.json")
     assert read_decisions(tmp_path / "decisions.json", classes=CLASSES) == decided
 
 
 def test_decisions_for_another_class_order_are_refused(decided, tmp_path):
     path = tmp_path / "decisions.json"
-    write_decisions(path, decided)
+    decided.write(path)
     with pytest.raises(InputFault, match=r"rules for \['a', 'b'\]; the competition's classes are"):
         read_decisions(path, classes=CLASSES[::-1])
 
@@ -183,17 +174,17 @@ def test_a_damaged_file_of_decisions_is_refused(tmp_path, content):
         read_decisions(path, classes=CLASSES)
 
 
-def test_an_ensemble_is_about_the_members_that_were_weighed(case, tmp_path):
+def test_an_ensemble_is_about_the_members_that_were_scored(case, tmp_path):
     stores, truth, folds = case
-    ensemble = weigh_members(stores, truth, folds, competition(tmp_path))
+    ensemble = score_members(stores, truth, folds, competition(tmp_path))
     with pytest.raises(InputFault, match="ensemble` again"):
         ensemble.blended({"one": stores["one"]}, exclusive=False)
 
 
 def test_an_ensemble_is_read_as_it_was_written(case, tmp_path):
-    ensemble = weigh_members(*case, competition(tmp_path))
+    ensemble = score_members(*case, competition(tmp_path))
     path = tmp_path / "ensemble.json"
-    write_ensemble(path, ensemble)
+    ensemble.write(path)
     assert read_ensemble(path, classes=CLASSES) == ensemble
     with pytest.raises(InputFault, match="competition's are"):
         read_ensemble(path, classes=CLASSES[::-1])
@@ -202,7 +193,7 @@ def test_an_ensemble_is_read_as_it_was_written(case, tmp_path):
 def test_the_same_input_gives_the_same_bytes(small, tmp_path):
     stores, truth, folds = small
     for name, frame in (("x", folds), ("y", folds[::-1])):
-        write_decisions(tmp_path / name, tune(stores, truth, frame, competition(tmp_path)))
+        tune(stores, truth, frame, competition(tmp_path)).write(tmp_path / name)
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
     json.loads((tmp_path / "x").read_text())
 
@@ -210,7 +201,7 @@ def test_the_same_input_gives_the_same_bytes(small, tmp_path):
 @pytest.mark.parametrize("metric", [{"name": "dice", "over": "pixels"}, {"name": "mean-precision"}])
 def test_other_metrics_are_tuned_the_same_way(small, tmp_path, metric):
     decisions = tune(*small, competition(tmp_path, metric=metric))
-    assert all(step.apparent_gain >= 0 for step in decisions.steps if step.stage == "rules")
+    assert all(step.apparent_gain >= 0 for step in decisions.steps if step.stage == "thresholds")
     assert any(step.apparent_gain > 0 for step in decisions.steps)
     assert (decisions.present is None) == ("over" in metric)
 

@@ -1,0 +1,165 @@
+"""How an image lies in the network's input, and the images of a competition laid so, kept on disk."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from competition.data.catalog import sizes_of
+from competition.data.images import read_image
+from competition.errors import InputFault
+from competition.machine import usable_cpus
+from competition.masks import Runs, planes_from_runs
+from competition.workspace import require_space, text_sha256, whole_folder
+
+GridSize = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """An image of `native` size (H, W), resized to `resized`, at the top left of `size` (h, w)."""
+
+    native: GridSize
+    resized: GridSize
+    size: GridSize
+
+    @classmethod
+    def of(cls, native: GridSize, size: GridSize, fit: Literal["stretch", "pad"]) -> "Letterbox":
+        """`stretch` fills the size; `pad` keeps the aspect and pads bottom and right.
+
+        >>> Letterbox.of((100, 200), (64, 64), "pad").resized
+        (32, 64)
+        """
+        if fit == "stretch":
+            return cls(native, size, size)
+        shrink = min(size[0] / native[0], size[1] / native[1])
+        resized = tuple(max(1, round(side * shrink)) for side in native)
+        return cls(native, (resized[0], resized[1]), size)
+
+    def region(self, grid: GridSize) -> tuple[float, float, float, float]:
+        """(top, left, height, width) of the image in a logit grid (h', w') over the whole input."""
+        down, across = grid[0] / self.size[0], grid[1] / self.size[1]
+        return (0.0, 0.0, self.resized[0] * down, self.resized[1] * across)
+
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) → uint8 (h, w, 3): by area when it shrinks, bilinear when it grows."""
+        shrinks = self.resized[0] < self.native[0] or self.resized[1] < self.native[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(image, self.resized[::-1], interpolation=how)
+        if self.resized == self.size:
+            return resized
+        letterboxed = np.zeros((*self.size, 3), np.uint8)
+        letterboxed[: self.resized[0], : self.resized[1]] = resized
+        return letterboxed
+
+    def planes(self, runs: Runs) -> np.ndarray:
+        """Runs (K, H, W) → uint8 bit planes (P, h, w); a pixel is inside by area coverage ≥ ½."""
+        planes = planes_from_runs(runs, size=self.resized)
+        if self.resized == self.size:
+            return planes
+        letterboxed = np.zeros((len(planes), *self.size), np.uint8)
+        letterboxed[:, : self.resized[0], : self.resized[1]] = planes
+        return letterboxed
+
+
+@dataclass(frozen=True)
+class LetterboxedImages:
+    """All images of one split, laid into the network's input: a memory-mapped (N, h, w, 3) uint8.
+
+    Pickled, it names its file and opens that again: numpy would write out every pixel.
+    """
+
+    rows: dict[str, int]
+    letterboxes: dict[str, Letterbox]
+    pixels: np.memmap
+
+    @classmethod
+    def open(
+        cls, rows: dict[str, int], letterboxes: dict[str, Letterbox], file: Path
+    ) -> "LetterboxedImages":
+        """InputFault where the file is not of these images any more."""
+        pixels = np.load(file, mmap_mode="r")
+        expected = (len(rows), *next(iter(letterboxes.values())).size, 3)
+        if pixels.shape != expected or pixels.dtype != np.uint8:
+            raise InputFault(
+                f"{file} holds {pixels.dtype} {pixels.shape}, expected {expected}: another step "
+                "has made it anew; run this one again"
+            )
+        return cls(rows, letterboxes, pixels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        file = self.pixels.filename
+        assert file is not None  # `open` maps one
+        return self.open, (self.rows, self.letterboxes, Path(file))
+
+    def __getitem__(self, image: str) -> np.ndarray:
+        return self.pixels[self.rows[image]]
+
+
+def letterboxed_images(
+    catalog: pd.DataFrame,
+    root: Path,
+    cache: Path,
+    *,
+    form: tuple[GridSize, Literal["stretch", "pad"]],
+    depth: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> LetterboxedImages:
+    """The images of `catalog` (rows of one split) at the network's size, from the cache or made now.
+
+    form: the network's (h, w) and how an image is fitted into it; depth: as for `read_image`.
+    The cache is one folder per split and form; it is made anew when a file's size or time changed.
+    `advance` is called once an image that had to be made.
+    """
+    size, fit = form
+    natives = sizes_of(catalog)
+    letterboxes = {image: Letterbox.of(native, size, fit) for image, native in natives.items()}
+    key = _key(catalog, root, depth)
+    split = "-".join(sorted(set(catalog["split"])))
+    folder = cache / f"{split}-{size[0]}x{size[1]}-{fit}"
+    note = folder / "key.txt"
+    if not (note.is_file() and note.read_text() == key):
+        shape = (len(catalog), *size, 3)
+        require_space(cache, int(np.prod(shape)) + 2**20)
+
+        def letterboxed(image: str, path: str) -> np.ndarray:
+            pixels = letterboxes[image].image(read_image(root / path, depth=depth))
+            advance()
+            return pixels
+
+        with whole_folder(folder) as working:
+            _lay_out(catalog, working / "pixels.npy", shape, letterboxed)
+            (working / "key.txt").write_text(key)
+    rows = {image: row for row, image in enumerate(catalog["image"])}
+    return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy")
+
+
+def _key(catalog: pd.DataFrame, root: Path, depth: int | None) -> str:
+    stats = [(path, (root / path).stat()) for path in catalog["path"]]
+    files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
+    return text_sha256(json.dumps([depth, files]))
+
+
+def _lay_out(
+    catalog: pd.DataFrame,
+    file: Path,
+    shape: tuple[int, ...],
+    letterboxed: Callable[[str, str], np.ndarray],
+) -> None:
+    """Every image into its row. The map ends with this function: Windows renames no mapped file."""
+    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+
+    def lay(task: tuple[int, str, str]) -> None:
+        row, image, path = task
+        pixels[row] = letterboxed(image, path)
+
+    tasks = list(zip(range(len(catalog)), catalog["image"], catalog["path"], strict=True))
+    with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
+        list(pool.map(lay, tasks))
+    pixels.flush()

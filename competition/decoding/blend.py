@@ -1,0 +1,327 @@
+"""Several members' stored logits as one: their weighted mean on the finest grid, or that of their
+probabilities, as runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, Protocol
+
+import numpy as np
+
+from competition.decoding.head import Head
+from competition.errors import InputFault, listed
+from competition.inference.store import Geometry, StoredLogits
+from competition.masks import Runs
+from competition.masks.argmax_from_logits import label_runs_from_logits
+from competition.masks.from_logits import runs_at_thresholds
+from competition.masks.sampling_grid import Axis, SamplingGrid, logit, sampled
+
+MOST_CODES = 257
+"""So many bytes add up to no more than 16 bits hold."""
+
+Weight = float | tuple[float, ...]
+"""A member's weight in the blend: one for all classes, or one for each."""
+
+Averaged = Literal["logits", "probabilities"]
+"""What is averaged at the nodes; a mean of probabilities becomes a logit again before it is resized."""
+
+_SUREST = 1e-6
+"""Probabilities this near to 0 or 1 are not told from it."""
+
+
+class Reader(Protocol):
+    """What is blended: a Store, or the folds' stores joined."""
+
+    @property
+    def images(self) -> tuple[str, ...]: ...
+
+    def geometry(self, image: str) -> Geometry: ...
+
+    def read(self, image: str) -> StoredLogits: ...
+
+
+class LastRead:
+    """A reader that keeps the image that was read last: several mixtures of it cost one reading."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._read = reader, lru_cache(maxsize=1)(reader.read)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return self._reader.images
+
+    def geometry(self, image: str) -> Geometry:
+        return self._reader.geometry(image)
+
+    def read(self, image: str) -> StoredLogits:
+        return self._read(image)
+
+
+@dataclass(frozen=True)
+class LogitGrid:
+    """One image's blended logits: `values` codes or float32 logits (K, h, w) on one grid.
+
+    scale, offset: of the codes, None for logits; region: (top, left, height, width) of the image
+    in that grid; size: native (height, width).
+    """
+
+    values: np.ndarray
+    scale: float | None
+    offset: float | None
+    region: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    def logits(self) -> np.ndarray:
+        """float (K, h, w)."""
+        return self.values if self.scale is None else self.values * self.scale + self.offset
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Members' predictions of the same images, with weights that sum to one. See `blend`.
+
+    heads: one a member, None where its logits are taken as they are; mean: what is averaged.
+    """
+
+    members: tuple[Reader, ...]
+    weights: tuple[Weight, ...]
+    exclusive: bool
+    heads: tuple[Head | None, ...]
+    mean: Averaged = "logits"
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return self.members[0].images
+
+    def logit_grid(self, image: str) -> LogitGrid:
+        """The blended logits of an image; memory does not grow with the number of members.
+
+        Codes of one grid that nothing weighs or changes are only added up. Of others, those on
+        another grid are resampled bilinearly to the grid that shows the image with the most pixels.
+        """
+        if self._alike and (total := self._added_codes(image)) is not None:
+            return total
+        total: LogitGrid | None = None
+        for member, weight, head in zip(self.members, self.weights, self.heads, strict=True):
+            stored = member.read(image)
+            total = _nothing(stored) if total is None else total
+            total = _added(total, stored, weight, image, head=head, mean=self.mean)
+        assert total is not None  # a blend has a member
+        return total if self.mean == "logits" else replace(total, values=_logits(total.values))
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all members count equally, as they are stored."""
+        equal = len(set(self.weights)) == 1 and all(head is None for head in self.heads)
+        one = len(self.members) == 1
+        return equal and (one or self.mean == "logits") and len(self.members) <= MOST_CODES
+
+    def _added_codes(self, image: str) -> LogitGrid | None:
+        """The mean of all members as the sum of their codes; None if they are of different grids."""
+        total: LogitGrid | None = None
+        for member in self.members:
+            stored = member.read(image)
+            place = stored.geometry
+            own = LogitGrid(stored.codes, stored.scale, stored.offset, place.region, place.size)
+            if total is None:
+                total = own
+            elif not _same_coding(own, total):
+                return None
+            elif total.values.dtype == np.uint8:
+                total = replace(total, values=np.add(total.values, own.values, dtype=np.uint16))
+            else:
+                total.values[:] += own.values
+        assert total is not None and total.scale is not None  # codes have a scale
+        count = len(self.members)
+        return total if count == 1 else replace(total, scale=total.scale / count)
+
+    def native_size(self, image: str) -> tuple[int, int]:
+        return self.members[0].geometry(image).size
+
+    def runs_at(
+        self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None = None
+    ) -> list[Runs]:
+        """Runs (K, H, W) at each of the probabilities (T,) or (T, K), at `size` (default: native).
+
+        Where classes are exclusive, a pixel belongs to its most probable class or to none.
+        """
+        grid = self.logit_grid(image)
+        size = size or grid.size
+        coding = {"scale": grid.scale, "offset": grid.offset, "region": grid.region}
+        found = runs_at_thresholds(grid.values, size, thresholds, **coding)
+        if not self.exclusive:
+            return found
+        winners = label_runs_from_logits(grid.values, size, background=False, **coding)
+        return [runs & winners for runs in found]
+
+
+def blend(
+    members: Mapping[str, Reader],
+    weights: Mapping[str, Weight] | None = None,
+    *,
+    heads: Mapping[str, Head] | None = None,
+    exclusive: bool = False,
+    mean: Averaged = "logits",
+) -> Blend:
+    """Members by name → their blend. InputFault for unequal images.
+
+    weights: equal unless given, one a member or one for each of its classes; heads: of the members
+    that have one; mean: what is averaged.
+    """
+    if not members:
+        raise InputFault("an ensemble of no members; predict at least one")
+    weights = dict.fromkeys(members, 1.0) if weights is None else weights
+    shares = _shares(members, weights)
+    _require_same_images(members)
+    used = [place for place, name in enumerate(members) if np.any(shares[place] > 0)]
+    names = list(members)
+    return Blend(
+        tuple(members[names[place]] for place in used),
+        tuple(_plain(shares[place]) for place in used),
+        exclusive,
+        tuple((heads or {}).get(names[place]) for place in used),
+        mean,
+    )
+
+
+def _shares(members: Mapping[str, Reader], weights: Mapping[str, Weight]) -> np.ndarray:
+    """Weights that sum to one, float64 (M, 1) or (M, K)."""
+    wrong = InputFault(
+        f"weights {dict(weights)!r}; expected a number from 0 up for each of {list(members)}, "
+        "or one for each class"
+    )
+    if set(weights) != set(members):
+        raise wrong
+    rows = [np.atleast_1d(np.asarray(weights[name], np.float64)) for name in members]
+    wide = max(map(len, rows))
+    if any(len(row) not in (1, wide) for row in rows):
+        raise wrong
+    given = np.stack([np.broadcast_to(row, wide) for row in rows])
+    if not np.isfinite(given).all() or given.min() < 0 or given.sum(axis=0).min() <= 0:
+        raise wrong
+    return given / given.sum(axis=0)
+
+
+def _plain(share: np.ndarray) -> Weight:
+    return float(share[0]) if len(share) == 1 else tuple(share.tolist())
+
+
+def _require_same_images(members: Mapping[str, Reader]) -> None:
+    (first, reader), *others = members.items()
+    faults = [
+        f"image {image!r} is predicted by only one of {first!r} and {name!r}"
+        for name, other in others
+        for image in sorted(set(reader.images) ^ set(other.images))
+    ]
+    if faults:
+        raise InputFault(listed(faults))
+
+
+def _nothing(like: StoredLogits) -> LogitGrid:
+    """Zeros on the grid of the first member."""
+    place = like.geometry
+    return LogitGrid(np.zeros(like.codes.shape, np.float32), None, None, place.region, place.size)
+
+
+def _added(
+    total: LogitGrid,
+    stored: StoredLogits,
+    weight: Weight,
+    image: str,
+    *,
+    head: Head | None,
+    mean: Averaged,
+) -> LogitGrid:
+    """`total` plus a member's weighted logits or probabilities; on one grid it is added to in place.
+
+    Logits class by class, so that what is computed stays in the processor's cache.
+    """
+    place, shape = stored.geometry, stored.codes.shape
+    if place.size != total.size or len(stored.codes) != len(total.values):
+        raise InputFault(
+            f"image {image!r}: members predicted {len(total.values)} classes at {total.size} and "
+            f"{len(stored.codes)} classes at {place.size}; predict again"
+        )
+    shares = np.broadcast_to(np.asarray(weight, np.float32), len(stored.codes))
+    one_grid = shape == total.values.shape and place.region == total.region
+    simple = mean == "logits" and (head is None or head.kind == "scale and bias")
+    if one_grid and simple:
+        _add_codes(total.values, stored, shares, head)
+        return total
+    values = stored.logits() if head is None else head.applied(stored.logits())
+    if mean == "probabilities":
+        values = _probabilities(values)
+    values *= shares[:, None, None]
+    return _sum(total, LogitGrid(values, None, None, place.region, place.size))
+
+
+def _sum(total: LogitGrid, part: LogitGrid) -> LogitGrid:
+    """Both on the grid that shows the image with more pixels."""
+    if part.values.shape == total.values.shape and part.region == total.region:
+        total.values[:] += part.values
+        return total
+    fine, coarse = (total, part) if _pixels(total) >= _pixels(part) else (part, total)
+    return replace(fine, values=fine.values + on_grid_of(coarse, fine).values)
+
+
+def _add_codes(
+    total: np.ndarray, stored: StoredLogits, shares: np.ndarray, head: Head | None
+) -> None:
+    """Adds codes · scale + offset, scaled and shifted by the head, times the class's share."""
+    classes = len(stored.codes)
+    slopes = np.ones(classes) if head is None else np.array(head.mix)[:, 0]
+    shifts = np.zeros(classes) if head is None else np.array(head.bias)
+    steps = (stored.scale * slopes * shares).astype(np.float32)
+    zeros = ((stored.offset * slopes + shifts) * shares).astype(np.float32)
+    plane = np.empty(total.shape[1:], np.float32)
+    for k, codes in enumerate(stored.codes):
+        np.multiply(codes, steps[k], out=plane, dtype=np.float32)
+        plane += zeros[k]
+        total[k] += plane
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Sigmoid, which does not overflow as a tangent."""
+    return (np.tanh(logits / 2) + 1) / 2
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    """float32 like probabilities, which it clips away from 0 and 1."""
+    return logit(np.clip(probabilities.astype(np.float64), _SUREST, 1 - _SUREST)).astype(np.float32)
+
+
+def _same_coding(one: LogitGrid, other: LogitGrid) -> bool:
+    """Whether codes may be added up: of the same classes, on one grid, with one scale and offset."""
+    ours, theirs = (
+        (grid.values.shape, grid.region, grid.size, grid.scale, grid.offset)
+        for grid in (one, other)
+    )
+    return ours == theirs
+
+
+def _pixels(grid: LogitGrid) -> float:
+    return grid.region[2] * grid.region[3]
+
+
+def on_grid_of(source: LogitGrid, target: LogitGrid) -> LogitGrid:
+    """The logits of `source` at the nodes of `target`'s grid: bilinear, clamped at the border."""
+    rows, columns = (
+        _seen_from(
+            source.values.shape[1 + axis],
+            target.values.shape[1 + axis],
+            (source.region[axis], source.region[2 + axis]),
+            (target.region[axis], target.region[2 + axis]),
+        )
+        for axis in (0, 1)
+    )
+    values = sampled(source.values, SamplingGrid(rows, columns))
+    return LogitGrid(values, None, None, target.region, target.size)
+
+
+def _seen_from(
+    nodes: int, other_nodes: int, image: tuple[float, float], other_image: tuple[float, float]
+) -> Axis:
+    """The nodes of one grid as another grid's nodes see them; images are (start, length) in each."""
+    share = image[1] / other_image[1]
+    return Axis.over(nodes, other_nodes, image[0] - other_image[0] * share, other_nodes * share)

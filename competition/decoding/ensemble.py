@@ -1,0 +1,104 @@
+"""`ensemble.json`: the members of a submission, their weights, and how each and their mean score."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from competition.decoding.blend import Blend, Reader, blend
+from competition.decoding.decisions import MemberWeight
+from competition.decoding.threshold_sweep import sweep
+from competition.errors import InputFault
+from competition.evaluation.groups import partition_of
+from competition.evaluation.metric_sums import MetricSums, Score
+from competition.masks import Runs
+from competition.settings import Settings
+from competition.spec import Competition
+
+
+class MemberScores(Settings):
+    """images, groups: how many the scores are over; score: of the blend. All at threshold 0.5."""
+
+    classes: tuple[str, ...]
+    images: int
+    groups: int
+    folds: tuple[int, ...]
+    members: tuple[MemberWeight, ...]
+    score: Score
+
+    def text(self) -> str:
+        """A line for each member and one for the blend."""
+        lines = [f"out of fold, {self.images} images of {self.groups} groups, threshold 0.5"]
+        lines += [f"  {one.score}  {one.name} × {one.weight:.3f}" for one in self.members]
+        together = [f"  {self.score}  their mean"] if len(self.members) > 1 else []
+        return "\n".join([*lines, *together])
+
+    def blended(self, readers: Mapping[str, Reader], *, exclusive: bool) -> Blend:
+        """The members' predictions with these weights; InputFault for other members."""
+        self.require_members(readers)
+        weights = {member.name: member.weight for member in self.members}
+        return blend({name: readers[name] for name in weights}, weights, exclusive=exclusive)
+
+    def require_members(self, readers: Mapping[str, Reader]) -> None:
+        """InputFault unless the predictions are of the members that were scored."""
+        names = [member.name for member in self.members]
+        if set(names) != set(readers):
+            raise InputFault(
+                f"the ensemble has the members {names}, the predictions are of {list(readers)}; "
+                "run `python -m competition ensemble` again"
+            )
+
+
+def score_members(
+    members: Mapping[str, Reader],
+    truth: Mapping[str, Runs],
+    folds: pd.DataFrame,
+    competition: Competition,
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> MemberScores:
+    """Equal weights, and the out-of-fold scores at threshold 0.5.
+
+    members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
+    image; folds: columns image, group, fold. `advance` is called images × `passes(members)` times.
+    """
+    metric_sums = MetricSums.of(competition)
+
+    def scored(chosen: Mapping[str, Reader]) -> Score:
+        together = blend(chosen, exclusive=competition.exclusive)
+        found = sweep(together, truth, metric_sums, thresholds=(0.5,), advance=advance)
+        groups = partition_of(found.images, folds).groups
+        return metric_sums.score(found.outcome(found.plain()), groups)
+
+    scores = {name: scored({name: reader}) for name, reader in members.items()}
+    images = next(iter(members.values())).images
+    partition = partition_of(images, folds)
+    return MemberScores(
+        classes=competition.classes,
+        images=len(images),
+        groups=len(np.unique(partition.groups)),
+        folds=tuple(int(fold) for fold in np.unique(partition.folds)),
+        members=tuple(
+            MemberWeight(name=name, weight=1.0 / len(members), score=score)
+            for name, score in scores.items()
+        ),
+        score=scored(members) if len(members) > 1 else next(iter(scores.values())),
+    )
+
+
+def passes(members: Sequence[str] | Mapping[str, Reader]) -> int:
+    """How often `score_members` goes through the images: for each member, and for their blend."""
+    return 1 if len(members) == 1 else 1 + len(members)
+
+
+def read_ensemble(path: Path, *, classes: Sequence[str]) -> MemberScores:
+    """InputFault where the file is damaged or about another class list."""
+    again = "run `python -m competition ensemble --force`"
+    ensemble = MemberScores.read(path, what="an ensemble", again=again)
+    if ensemble.classes != tuple(classes):
+        raise InputFault(
+            f"{path} is about the classes {list(ensemble.classes)}; the competition's are "
+            f"{list(classes)}; {again}"
+        )
+    return ensemble

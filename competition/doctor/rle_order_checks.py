@@ -1,0 +1,155 @@
+"""How label texts count pixels, proven on the data: Dice is blind to it, and a transposed decode
+passes every round trip and every cross-validation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from competition.data.catalog import with_labels
+from competition.data.images import read_image
+from competition.data.labels import read_labels
+from competition.data.readers.rle import LabelRows, label_rows
+from competition.doctor.report import Report
+from competition.errors import InputFault
+from competition.masks import RleFormat, Runs
+from competition.masks.rle_order_proof import OrderProof, prove_order
+from competition.spec import Competition, MaskLabels, RleLabels
+
+_TEXTS = 300
+"""Texts that are read in every way; the mask images, where there are any, are compared all."""
+
+_IMAGES = 60
+"""Images whose edges are compared with outlines: enough to tell on nuclei and on salt."""
+
+
+def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
+    """`order`, `base` and `relative` of run-length labels against all the data tell.
+
+    That is the mask images which `[labels] masks` names, the numbers, the frame, compactness and
+    the edges of the images. Works on labels that cannot be read too: that is when it helps most.
+    """
+    options = competition.labels
+    images = with_labels(catalog)
+    if not isinstance(options, RleLabels):
+        return Report()
+    try:
+        rows = _known(label_rows(competition), images)
+    except InputFault:
+        return Report()  # the label check says what is wrong
+    try:
+        pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
+    except InputFault as fault:
+        return Report.error(f"masks in [labels]: {fault}")
+    if not any(" " in text.strip() for text in rows.texts):
+        return Report.warning(f"{rows.path} has no mask with pixels: nothing can be learnt")
+    proof = _proof(competition, images, rows, pictured)
+    report = _judged(competition.label_format, proof)
+    return report if report.errors else report + _check_equal(competition, rows, images, pictured)
+
+
+def check_texts(competition: Competition, images: pd.DataFrame, rows: LabelRows) -> Report:
+    """The same for masks that a submission holds; images: rows of the catalog that it names.
+
+    There are no mask images to compare with: frame, compactness and edges must tell.
+    """
+    if not any(" " in text.strip() for text in rows.texts):
+        return Report()
+    return _judged(competition.submission.format, _proof(competition, images, rows, {}))
+
+
+def _known(rows: LabelRows, images: pd.DataFrame) -> LabelRows:
+    """The rows of training images; others are a fault that the label reader reports."""
+    there = set(images["image"])
+    return _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
+
+
+def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:
+    return LabelRows(
+        rows.path,
+        tuple(rows.lines[i] for i in kept),
+        tuple(rows.keys[i] for i in kept),
+        tuple(rows.texts[i] for i in kept),
+    )
+
+
+def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> dict[str, Runs]:
+    """Runs (K, H, W) of the mask images that hold the same labels."""
+    values = "nonzero" if len(competition.classes) == 1 else "index"
+    masks = MaskLabels(kind="masks", files=files, values=values)
+    return read_labels(competition.model_copy(update={"labels": masks}), catalog)
+
+
+def _proof(
+    competition: Competition,
+    images: pd.DataFrame,
+    rows: LabelRows,
+    pictured: Mapping[str, Runs],
+) -> OrderProof:
+    known = images.set_index("image")
+    filled = [i for i, text in enumerate(rows.texts) if " " in text.strip()]
+    rows = _chosen(rows, filled[:: -(-len(filled) // _TEXTS) or 1])
+    keys = dict.fromkeys(image for image, _ in rows.keys)
+    looked_at = [] if pictured else list(keys)[:: -(-len(keys) // _IMAGES) or 1]
+    pixels = {image: _pixels(competition, known["path"][image]) for image in looked_at}
+    whole = competition.label_format.rows != "object"  # an object is a part of its mask image
+    sizes = known.loc[[image for image, _ in rows.keys], ["height", "width"]].values.tolist()
+    return prove_order(
+        rows.texts,
+        [(height, width) for height, width in sizes],
+        masks=_class_masks(competition.classes, rows, pictured) if pictured and whole else None,
+        images=[pixels.get(image) for image, _ in rows.keys],
+    )
+
+
+def _pixels(competition: Competition, path: str) -> np.ndarray | None:
+    """The image, None where it is damaged, which is another check's to say."""
+    try:
+        return read_image(competition.root / path, depth=competition.data.depth)
+    except InputFault:
+        return None
+
+
+def _class_masks(
+    classes: Sequence[str], rows: LabelRows, pictured: Mapping[str, Runs]
+) -> list[Runs | None]:
+    return [
+        pictured[image][classes.index(name)] if name in classes else None
+        for image, name in rows.keys
+    ]
+
+
+def _judged(form: RleFormat, proof: OrderProof) -> Report:
+    """An error where the data surely speak against the format, a warning where they may."""
+    report = Report()
+    for line in proof.contradictions(form):
+        evidence = next(e for e in proof.evidence if e.startswith(line.split()[0]))
+        sure = ", proven: " in evidence or ", near certain: " in evidence
+        text = f"{line} ({evidence})"
+        report += Report.error(text) if sure else Report.warning(text)
+    if proof.order is None:
+        return report + Report.warning(
+            f"nothing in the data tells whether label texts run along rows or columns "
+            f"({'; '.join(proof.evidence)})"
+        )
+    (order,) = (line for line in proof.evidence if line.startswith("order"))
+    return report + Report.fact("order", order.removeprefix("order: "))
+
+
+def _check_equal(
+    competition: Competition, rows: LabelRows, images: pd.DataFrame, pictured: Mapping[str, Runs]
+) -> Report:
+    """Texts in the right order against their mask images, one by one."""
+    if not pictured:
+        return Report()
+    try:
+        labels = read_labels(competition, images)
+    except InputFault:
+        return Report()  # the label check lists what is wrong
+    unequal = [image for image, mask in pictured.items() if labels[image] != mask]
+    if not unequal:
+        return Report()
+    return Report.error(
+        f"{rows.path}: the masks of {len(unequal)} of {len(pictured)} images differ from their mask "
+        f"images, such as {unequal[0]!r}"
+    )

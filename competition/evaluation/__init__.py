@@ -1,0 +1,6 @@
+"""How good, and how sure: scores as sums, groups, intervals. Knows no store and no network.
+
+metric_sums.py   what an image adds to a score   groups.py        sums of groups, held-out parts
+bootstrap.py     the one cluster bootstrap       significance.py  is a gain real
+private_interval.py  what Private will be
+"""

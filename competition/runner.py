@@ -1,0 +1,119 @@
+"""Making what is missing before a goal: every step a command, every command a process of its own.
+
+A process a step frees the GPU's memory, and each can be repeated by hand as it is echoed. The faces
+of this module are `podium run GOAL`, the tasks of a checkout, and a notebook:
+
+    from competition.runner import Runner
+    Runner().reach("submit")
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.engines import CommandWords, run_step
+from competition.entry import NO_ROUND, Entry, entry_of
+from competition.experiment import AblationChoice, experiment_of
+from competition.pipeline import Goal, Pipeline, Stage
+from competition.project import ACTIVE, Project, competition_file, demo_folder
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The steps of one competition, run in the order in which they need each other.
+
+    file: the competition file, as it was given (None: the one in force in the current folder);
+    step: an engine, which carries out one command (see `engines.py`).
+    """
+
+    file: Path | None = None
+    step: Callable[[CommandWords], None] = run_step
+
+    @property
+    def project(self) -> Project:
+        """Opened anew at each use: steps run in between, and what they write is read once only."""
+        self.write_demo()
+        return Project.open(self.file)
+
+    def run(self, words: CommandWords) -> None:
+        """One command on this competition."""
+        chosen = [] if self.file is None else ["--competition", str(self.file)]
+        self.step([*words, *chosen])
+
+    def write_demo(self) -> None:
+        """Write the demo competition where it is the one in force and is not there yet."""
+        own = competition_file(self.file, Path.cwd())
+        if own == demo_folder(Path.cwd()) / ACTIVE and not own.exists():
+            self.step(["demo"])
+
+    def reach(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
+        """The goal and whatever is missing before it; entry: the competition file's own."""
+        stages = self._before(goal, entry, plain=plain)
+        *before, last = stages
+        self._perform(before)
+        self.run(last.command)
+
+    def prepare(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
+        """Whatever is missing before the goal, but not the goal itself."""
+        self._perform(self._before(goal, entry, plain=plain)[:-1])
+
+    def prepare_ablation(self, choice: AblationChoice, solution: Path | None = None) -> None:
+        """Train, predict and, where there is a solution, submit and score the trials not done yet.
+
+        solution: by default the data's solution.csv, where there is one.
+        """
+        self._split()
+        project = self.project
+        lying = project.competition.root / "solution.csv"
+        answers = solution or (lying if lying.is_file() else None)
+        pipeline = Pipeline(project)
+        experiment = experiment_of(project.competition, choice)
+        self._perform(pipeline.ablation_stages(experiment, submitted=answers is not None))
+        unscored = pipeline.unscored(experiment) if answers else []
+        if unscored:
+            self.run(["score", *map(str, unscored), "--solution", str(answers)])
+
+    def _before(self, goal: Goal, entry: Entry | None, *, plain: bool) -> list[Stage]:
+        """The stages that lead to the goal, the goal's own the last."""
+        self._split()
+        project = self.project
+        wanted = entry_of(project.competition) if entry is None else entry
+        return Pipeline(project).stages(goal, wanted, plain=plain)
+
+    def _split(self) -> None:
+        """The folds, first of all: a project that was opened before them knows no holdout."""
+        if Pipeline(self.project).folds().state().kind != "fresh":
+            self.run(["folds"])
+
+    def _perform(self, stages: Iterable[Stage]) -> None:
+        for stage in stages:
+            if stage.command != ("folds",) and not stage.is_fresh():  # `_split` has seen to these
+                self.run(stage.command)
+
+
+def run_demo(
+    options: CommandWords = (),
+    *,
+    short: bool = False,
+    step: Callable[[CommandWords], None] = run_step,
+) -> Path:
+    """The main job on the demo competition, from its data to the leaderboard.
+
+    Each model alone, their ensemble, tuned thresholds and a pseudo round, scored against the demo's
+    solution; options: of the command `demo`. Returns the sheet of test images.
+    """
+    step(["demo", *options])
+    file = (demo_folder(Path.cwd(), short=short) / ACTIVE).relative_to(Path.cwd())
+    runner = Runner(file, step)
+    runner.run(["doctor"])
+    spec, space = runner.project.competition, runner.project.workspace
+    runner.reach("submit", entry_of(spec, pseudo=NO_ROUND))
+    first, *_ = alone = [(recipe,) for recipe in spec.ensemble.recipes]
+    for recipes in ((), *alone):
+        runner.reach("submit", entry_of(spec, recipes=recipes, pseudo=NO_ROUND), plain=True)
+    runner.reach("submit", entry_of(spec, recipes=first, pseudo="round1"), plain=True)
+    written = sorted(space.submissions.relative_to(Path.cwd()).glob("*.csv"))
+    solution = file.with_name("solution.csv")
+    runner.run(["score", *map(str, written), "--solution", str(solution)])
+    runner.run(["leaderboard"])
+    return space.submission("main").with_suffix(".png").relative_to(Path.cwd())

@@ -1,0 +1,23 @@
+"""The split: made once, for git."""
+
+from competition.data.folds import describe_folds, make_folds, write_folds
+from competition.data.holdout import make_holdout, write_holdout
+from competition.project import Project
+
+
+def make_split(project: Project) -> str:
+    """Make the folds file where there is none; returns a table that describes the split."""
+    path, held_out = project.workspace.folds, project.workspace.holdout
+    split = project.competition.split
+    if split.holdout is not None and not path.exists() and not held_out.exists():
+        rows = make_holdout(project.everything, project.labels, split, split.holdout)
+        write_holdout(rows, held_out)
+        project.forget_catalog()
+        project.say(
+            f"wrote {held_out}: {len(rows)} images of {rows['group'].nunique()} groups, kept from "
+            "every decision; commit it"
+        )
+    if not path.exists():
+        write_folds(make_folds(project.catalog, project.labels, split), path)
+        project.say(f"wrote {path}; commit it: a split is part of the result")
+    return describe_folds(project.folds, project.labels, classes=project.classes)

@@ -1,0 +1,104 @@
+"""Predictions of a network, as stores beside its checkpoint. torch is imported where it is needed."""
+
+from typing import Any
+
+from competition.data.letterbox import LetterboxedImages, letterboxed_images
+from competition.entry import Entry, Member
+from competition.freshness import hash_of
+from competition.inference.joined_stores import combine_folds
+from competition.inference.store import PredictedSplit, Provenance
+from competition.machine import machine_of
+from competition.project import Project
+from competition.recipes import Recipe
+from competition.steps.prediction_stores import stores
+
+
+def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
+    """Predict with every network of the entry; each member's test predictions are averaged."""
+    for member in entry.members:
+        for fold in entry.folds:
+            predict_network(project, member, fold, force=force)
+        average_folds(project, member, entry.folds)
+
+
+def predict_network(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
+    """Out-of-fold and test predictions of one network, as stores beside its checkpoint."""
+    folder = project.workspace.run(str(member), fold)
+
+    def run() -> dict[str, Any]:
+        from competition.inference.predict import predict_store
+        from competition.training.checkpoint import load_checkpoint
+
+        checkpoint = folder / "checkpoint.pt"
+        network, training = load_checkpoint(checkpoint, classes=project.classes)
+        settings = prediction_settings(project, training.recipe)
+        settings.machine.apply()
+        digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+        wanted: dict[PredictedSplit, tuple[str, tuple[str, ...]]] = {
+            "oof": ("train", project.validation_images(fold))
+        }
+        for split in project.pipeline.averaged():
+            wanted[split] = split, tuple(project.rows(split)["image"])
+        for split, (rows_of, images) in wanted.items():
+            provenance = Provenance(
+                member=str(member),
+                recipe=training.recipe.name,
+                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
+                folds=(fold,),
+                part=split,
+                classes=training.classes,
+                checkpoints=(digest,),
+            )
+            images_of = letterboxed(project, training.recipe, rows_of)
+            title = f"predicting {provenance.member} {split}"
+            with project.watch(title, len(images)) as advance:
+                predict_store(
+                    [network],
+                    images_of,
+                    folder / split,
+                    images=images,
+                    provenance=provenance,
+                    settings=settings,
+                    advance=advance,
+                )
+        return {"machine": settings.machine.recorded()}
+
+    project.perform(project.pipeline.predict(member, fold), run, force=force)
+
+
+def average_folds(project: Project, member: Member, folds: tuple[int, ...]) -> None:
+    """The mean over folds of one member's predictions of test images and of the holdout."""
+    for split in project.pipeline.averaged():
+
+        def run(split: str = split) -> None:
+            target = project.pipeline.mean_folder(member, folds, split)
+            combine_folds(stores(project, member, folds, split), target)
+
+        project.perform(project.pipeline.mean(member, folds, split), run, force=False)
+
+
+def prediction_settings(project: Project, recipe: Recipe) -> Any:
+    """`inference.predict.PredictionSettings` of a recipe: its batch and dtype, and the views."""
+    from competition.inference.predict import PredictionSettings
+
+    return PredictionSettings(
+        batch=recipe.batch,
+        machine=machine_of().for_precision(recipe.precision),
+        views=project.views,
+        permutation=project.permutation,
+    )
+
+
+def letterboxed(project: Project, recipe: Recipe, split: str) -> LetterboxedImages:
+    """The images of a split of the catalog at the size that the recipe's network sees."""
+    rows = project.rows(split)
+    data = project.competition
+    with project.watch(f"letterboxing {split} images", len(rows)) as advance:
+        return letterboxed_images(
+            rows,
+            data.root,
+            project.workspace.cache,
+            form=(recipe.size, recipe.fit),
+            depth=data.data.depth,
+            advance=advance,
+        )

@@ -1,0 +1,101 @@
+"""What a submission is expected to score on Private, from its out-of-fold sums by group."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from competition.decoding.blend import Blend, Reader, blend
+from competition.decoding.decisions import ClassRule, decide, plain_rules
+from competition.entry import Entry
+from competition.evaluation.groups import GroupSums
+from competition.evaluation.private_interval import (
+    NO_SHIFT,
+    USUAL,
+    BoardSize,
+    Estimate,
+    PredictedMasks,
+    PrivateInterval,
+    averaging_rate,
+    fold_shift,
+    member_sums,
+    private_interval,
+)
+from competition.project import Project
+from competition.steps.prediction_stores import mean_predictions, out_of_fold, stores
+
+SAMPLE = 200
+"""Images, evenly spread, on which folds and members are compared."""
+
+Mix = Callable[[Mapping[str, Reader]], Blend]
+"""Members' predictions by name → their blend as it is submitted."""
+
+
+def interval_of_entry(
+    project: Project, entry: Entry, sums: GroupSums, mix: Mix, rules: Mapping[str, ClassRule]
+) -> PrivateInterval | None:
+    """The interval of Private under these rules; None with fewer than two groups out of fold."""
+    if len(sums.names) < 2:
+        return None
+    test = project.rows("test")
+    share = project.competition.submission.public
+    size = BoardSize.of(test["group"].nunique(), len(test), share, sums)
+    shift = _fold_shift(project, entry, mix, rules)
+    return private_interval(sums, project.metric_sums, size, shift)
+
+
+def plain_sums(project: Project, entry: Entry, mix: Mix) -> GroupSums:
+    """Out-of-fold sums of the blend at threshold 0.5."""
+    together = mix(out_of_fold(project, entry))
+    masks = masks_under(together, plain_rules(project.classes))
+    rows = []
+    with project.watch("scoring out of fold", len(together.images)) as advance:
+        for image in together.images:
+            rows.append(project.metric_sums.of_image(project.labels[image], masks(image)))
+            advance()
+    return GroupSums.of(np.array(rows), _groups(project, together.images))
+
+
+def _fold_shift(
+    project: Project, entry: Entry, mix: Mix, rules: Mapping[str, ClassRule]
+) -> Estimate:
+    """By how much the mean over the entry's folds is better than one of them."""
+    if len(entry.folds) == 1:
+        return NO_SHIFT
+    mean = mix(mean_predictions(project, entry))
+    by_fold = [
+        {str(member): stores(project, member, (fold,), "test")[0] for member in entry.members}
+        for fold in entry.folds
+    ]
+    singles = [masks_under(mix(readers), rules) for readers in by_fold]
+    apart = member_sums(spread(mean.images), masks_under(mean, rules), singles, project.metric_sums)
+    return fold_shift(apart, _member_rate(project, entry), project.metric_sums)
+
+
+def _member_rate(project: Project, entry: Entry) -> Estimate:
+    """What averaging gains per distance, from the entry's members on labelled images."""
+    members = out_of_fold(project, entry)
+    if len(members) < 2:
+        return USUAL
+    rules = plain_rules(project.classes)
+    mix = partial(blend, exclusive=project.exclusive)
+    together = mix(members)
+    mean = masks_under(together, rules)
+    singles = [masks_under(mix({name: reader}), rules) for name, reader in members.items()]
+    images = spread(together.images)
+    measured = partial(member_sums, images, mean, singles, project.metric_sums)
+    apart, scored = measured(), measured(truth=project.labels.__getitem__)
+    return averaging_rate(apart, scored, _groups(project, images), project.metric_sums)
+
+
+def masks_under(together: Blend, rules: Mapping[str, ClassRule]) -> PredictedMasks:
+    return lambda image: decide(together, image, rules)
+
+
+def spread(images: Sequence[str]) -> tuple[str, ...]:
+    """At most `SAMPLE` of them, evenly spread."""
+    return tuple(images[:: -(-len(images) // SAMPLE)])
+
+
+def _groups(project: Project, images: Sequence[str]) -> np.ndarray:
+    return np.array([project.groups[image] for image in images])

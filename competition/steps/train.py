@@ -1,0 +1,190 @@
+"""Training networks. torch is imported where it is needed: other steps can do without it."""
+
+import csv
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, cast
+
+from competition import pseudo
+from competition.data.holdout import share_of_groups
+from competition.data.leaks import refuse_leak
+from competition.entry import Entry, Member
+from competition.errors import InputFault
+from competition.machine import machine_of
+from competition.masks import Runs
+from competition.progress_bar import duration
+from competition.project import Project
+from competition.recipes import Recipe
+from competition.steps.predict import letterboxed
+from competition.workspace import read_json
+
+
+def train_network(project: Project, member: Member, fold: int, *, force: bool = False) -> Path:
+    """One network on one fold; returns its checkpoint."""
+    folder = project.workspace.run(str(member), fold)
+
+    def run() -> dict[str, Any]:
+        from competition.training.fit import fit
+
+        recipe = member.adapted(project.recipe(member.recipe))
+        task = training_task(project, member, fold, recipe)
+        machine = machine_of().for_precision(recipe.precision)
+        project.say(
+            f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
+            f"{machine.line()}"
+        )
+        fitted = fit(task, folder, machine=machine, say=project.say, watch=project.watch)
+        return {
+            "images": len(task.train),
+            "held out": len(task.validation),
+            "iterations": task.training.iterations_in_all,
+            "ancestors": [one.model_dump() for one in task.training.ancestors],
+            "dead classes": list(fitted.dead),
+            "machine": machine.recorded(),
+        }
+
+    if project.perform(project.pipeline.train(member, fold), run, force=force):
+        project.say(_ended(folder))
+    return folder / "checkpoint.pt"
+
+
+def _ended(folder: Path) -> str:
+    """What a training that has just ended came to: its time, its last score, its checkpoint."""
+    receipt = read_json(folder / "train.json")
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        scores = [row["score"] for row in csv.DictReader(file) if row.get("score")]
+    scored = f", score {float(scores[-1]):.4f} on {receipt['held out']} held out" if scores else ""
+    seconds = receipt["recorded"]["seconds"]
+    return f"trained in {duration(seconds)}{scored}: {folder / 'checkpoint.pt'}"
+
+
+def train_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
+    """Train every network of the entry, one after another."""
+    for member in entry.members:
+        for fold in entry.folds:
+            train_network(project, member, fold, force=force)
+    project.say("next: `podium predict`; `podium run submit` does all that is missing before a csv")
+
+
+def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -> Any:
+    """Everything that `training.fit.fit` needs for one member and fold."""
+    from competition.data.loader import Labelled
+    from competition.training.checkpoint import Training
+    from competition.training.fit import Task
+    from competition.training.plan import plan_of
+
+    ancestors, start = _ancestry(project, member, fold)
+    held = project.validation_images(fold)
+    held_set = set(held)
+    own = tuple(image for image in project.folds["image"] if image not in held_set)
+    extra = pseudo_labels(project, member, fold)
+    added = further_images(project, fold)
+    labels = ChainMap({**extra}, cast("MutableMapping[str, Runs]", project.labels))
+    pixels = {}
+    for split in ("train", *(["test"] if extra else []), *(["extra"] if added else [])):
+        images_of = letterboxed(project, recipe, split)
+        pixels |= dict.fromkeys(images_of.rows, images_of)
+    images, aside = (*own, *added, *extra), ()
+    if recipe.best is not None:
+        images, aside = set_aside(project, own, images, recipe, seed=member.seed)
+    training = Training(
+        competition=project.competition.name,
+        recipe=recipe,
+        classes=project.classes,
+        fold=fold,
+        seed=member.seed,
+        pseudo=member.pseudo,
+        images=len(images),
+        iterations=plan_of(recipe, len(images)).iterations,
+        ancestors=ancestors,
+    )
+    return Task(
+        training=training,
+        train=Labelled(images, pixels, labels),
+        validation=Labelled(held, pixels, project.labels),
+        metric=project.competition.metric,
+        exclusive=project.exclusive,
+        permutation=project.permutation,
+        start=start,
+        aside=Labelled(aside, pixels, project.labels) if aside else None,
+    )
+
+
+def set_aside(
+    project: Project, own: tuple[str, ...], images: tuple[str, ...], recipe: Recipe, *, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The images to train on, and those of the groups by which the best rounds are chosen.
+
+    own: the training images of the other folds, from which those groups are drawn; images: these and
+    all others that the network may see.
+    """
+    assert recipe.best is not None
+    share = recipe.best.aside
+    rows = project.rows("train")
+    rows = rows[rows["image"].isin(own)].sort_values("image", ignore_index=True)
+    chosen = share_of_groups(rows, project.labels, share, seed=seed)
+    if chosen.all() or not chosen.any():
+        raise InputFault(
+            f"best.aside = {share} of recipe {recipe.name!r} sets {int(chosen.sum())} of {len(rows)} "
+            "training images aside; some must be set aside and some left to train on"
+        )
+    groups = set(rows["group"][chosen])
+    left = tuple(image for image in images if project.groups[image] not in groups)
+    project.say(f"{int(chosen.sum())} training images set aside, to choose the best rounds by")
+    return left, tuple(rows["image"][chosen])
+
+
+def _ancestry(project: Project, member: Member, fold: int) -> tuple[tuple[Any, ...], Any]:
+    """The members that this one goes on from, first one first, and the weights of the last.
+
+    InputFault where that one was trained on another fold or split, or with another seed: its
+    networks would have seen what this one is validated on, or the fold's score be of a mixture.
+    """
+    from competition.training.checkpoint import Ancestor, load_checkpoint
+
+    if member.continued is None:
+        return (), None
+    folder = project.workspace.run(member.continued, fold)
+    network, training = load_checkpoint(folder / "checkpoint.pt", classes=project.classes)
+    split = read_json(folder / "train.json")["inputs"]["fold"]
+    if training.fold != fold or split != project.pipeline.split(fold):
+        raise InputFault(
+            f"{member.continued!r} was trained on another split than fold {fold} is now, and may "
+            f"have seen its held-out images; train it again before going on from it"
+        )
+    if training.seed != member.seed:
+        raise InputFault(
+            f"{member.continued!r} has seed {training.seed} and {member} has {member.seed}; "
+            "go on from the member with the same seed"
+        )
+    digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+    parent = Ancestor(member=member.continued, sha256=digest, iterations=training.iterations_in_all)
+    return (*training.ancestors, parent), network.state_dict()
+
+
+def pseudo_labels(project: Project, member: Member, fold: int) -> Mapping[str, Runs]:
+    """Labels of the member's pseudo round that this fold's network may see; empty without one."""
+    if member.pseudo is None:
+        return {}
+    labels, receipt = pseudo.load_round(
+        project.workspace.pseudo(member.pseudo), project.competition, project.sizes
+    )
+    refuse_leak(labels, project.validation_images(fold), groups=project.groups)
+    held_out = set(project.rows("holdout")["image"])
+    refuse_leak(labels, held_out, groups=project.groups, where="the holdout")
+    leak = pseudo.indirect_leak(receipt.origin, fold)
+    if leak:
+        project.say(f"note: {leak}; the out-of-fold score may be flattered")
+    return labels
+
+
+def further_images(project: Project, fold: int) -> tuple[str, ...]:
+    """The extra images that this fold's network is trained on; says how many it may not see."""
+    if project.competition.data.extra_images is None:
+        return ()
+    allowed, every = project.extra_images(fold), len(project.rows("extra"))
+    left_out = every - len(allowed)
+    why = f"; {left_out} left out, of the groups that fold {fold} holds out" if left_out else ""
+    project.say(f"{len(allowed)} extra images{why}")
+    return allowed

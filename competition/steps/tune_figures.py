@@ -1,0 +1,124 @@
+"""The figures beside decisions.json: what was decided, and how sure it is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from competition.decoding.blend import Blend
+from competition.decoding.calibration import bin_of, count_pixels, reliability_of, tradeoff_curves
+from competition.decoding.decisions import Decisions, decide
+from competition.decoding.ensemble import MemberScores
+from competition.decoding.threshold_sweep import ThresholdSweep
+from competition.pictures import (
+    bars,
+    class_scores,
+    comparison,
+    contact_sheet,
+    fitted,
+    gains,
+    reliability,
+    threshold_curves,
+    tradeoffs,
+)
+from competition.project import Project
+from competition.steps.private_interval import spread
+
+if TYPE_CHECKING:
+    from competition.tuning.search import Tuned
+
+WORST, LONGEST = 6, 240
+"""Images on the sheet of the worst, and the longest side of one there, in pixels."""
+
+
+def draw_members(path: Path, ensemble: MemberScores) -> None:
+    """Bars of the members' scores and of their mean, with intervals."""
+    scores = {member.name: member.score for member in ensemble.members}
+    scores["their mean"] = ensemble.score
+    between = [
+        (score.low, score.high)
+        for score in scores.values()
+        if score.low is not None and score.high is not None
+    ]
+    bars(
+        path,
+        list(scores),
+        [score.value for score in scores.values()],
+        intervals=between if len(between) == len(scores) else None,
+        label=f"score out of fold, {ensemble.images} images",
+    )
+
+
+def draw_tuned(project: Project, folder: Path, together: Blend, tuned: "Tuned") -> None:
+    """The figures of a choice; together: the out-of-fold blend that the rules are applied to."""
+    decisions, found = tuned.decisions, tuned.sweep
+    classes = project.classes
+    about = f"out of fold, {decisions.images} images of {decisions.groups} groups"
+    chosen = np.array([rule.threshold for rule in decisions.rules.values()])
+    threshold_curves(
+        folder / "thresholds.png",
+        found.thresholds,
+        found.curves(),
+        names=classes,
+        chosen=chosen,
+        title=f"{about}; dots: the thresholds chosen",
+    )
+    gains(folder / "gains.png", decisions.steps, title=about)
+    metric_sums = found.metric_sums
+    before, after = (
+        metric_sums.sign * metric_sums.per_class(sums.sums.sum(axis=0))
+        for sums in (tuned.before, tuned.after)
+    )
+    class_scores(
+        folder / "classes.png",
+        classes,
+        before,
+        after,
+        intervals=tuned.after.class_intervals(metric_sums),
+        title=about,
+    )
+    draw_pixels(project, folder, together, chosen)
+    draw_worst(project, folder / "worst.png", together, decisions, found)
+
+
+def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndarray) -> None:
+    """Reliability, and precision, recall and false positives with the chosen thresholds (K,)."""
+    images = spread(together.images)
+    counts = count_pixels(together, project.labels.__getitem__, images)
+    owner = project.folds.set_index("image")["group"]
+    found = reliability_of(counts.by_image, owner.loc[list(images)].to_numpy(str))
+    about = f"out of fold, {len(images)} images of {len(np.unique(owner.loc[list(images)]))} groups"
+    reliability(
+        folder / "reliability.png",
+        found.predicted,
+        found.observed,
+        intervals=found.intervals,
+        counts=found.pixels,
+        title=f"{about}\nmean distance from the diagonal, by pixels: {found.error:.4f}",
+    )
+    curves = tradeoff_curves(counts.by_class)
+    places = bin_of(chosen)
+    tradeoffs(
+        folder / "tradeoffs.png",
+        curves,
+        names=project.classes,
+        chosen=curves[:, np.arange(len(places)), places],
+        title=f"out of fold, {len(images)} images, pixels pooled; dots: the thresholds chosen",
+    )
+
+
+def draw_worst(
+    project: Project, path: Path, together: Blend, decisions: Decisions, found: ThresholdSweep
+) -> None:
+    """The images that score worst out of fold: labels, masks, and where they differ."""
+    scores = found.by_image()
+    tiles, captions = [], []
+    for place in np.argsort(found.metric_sums.sign * scores)[:WORST]:
+        image = found.images[place]
+        pixels = project.pixels(image)
+        masks = decide(together, image, decisions.rules)
+        size = fitted(pixels.shape[:2], LONGEST)
+        tiles.append(comparison(pixels, project.labels[image], masks, size=size))
+        captions.append(f"{image}  {scores[place]:.3f} at threshold 0.5")
+    title = "worst out of fold: labels, masks, and green right, red too much, blue missed"
+    contact_sheet(tiles, path, columns=2, captions=captions, title=title)

@@ -1,0 +1,184 @@
+"""What one step of training and of validation does: loss, optimiser, schedule, scores."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from competition.errors import InputFault
+from competition.masks import unpack
+from competition.models import SegmentationNetwork
+from competition.recipes import Optimizer, Recipe, Schedule
+from competition.training.losses import UNKNOWN_CONTEXT, LossContext, build_loss, total_loss
+
+
+class ImageScores(NamedTuple):
+    """What validation finds on one image, for each class (K,).
+
+    scores: float64, NaN where the metric skips a class; or pixel counts (K, 3), as `aggregate`
+    takes them. labelled: whether the image has the class; hit: whether any pixel of it was found.
+    """
+
+    scores: np.ndarray
+    labelled: np.ndarray
+    hit: np.ndarray
+
+
+ImageScorer = Callable[[str, np.ndarray], ImageScores]
+"""(image, logits (K,h',w') float32) → its scores."""
+
+
+class TrainingStep:
+    """The network with its loss, optimiser and schedule: what a trainer calls, whichever it is.
+
+    Holds no training data, and knows no trainer.
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        recipe: Recipe,
+        *,
+        classes: int,
+        steps: int,
+        seed: int,
+        context: LossContext = UNKNOWN_CONTEXT,
+        fused: bool = True,
+    ) -> None:
+        """steps: optimizer steps of the whole run, which the schedule spans; context: what
+        the loss needs of the competition; fused: the optimizer passes over memory once, which a
+        scaled loss (float16) does not allow: gradients are clipped between unscaling and stepping.
+        """
+        self.network, self.recipe = network, recipe
+        self.classes, self.steps, self.seed, self.fused = classes, steps, seed, fused
+        self.total_of = build_loss(recipe.loss, context)
+
+    def loss(self, batch: Mapping[str, Tensor], *, step: int, index: int) -> Tensor:
+        """Of one batch, the index-th of its round, after so many optimizer steps of the run.
+
+        Dropout depends on (seed, step, index), so that a resumed run repeats it.
+        """
+        torch.manual_seed((self.seed * 1_000_003 + step) * 1009 + index)
+        output = self.network(self._shown(batch["images"], step))
+        targets, distances = self._asked_for(batch, output.logits.shape[-2:])
+        loss = total_loss(
+            self.total_of,
+            output,
+            targets,
+            auxiliary=getattr(self.recipe.network, "auxiliary", 0.0),
+            presence=self.recipe.network.presence,
+            distances=distances,
+        )
+        if not torch.isfinite(loss):
+            raise InputFault(
+                f"the loss is {loss.item()} at step {step}; nothing was saved: lower "
+                f"optimizer.learning_rate ({self.recipe.optimizer.learning_rate}) or look for a "
+                "broken image with `invoke doctor`"
+            )
+        return loss
+
+    def _shown(self, images: Tensor, step: int) -> Tensor:
+        """uint8 (B,3,h,w) → what the network sees at this step, at half the size at first."""
+        small = step < round(self.recipe.schedule.halved * self.steps)
+        shown = self.network.normalised(images)
+        return halved(shown) if small else shown
+
+    def _asked_for(
+        self, batch: Mapping[str, Tensor], size: torch.Size
+    ) -> tuple[Tensor, Tensor | None]:
+        """Targets and distances (B,K,h,w) of a batch, or at `size` where the loss is taken there."""
+        targets, distances = unpack(batch["planes"], self.classes), batch.get("distances")
+        if self.recipe.loss_at == "image":
+            return targets, distances
+        return averaged(targets, size), None if distances is None else averaged(distances, size)
+
+    def validate_with(self, *scorers: ImageScorer) -> None:
+        """One for each validation loader; `image_scores` holds what each has found."""
+        self.scorers, self.image_scores = scorers, [[] for _ in scorers]
+
+    def validate(self, batch: Mapping[str, Any], loader: int) -> None:
+        """Hands each image's logits to the scorer of its loader."""
+        images = self.network.normalised(batch["images"])
+        logits = self.network(images).logits.float().cpu().numpy()
+        scorer, image_scores = self.scorers[loader], self.image_scores[loader]
+        image_scores += [scorer(*pair) for pair in zip(batch["image"], logits, strict=True)]
+
+    def clip(self) -> None:
+        """The norm of the gradients, unscaled ones."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.optimizer.clip)
+
+    def optimizer(self, device: str) -> tuple[torch.optim.Optimizer, LambdaLR]:
+        """With its schedule, to be stepped together; device: its kind, "cpu", "cuda", "mps"."""
+        fused = self.fused and device in ("cpu", "cuda")
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, fused=fused)
+        share = partial(factor, steps=self.steps, schedule=self.recipe.schedule)
+        return optimizer, LambdaLR(optimizer, share)
+
+
+def build_optimizer(
+    network: torch.nn.Module, chosen: Optimizer, *, fused: bool
+) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names. fused: one pass over memory for all weights."""
+    groups = parameter_groups(network, chosen.weight_decay)
+    match chosen.name:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=chosen.learning_rate, fused=fused)
+        case "sgd":
+            momentum = 0.9 if chosen.momentum is None else chosen.momentum
+            return torch.optim.SGD(
+                groups, lr=chosen.learning_rate, momentum=momentum, nesterov=momentum > 0
+            )
+
+
+def halved(images: Tensor) -> Tensor:
+    """Images (B,C,h,w) → (B,C,⌈h/2⌉,⌈w/2⌉), each pixel the mean of those that it covers."""
+    return averaged(images, tuple(-(-side // 2) for side in images.shape[-2:]))
+
+
+def averaged(planes: Tensor, size: Sequence[int]) -> Tensor:
+    """Planes (B,K,h,w) of any type → float (B,K,*size), h and w not smaller: means over pixels."""
+    height, width = size
+    return functional.adaptive_avg_pool2d(planes.float(), (height, width))
+
+
+def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights decay; biases and the scales of normalisation do not."""
+    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def factor(step: int, steps: int, schedule: Schedule) -> float:
+    """Share of the learning rate at `step` of `steps`: linear warm-up, then half cosines.
+
+    >>> [round(factor(s, 10, Schedule(warmup=0.2, final=0.0)), 2) for s in (0, 1, 2, 6, 10)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    >>> twice = Schedule(warmup=0.0, final=0.0, restarts=1)
+    >>> [round(factor(s, 8, twice), 2) for s in range(9)]
+    [1.0, 0.85, 0.5, 0.15, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = _within_cosine((step - warmup) / max(1, steps - warmup), schedule)
+    return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _within_cosine(progress: float, schedule: Schedule) -> float:
+    """How far along its own cosine a run is that has gone `progress` (0 … 1) of all of them."""
+    lengths = [schedule.stretch**cosine for cosine in range(schedule.restarts + 1)]
+    ends = [end / sum(lengths) for end in accumulate(lengths)]
+    for length, end in zip(lengths, ends, strict=True):
+        if progress < end - 1e-9:  # a step that rounding puts a hair before an end is behind it
+            return 1 - (end - progress) * sum(lengths) / length
+    return 1.0

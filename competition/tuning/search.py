@@ -1,0 +1,121 @@
+"""Out-of-fold predictions and labels → `Decisions`, in three passes over the images.
+
+The first draws pixels, on which heads and weights are chosen, and sweeps thresholds of the plain mean
+at native size; the second does that for the chosen mixtures, if there are any; the third measures
+post-processing at the chosen thresholds.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from competition.decoding.blend import LastRead, Reader
+from competition.decoding.decisions import ClassRule, Decisions
+from competition.decoding.ensemble import MemberScores
+from competition.decoding.postprocess import OPERATIONS
+from competition.decoding.threshold_sweep import Rules, ThresholdSweep
+from competition.evaluation.groups import GroupSums, partition_of
+from competition.evaluation.metric_sums import MetricSums
+from competition.masks import Runs
+from competition.spec import Competition
+from competition.tuning.cv_views import PLAIN_FIT, OutOfFold, gather_views, mixture_of
+from competition.tuning.mixture_search import Mixer, heads_alone, measured_on_grid
+from competition.tuning.nested_cv import confirmed, nested_cross_validation, select_mixtures
+from competition.tuning.pixel_samples import draw_beside
+
+PASSES = 3
+"""How often the images are gone through."""
+
+
+class Tuned(NamedTuple):
+    """What was decided and what it rests on.
+
+    before, after: sums of each group at threshold 0.5, and under the choice made without it.
+    """
+
+    decisions: Decisions
+    sweep: ThresholdSweep
+    before: GroupSums
+    after: GroupSums
+
+
+@threadpool_limits.wrap(limits=1)  # thousands of small products: BLAS threads wait for each other
+def search_decisions(
+    members: Mapping[str, Reader],
+    truth: Mapping[str, Runs],
+    folds: pd.DataFrame,
+    competition: Competition,
+    *,
+    ensemble: MemberScores,
+    advance: Callable[[], None] = lambda: None,
+) -> Tuned:
+    """Decide everything from out-of-fold predictions.
+
+    members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
+    image; folds: columns image, group, fold; ensemble: the members' scores. `advance` is called
+    `PASSES` times an image.
+    """
+    ensemble.require_members(members)
+    readers = {name: LastRead(reader) for name, reader in members.items()}
+    data = OutOfFold(readers, truth, MetricSums.of(competition), competition.exclusive)
+    samples, plain_rows = draw_beside(data.plain_row(), readers, truth, advance=advance)
+    known = {(PLAIN_FIT, place): row for place, row in enumerate(plain_rows)}
+    partition = partition_of(samples.images, folds)
+    mixer = Mixer(samples, partition.parts, measured_on_grid(data.metric_sums))
+    plans, steps = select_mixtures(mixer, partition)
+    alone = heads_alone(mixer, partition)
+    views = gather_views(data, mixer, plans, known=known, advance=advance)
+    plans, confirmations = confirmed(views, plans, partition)
+    choice = nested_cross_validation(views, plans, partition, advance=advance)
+
+    mixture = mixture_of(mixer, (plans.whole, frozenset()))
+    found, metric_sums, groups = choice.whole.sweep, data.metric_sums, partition.groups
+    plain = choice.plain.sweep.outcome(choice.plain.sweep.plain())
+    labelled = found.truth > 0
+    decisions = Decisions(
+        images=len(found.images),
+        groups=len(np.unique(groups)),
+        parts=len(np.unique(partition.parts)),
+        folds=tuple(int(fold) for fold in np.unique(partition.folds)),
+        members=tuple(
+            member.model_copy(update={"weight": mixture.weight(member.name)})
+            for member in ensemble.members
+        ),
+        mixture=mixture,
+        steps=(*steps, *confirmations, *choice.steps),
+        compared=tuple(alone),
+        plain=metric_sums.score(plain, groups),
+        apparent=metric_sums.value(choice.submitted),
+        cross_fitted=metric_sums.score(choice.honest, groups),
+        present=_score_over(labelled, choice.honest, metric_sums),
+        absent=_score_over(~labelled, choice.honest, metric_sums),
+        rules=_by_class(choice.rules, found.thresholds, competition.classes),
+    )
+    before, after = (GroupSums.of(sums, groups) for sums in (plain, choice.honest))
+    return Tuned(decisions, found, before, after)
+
+
+def _score_over(chosen: np.ndarray, sums: np.ndarray, metric_sums: MetricSums) -> float | None:
+    """The mean over some image × class pairs, chosen bool (N, K); None where there is none."""
+    if metric_sums.pooled or not chosen.any():
+        return None
+    score = metric_sums.value(sums * chosen[..., None])
+    return None if math.isnan(score) else score
+
+
+def _by_class(
+    rules: Rules, thresholds: tuple[float, ...], classes: tuple[str, ...]
+) -> dict[str, ClassRule]:
+    return {
+        name: ClassRule(
+            threshold=thresholds[rules.threshold[k]],
+            top=thresholds[rules.top[k] if rules.minimum[k] else rules.threshold[k]],
+            minimum_area=int(rules.minimum[k]),
+            postprocess=OPERATIONS[rules.operation[k]],
+        )
+        for k, name in enumerate(classes)
+    }
