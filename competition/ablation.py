@@ -81,12 +81,12 @@ class AblationTable:
             else f"Differences are paired over {self.groups} groups and {len(self.seeds)} seeds, "
             "and their intervals hold the noise of both."
         )
+        folds, numbers = (", ".join(map(str, found)) for found in (self.folds, self.seeds))
         return (
             f"Val: {self.metric}, out of fold at native size and threshold 0.5, "
-            f"{self.images} images of {self.groups} groups, folds {_listed(self.folds)}, {seeds} "
-            f"{_listed(self.seeds)}. {noise} A difference counts as larger than the noise where "
-            "its interval, widened for the number of comparisons in the table, is free of 0. "
-            f"{NOT_OURS}"
+            f"{self.images} images of {self.groups} groups, folds {folds}, {seeds} {numbers}. "
+            f"{noise} A difference counts as larger than the noise where its interval, widened for "
+            f"the number of comparisons in the table, is free of 0. {NOT_OURS}"
         )
 
     def csv(self) -> str:
@@ -145,7 +145,3 @@ def _between(found: Gain) -> str:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _listed(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers))

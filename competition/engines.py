@@ -34,13 +34,18 @@ def typed(words: CommandWords) -> str:
     return shlex.join(["python", "-m", "competition", *words])
 
 
+def with_asked(words: CommandWords) -> str:
+    """As it is typed with what the machine is asked for."""
+    asked = "".join(f"{name}={shlex.quote(value)} " for name, value in asked_for().items())
+    return asked + typed(words)
+
+
 def run_step(words: CommandWords, *, stdout: Any = None) -> None:
     """Echo and run one command; StepFailed where it does not end well.
 
     The echo goes to stderr, so that stdout is the step's own; stdout: where that goes (None: on).
     """
-    asked = "".join(f"{name}={shlex.quote(value)} " for name, value in asked_for().items())
-    print(f"$ {asked}{typed(words)}", file=sys.stderr, flush=True)
+    print(f"$ {with_asked(words)}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "competition", *words]
     with subprocess.Popen(command, stdout=stdout) as process:
         try:
@@ -55,7 +60,7 @@ def run_step(words: CommandWords, *, stdout: Any = None) -> None:
 
 def show_step(words: CommandWords, *, stdout: Any = None) -> None:
     """Print the command instead of running it, for a script or a queue."""
-    print(typed(words), flush=True)
+    print(with_asked(words), flush=True)
 
 
 Engine = Callable[..., None]

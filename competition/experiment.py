@@ -5,7 +5,7 @@ from pathlib import Path
 
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
-from competition.recipes import Recipe, Trial, for_cpus, read_experiment, recipe_named, varied
+from competition.recipes import SUFFIX, VARIANT, Recipe, Trial, read_experiment, recipe_named
 from competition.spec import Competition
 from competition.workspace import Workspace
 
@@ -66,11 +66,9 @@ class Experiment:
 
 def experiment_of(competition: Competition, choice: AblationChoice) -> Experiment:
     """The ablation that is asked for; InputFault where it does not exist or compares nothing."""
-    trials = read_experiment(choice.name).trials
-    if not choice.full:
-        trials = for_cpus(trials)
-    if choice.variant is not None:
-        trials = varied(trials, choice.variant)
+    ending = "" if choice.full else SUFFIX
+    ending += "" if choice.variant is None else VARIANT + choice.variant
+    trials = tuple(trial.renamed(ending) for trial in read_experiment(choice.name).trials)
     _refuse_equals(competition, trials)
     seeds = choice.seeds or competition.ensemble.seeds
     return Experiment(_title(choice), trials, _entries(competition, trials, seeds, choice), seeds)

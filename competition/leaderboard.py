@@ -168,14 +168,18 @@ def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
     boards = {} if scored is None else {name: one.score for name, one in scored.parts.items()}
     return Standing(
         name=path.stem,
-        members=tuple(receipt.get("members", ())),
-        kept=tuple(receipt.get("kept", ())),
+        members=_names(receipt.get("members")),
+        kept=_names(receipt.get("kept")),
         out_of_fold=_from_receipt(Score, expected, path),
         images=None if expected is None else expected.get("images"),
         expected=_from_receipt(PrivateInterval, receipt.get("expected private"), path),
         public=boards.get("Public"),
         private=boards.get("Private"),
     )
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    return tuple(map(str, found)) if isinstance(found, list | dict) else ()
 
 
 def _from_receipt(kind: type[Kept], found: Any, path: Path) -> Kept | None:

@@ -38,7 +38,7 @@ class Setting(NamedTuple):
     name: str
     help: str
     choices: tuple[str, ...] = ()
-    """None: a whole number of `least` or more."""
+    """Empty: a whole number of `least` or more."""
     least: int = 0
 
     @property

@@ -111,7 +111,9 @@ def from_csv(competition: Competition, path: Path, sizes: Sizes) -> Iterator[Pse
     for image, masks in read_submission(competition, path, sizes).items():
         if image not in sizes:
             raise InputFault(f"{path}: image {image!r} is not one of the competition")
-        yield PseudoLabel(image, _at_size(masks, sizes[image]), None)
+        if masks.shape[1:] != sizes[image]:
+            masks = resize_nearest(masks, sizes[image])
+        yield PseudoLabel(image, masks, None)
 
 
 def make_round(
@@ -246,10 +248,6 @@ def _rows(competition: Competition, label: PseudoLabel) -> Iterator[tuple[str, s
 
 def _form(competition: Competition) -> RleFormat:
     return replace(competition.submission.format, rows="image-class")
-
-
-def _at_size(masks: Runs, size: tuple[int, int]) -> Runs:
-    return masks if masks.shape[1:] == size else resize_nearest(masks, size)
 
 
 def _rounds_beside(folder: Path) -> str:

@@ -254,6 +254,8 @@ def load_competition(path: Path) -> Competition:
         raise InputFault(
             f"no competition file {str(path)!r}; `python -m competition new` writes one"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFault(f"{path} cannot be read as UTF-8 text: {error}") from error
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

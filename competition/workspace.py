@@ -130,6 +130,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputFault(f"{path} does not exist") from None
+    except OSError as error:
+        raise InputFault(f"{path} cannot be read: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputFault(f"{path} is not JSON ({error}); delete it or restore it") from error
 

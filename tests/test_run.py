@@ -148,10 +148,17 @@ def test_a_notebook_reaches_a_goal_without_the_command_line(file):
     assert commands(taken)[-1] == "score" and "--fold 1" in " ".join(taken[3])
 
 
-def test_show_prints_each_missing_step_once_and_runs_none(file, capsys):
+def shown(capsys):
+    """The commands that were shown, each with the machine that is asked for."""
+    lines = [line.split(" python -m competition ") for line in capsys.readouterr().out.splitlines()]
+    assert all("PODIUM_DTYPE=float32" in asked for asked, _ in lines)
+    return [command.split()[0] for _, command in lines]
+
+
+def test_show_prints_each_missing_step_once_and_runs_none(file, capsys, monkeypatch):
+    monkeypatch.setenv("PODIUM_DTYPE", "float32")
     assert main(["run", "submit", "-c", str(file), "--engine", "show"]) == 0
-    words = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [line[3] for line in words] == [
+    assert shown(capsys) == [
         "folds",
         "train",
         "predict",
@@ -159,8 +166,21 @@ def test_show_prints_each_missing_step_once_and_runs_none(file, capsys):
         "tune",
         "submit",
     ]
-    assert all(line[:3] == ["python", "-m", "competition"] for line in words)
     assert not Path("folds").exists() and not Path("runs").exists()
+
+
+def test_what_is_only_shown_leaves_all_behind_it_to_be_done(file, capsys, monkeypatch):
+    """A stale step hides that those behind it will be: they look done until it is made again."""
+    kinds = iter(["fresh", "stale", "fresh", "fresh"])
+    states = {name: next(kinds) for name in ("train", "predict", "ensemble", "tune")}
+    monkeypatch.setattr(
+        "competition.pipeline.Stage.is_fresh", lambda stage: states[stage.command[0]] == "fresh"
+    )
+    monkeypatch.setenv("PODIUM_DTYPE", "float32")
+    assert main(["folds", "-c", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["run", "submit", "-c", str(file), "--engine", "show"]) == 0
+    assert shown(capsys) == ["predict", "ensemble", "tune", "submit"]
 
 
 def test_a_step_that_fails_ends_the_chain_with_its_code(capfd, monkeypatch):

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from competition.decoding.blend import Averaged, Blend, Reader, blend
 from competition.decoding.head import Head
@@ -166,6 +166,15 @@ class Decisions(Settings):
     present: float | None
     absent: float | None
     rules: dict[str, ClassRule]
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        heads, weights = self.mixture.heads, self.mixture.weights
+        sizes = {len(head.bias) for head in heads.values()}
+        sizes |= {len(weight) for weight in weights.values() if isinstance(weight, tuple)}
+        if sizes - {len(self.rules)} or set(heads) - set(weights):
+            raise ValueError("heads and weights are not those of its members and classes")
+        return self
 
     @property
     def classes(self) -> tuple[str, ...]:

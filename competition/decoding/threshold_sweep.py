@@ -105,6 +105,8 @@ def sweep(
     advance: Callable[[], None] = lambda: None,
 ) -> ThresholdSweep:
     """One pass over the blend's images at native size; `advance` is called after each."""
+    if not together.images:
+        raise InputFault("predictions of no image; predict again")
     require_labels(together.images, truth)
     rows = []
     for image in together.images:

@@ -34,9 +34,10 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     if not isinstance(options, RleLabels):
         return Report()
     try:
-        rows = _known(label_rows(competition), images)
+        rows, there = label_rows(competition), set(images["image"])
     except InputFault:
-        return Report()  # the label check says what is wrong
+        return Report()  # the label check says what is wrong, and which rows are of no image
+    rows = _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
     try:
         pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
     except InputFault as fault:
@@ -56,12 +57,6 @@ def check_texts(competition: Competition, images: pd.DataFrame, rows: LabelRows)
     if not any(" " in text.strip() for text in rows.texts):
         return Report()
     return _judged(competition.submission.format, _proof(competition, images, rows, {}))
-
-
-def _known(rows: LabelRows, images: pd.DataFrame) -> LabelRows:
-    """The rows of training images; others are a fault that the label reader reports."""
-    there = set(images["image"])
-    return _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
 
 
 def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:

@@ -1,8 +1,8 @@
-"""How far the views of an image are apart: folds, and mirrors within a fold.
+"""How far the predictions of an image are apart: folds, and test-time views within a fold.
 
 The *disagreement* of a pixel is √Σₖ Var(pₖ): how far the vector of its classes' probabilities lies
-from its mean over the views, as a root mean square, 0 where all say the same. Over folds it is the
-law of total variance: the mean over folds of the variance of their mirrors, plus the variance of
+from its mean over them, as a root mean square, 0 where all say the same. Over folds it is the
+law of total variance: the mean over folds of the variance of their views, plus the variance of
 the folds, each taken as the probability of its mean logit. A plane stores it as uint8, 255 for 1
 and more.
 """
@@ -78,7 +78,7 @@ class FoldMean:
         return ((self._codes + folds // np.uint16(2)) // folds).astype(np.uint8)
 
     def disagreement(self) -> np.ndarray:
-        """uint8 (h, w) over folds and mirrors."""
+        """uint8 (h, w) over folds and views."""
         means = _sum_of_squares(self._probabilities) / self._folds**2
         return plane_of((self._within + self._squares) / self._folds - means)
 

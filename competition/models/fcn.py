@@ -11,7 +11,7 @@ from competition.models.base import Body, Maps, convolution
 from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import DeepLabV3, Fcn
 
-DEEPEST_CHANNELS, MIDDLE_CHANNELS = 2048, 1024
+_DEEPEST_CHANNELS, _MIDDLE_CHANNELS = 2048, 1024
 RESNET_WEIGHTS = {
     "resnet50": models.ResNet50_Weights.IMAGENET1K_V1,
     "resnet101": models.ResNet101_Weights.IMAGENET1K_V1,
@@ -22,15 +22,15 @@ class FcnBody(Body):
     """Images (B,3,h,w), h and w multiples of 8 → logits (B,K,h/8,w/8)."""
 
     divisor = 8
-    deepest_channels = DEEPEST_CHANNELS
+    deepest_channels = _DEEPEST_CHANNELS
     head_class: Callable[[int, int], nn.Sequential] = FCNHead
 
     def __init__(self, network: Fcn | DeepLabV3, classes: int, *, pretrained: bool) -> None:
         super().__init__()
         auxiliary = network.auxiliary > 0
         self.encoder = dilated_resnet(network.encoder, auxiliary=auxiliary, pretrained=pretrained)
-        self.head = self.head_class(DEEPEST_CHANNELS, classes)
-        self.auxiliary = FCNHead(MIDDLE_CHANNELS, classes) if auxiliary else None
+        self.head = self.head_class(_DEEPEST_CHANNELS, classes)
+        self.auxiliary = FCNHead(_MIDDLE_CHANNELS, classes) if auxiliary else None
         self.normalisation = torchvision_normalisation(RESNET_WEIGHTS[network.encoder])
 
     def forward(self, images: Tensor) -> Maps:

@@ -14,7 +14,7 @@ from competition.models.weights import published, torchvision_normalisation
 from competition.recipes import UNetResNet18
 
 SKIP_CHANNELS = {"e3": 256, "e2": 128, "e1": 64, "e0": 64}
-DEEPEST_CHANNELS = 512
+_DEEPEST_CHANNELS = 512
 POOL_STRIDES = (1, 1, 2)
 RESNET18_WEIGHTS = ResNet18_Weights.IMAGENET1K_V1
 
@@ -62,7 +62,7 @@ class UNetResNet18Body(Body):
     """Images (B,3,h,w), h and w multiples of 32 → logits (B,K,h/stride,w/stride)."""
 
     divisor = 32
-    deepest_channels = DEEPEST_CHANNELS
+    deepest_channels = _DEEPEST_CHANNELS
 
     def __init__(self, network: UNetResNet18, classes: int, *, pretrained: bool) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def doubled(features: Tensor) -> Tensor:
 
 def _stages(network: UNetResNet18) -> list[UpsamplingStage]:
     """Stages down to 1/2 of the image, or to 1/4 where the logits stay there."""
-    channels = [DEEPEST_CHANNELS, *network.decoder[:-1]]
+    channels = [_DEEPEST_CHANNELS, *network.decoder[:-1]]
     return [
         UpsamplingStage(
             before, after, skip=depth if name in network.skips else 0, merge=network.merge

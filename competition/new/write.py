@@ -66,8 +66,10 @@ def filled(text: str, changes: Mapping[str, Any]) -> str:
         *tables, name = key.split(".")
         table: Any = document
         for one in tables:
-            if one not in table:
-                raise InputFault(f"no table [{one}] in the preset; {key!r} of a change is unknown")
+            if not (isinstance(table, Mapping) and isinstance(table.get(one), Mapping)):
+                raise InputFault(
+                    f"no table [{'.'.join(tables)}] in the preset, for the change {key!r}"
+                )
             table = table[one]
         if value is not None:
             table[name] = _item(value)

@@ -24,12 +24,12 @@ _GAP = 12
 def class_colours(classes: int) -> np.ndarray:
     """RGB uint8 (K, 3): neighbours in the class order lie far apart on the colour circle.
 
-    Hues by the golden angle in CIELAB, where equal steps look about equal, in three lightnesses in
+    Hues by the golden angle in CIELAB, where equal steps look about equal, in four lightnesses in
     turn, all light enough for radiographs and dark enough for bright fields.
     """
     places = np.arange(classes)
     hue = np.radians((150 + places * 137.508) % 360)
-    light = np.array([72, 82, 62])[places % 3]
+    light = np.array([74, 84, 64, 54])[places % 4]
     lab = np.stack([light, 52 * np.cos(hue), 52 * np.sin(hue)], axis=1).astype(np.float32)
     rgb = cv2.cvtColor(lab[None], cv2.COLOR_Lab2RGB)[0] if classes else lab
     return (rgb * 255).round().astype(np.uint8)

@@ -6,7 +6,7 @@ recipes.toml  the recipes to choose from         named.py   a recipe by its name
 experiments/  comparisons of recipes             trials.py  reads them
 """
 
-from competition.recipes.derive import derive, small
+from competition.recipes.derive import SUFFIX, derive, small
 from competition.recipes.losses import LossTerm
 from competition.recipes.named import further_recipes, recipe_named, recipe_names
 from competition.recipes.networks import (
@@ -28,8 +28,6 @@ from competition.recipes.trials import (
     Published,
     Trial,
     experiment_names,
-    for_cpus,
     read_experiment,
-    varied,
 )
 from competition.settings import Settings

@@ -8,6 +8,8 @@ from competition.recipes.recipe import Recipe
 SUFFIX = "-cpu"
 _INSTEAD = {"epochs": "iterations", "iterations": "epochs"}
 """Settings of which a group has one: giving the one takes the other away."""
+_TAGS = ("kind", "name")
+"""Of a network, of an optimizer: another one begins with its own defaults."""
 _SHORTER = 125
 """A twin has this many times fewer iterations: 200 for 25,000."""
 
@@ -28,12 +30,10 @@ def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = {key: value for key, value in base.items() if _INSTEAD.get(key) not in changes}
     for key, value in changes.items():
         inner = merged.get(key)
-        same_kind = (
-            isinstance(value, dict)
-            and isinstance(inner, dict)
-            and (value.get("kind", inner.get("kind")) == inner.get("kind"))
-        )
-        merged[key] = _laid_over(inner, value) if same_kind else value
+        if isinstance(value, dict) and isinstance(inner, dict):
+            alike = all(value.get(tag, inner.get(tag)) == inner.get(tag) for tag in _TAGS)
+            value = _laid_over(inner, value) if alike else value
+        merged[key] = value
     return merged
 
 
@@ -55,7 +55,7 @@ def small(recipe: Recipe) -> Recipe:
         "size": [size, size],
         "batch": 8,
         "accumulate": 1,
-        "optimizer": {"learning_rate": 1e-3},
+        "optimizer": {"learning_rate": 1e-3} if recipe.optimizer.name == "adamw" else {},
         "schedule": length,
         "sampling": {"crop": crop},
     }

@@ -73,7 +73,7 @@ def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...] = ()) -> Recip
         # Bases of built-in recipes are built-in: what a file calls `unet` leaves `unet-cpu` alone.
         return _resolve(name, _built_in())
     if stem not in tables:
-        offered = [*tables, *recipe_names()]
+        offered = [*tables, *_built_in()]
         known = nearest(name, offered, all_by="`python -m competition models --list --all`")
         raise InputFault(f"no recipe {name!r}; {known}")
     twin, changes = small(_resolve(stem, tables, chain=chain)), tables[stem].get("cpu", {})
@@ -82,12 +82,14 @@ def _resolve(name: str, tables: Tables, *, chain: tuple[str, ...] = ()) -> Recip
             f"[recipes.{stem}] cpu: expected a table of what changes in {name}, such as "
             f"cpu = {{ size = [96, 96] }}; found {changes!r}"
         )
-    return _derived(twin, changes, where=f"recipes.{stem}.cpu")
+    return _derived(twin, {**changes, "name": name}, where=f"recipes.{stem}.cpu")
 
 
 def _from_table(name: str, tables: Tables, chain: tuple[str, ...]) -> Recipe:
     changes = {key: value for key, value in tables[name].items() if key not in ("base", "cpu")}
     base = tables[name].get("base")
+    if not isinstance(base, str | None):
+        raise InputFault(f"[recipes.{name}] base: expected the name of a recipe; found {base!r}")
     if base is not None:
         parent = _resolve(base, tables, chain=chain)
     elif tables is _built_in():

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from competition.errors import InputFault, nearest
-from competition.recipes.derive import SUFFIX
 from competition.settings import Settings
 
 VARIANT = "@"
@@ -43,7 +42,11 @@ class Trial(NamedTuple):
     """Trained with a round of pseudo labels too."""
 
     def renamed(self, ending: str) -> "Trial":
-        """The same trial on the recipes whose names have this ending."""
+        """The same trial on the recipes whose names have this ending: twins for CPUs, variants.
+
+        >>> read_experiment("skips").trials[1].renamed("-cpu@quick").recipe
+        'light-unet-cpu@quick'
+        """
         return self._replace(
             recipe=self.recipe + ending,
             against=self.against and self.against + ending,
@@ -83,21 +86,3 @@ def read_experiment(name: str) -> Comparison:
         )
 
         raise InputFault(describe_mistakes(error, str(path))) from error
-
-
-def for_cpus(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
-    """The same experiment on the recipes' CPU twins.
-
-    >>> [trial.recipe for trial in for_cpus(read_experiment("skips").trials)]
-    ['light-unet-narrow-cpu', 'light-unet-cpu', 'light-unet-add-cpu']
-    """
-    return tuple(trial.renamed(SUFFIX) for trial in trials)
-
-
-def varied(trials: tuple[Trial, ...], variant: str) -> tuple[Trial, ...]:
-    """The same experiment with the changes of `[variants.VARIANT]` laid over every recipe.
-
-    >>> varied(read_experiment("skips").trials, "quick")[1].recipe
-    'light-unet@quick'
-    """
-    return tuple(trial.renamed(VARIANT + variant) for trial in trials)

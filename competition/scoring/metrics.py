@@ -132,21 +132,15 @@ class Rule:
     softened: Callable[[Metric], dict[str, Any]] | None = None
 
 
-def _dice(metric: Metric, *counts: np.ndarray) -> np.ndarray:
-    return dice_from_statistics(*counts, eps=metric.eps, empty=metric.empty)
+def _with_options(score: Callable[..., np.ndarray], *options: str) -> Callable[..., np.ndarray]:
+    """A score of counts, with these fields of the metric."""
+    return lambda metric, *counts: score(*counts, **{o: getattr(metric, o) for o in options})
 
 
-def _iou(metric: Metric, *counts: np.ndarray) -> np.ndarray:
-    return iou_from_statistics(*counts, eps=metric.eps, empty=metric.empty)
-
-
-def _f_beta(metric: Metric, *counts: np.ndarray) -> np.ndarray:
-    assert metric.beta is not None  # these metrics need it
-    return f_beta_from_statistics(*counts, beta=metric.beta, eps=metric.eps, empty=metric.empty)
-
-
-def _mean_precision(metric: Metric, *counts: np.ndarray) -> np.ndarray:
-    return mean_precision_from_statistics(*counts, thresholds=metric.thresholds, empty=metric.empty)
+_dice = _with_options(dice_from_statistics, "eps", "empty")
+_iou = _with_options(iou_from_statistics, "eps", "empty")
+_f_beta = _with_options(f_beta_from_statistics, "beta", "eps", "empty")
+_mean_precision = _with_options(mean_precision_from_statistics, "thresholds", "empty")
 
 
 def _surface_dice(metric: Metric, truth: Runs, prediction: Runs, spacing: Sequence[float]) -> float:

@@ -12,9 +12,9 @@ from competition.masks import Runs
 from competition.pictures import beside, contact_sheet, fitted, glowing, overlay
 from competition.project import Project
 
-SHEET, DISPUTED = 12, 6
+_SHEET, _DISPUTED = 12, 6
 """Test images on each sheet."""
-LONGEST = 320
+_LONGEST = 320
 """The longest side of an image on a sheet, in pixels."""
 
 Decided = Callable[..., Runs]
@@ -24,11 +24,11 @@ Decided = Callable[..., Runs]
 def draw_sheet(project: Project, decided: Decided, path: Path) -> None:
     """A contact sheet of test images, evenly spread, with their decided masks."""
     images = list(project.rows("test")["image"])
-    chosen = images[:: -(-len(images) // SHEET)]
+    chosen = images[:: -(-len(images) // _SHEET)]
     tiles = []
     for image in chosen:
         pixels = project.pixels(image)
-        tiles.append(overlay(pixels, decided(image), size=fitted(pixels.shape[:2], LONGEST)))
+        tiles.append(overlay(pixels, decided(image), size=fitted(pixels.shape[:2], _LONGEST)))
     contact_sheet(
         tiles,
         path,
@@ -42,16 +42,16 @@ def draw_sheet(project: Project, decided: Decided, path: Path) -> None:
 def draw_disputed(
     project: Project, readers: Mapping[str, Store], decided: Decided, path: Path
 ) -> dict[str, float]:
-    """A sheet of the test images on which folds and mirrors disagree most: masks, and where.
+    """A sheet of the test images on which folds and views disagree most: masks, and where.
 
     Returns each test image's share of disputed pixels, 0 to 1, the mean over members.
     """
     shares = {image: _share(readers, image) for image in project.rows("test")["image"]}
-    chosen = sorted(shares, key=shares.__getitem__, reverse=True)[:DISPUTED]
+    chosen = sorted(shares, key=shares.__getitem__, reverse=True)[:_DISPUTED]
     tiles = []
     for image in chosen:
         pixels = project.pixels(image)
-        size = fitted(pixels.shape[:2], LONGEST)
+        size = fitted(pixels.shape[:2], _LONGEST)
         where = glowing(pixels, _plane(readers, image, size), size=size)
         tiles.append(beside([overlay(pixels, decided(image), size=size), where]))
     contact_sheet(
@@ -63,7 +63,7 @@ def draw_disputed(
         legend=project.classes,
     )
     average = float(np.mean(list(shares.values())))
-    project.say(f"drew {path}; {average:.2%} of the test pixels are disputed by folds or mirrors")
+    project.say(f"drew {path}; {average:.2%} of the test pixels are disputed by folds or views")
     return shares
 
 

@@ -14,7 +14,7 @@ from competition.project import Project
 from competition.submission import read_submission
 from competition.workspace import whole_file
 
-SHEET, LONGEST = 12, 320
+_SHEET, _LONGEST = 12, 320
 """Images on the sheet, and the longest side of one there, in pixels."""
 
 SKELETON_COLUMNS = ("image", "class", "area", "length", "mean", "p05", "median", "p95", "most")
@@ -61,10 +61,10 @@ def _masks(project: Project, submission: Path | None) -> Mapping[str, Runs]:
 def _draw(project: Project, masks: Mapping[str, Runs], path: Path) -> None:
     """Centre lines over images, evenly spread."""
     images = list(masks)
-    images = images[:: -(-len(images) // SHEET)]
+    images = images[:: -(-len(images) // _SHEET)]
     tiles = []
     for image in images:
         pixels = project.pixels(image)
-        size = fitted(pixels.shape[:2], LONGEST)
+        size = fitted(pixels.shape[:2], _LONGEST)
         tiles.append(overlay(pixels, skeletonize(masks[image]), size=size, fill=1.0))
     contact_sheet(tiles, path, captions=images, title="centre lines", legend=project.classes)

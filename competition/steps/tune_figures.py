@@ -27,7 +27,7 @@ from competition.steps.private_interval import spread
 if TYPE_CHECKING:
     from competition.tuning.search import Tuned
 
-WORST, LONGEST = 6, 240
+_WORST, _LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
 
 
@@ -113,11 +113,11 @@ def draw_worst(
     """The images that score worst out of fold: labels, masks, and where they differ."""
     scores = found.by_image()
     tiles, captions = [], []
-    for place in np.argsort(found.metric_sums.sign * scores)[:WORST]:
+    for place in np.argsort(found.metric_sums.sign * scores)[:_WORST]:
         image = found.images[place]
         pixels = project.pixels(image)
         masks = decide(together, image, decisions.rules)
-        size = fitted(pixels.shape[:2], LONGEST)
+        size = fitted(pixels.shape[:2], _LONGEST)
         tiles.append(comparison(pixels, project.labels[image], masks, size=size))
         captions.append(f"{image}  {scores[place]:.3f} at threshold 0.5")
     title = "worst out of fold: labels, masks, and green right, red too much, blue missed"

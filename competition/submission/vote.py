@@ -3,7 +3,7 @@
 Where a row stands in its file means nothing; a file that does not answer the sample is refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +68,10 @@ def write_vote(
     }
 
     def masks(image: str) -> Runs:
-        return _voted(read, image, ballots)
+        votes = [one[image] for one in read]
+        return weighted_vote(votes, weights=ballots.weights, threshold=ballots.threshold)
 
     return write_submission(competition, sample, masks, target, receipt)
-
-
-def _voted(read: Sequence[Mapping[str, Runs]], image: str, ballots: Ballots) -> Runs:
-    votes = [masks[image] for masks in read]
-    return weighted_vote(votes, weights=ballots.weights, threshold=ballots.threshold)
 
 
 def _require_whole(

@@ -112,7 +112,8 @@ def read_receipt(csv_path: Path) -> dict[str, Any] | None:
     if not path.exists() or not csv_path.exists():
         return None
     receipt = read_json(path)
-    return receipt if receipt.get("sha256") == file_sha256(csv_path) else None
+    whole = isinstance(receipt, dict) and receipt.get("sha256") == file_sha256(csv_path)
+    return receipt if whole else None
 
 
 def _refuse_repeated_keys(table: KeyedTable, rows: str) -> None:

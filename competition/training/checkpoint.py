@@ -6,6 +6,7 @@ sha256 lies beside it, since torch.load accepts a file whose bytes have flipped.
 
 import pickle
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -70,27 +71,29 @@ def load_checkpoint(
     content = read_torch(path)
     if content.get("kind") != _KIND:
         raise InputFault(f"{path} is not a checkpoint of this project; train again")
-    training = training_in(path, content["training"])
+    training = training_in(path, content.get("training"), again="train again")
     if training.classes != classes:
         raise InputFault(
             f"{path} was trained for the classes {list(training.classes)}; "
             f"the competition has {list(classes)}; train again"
         )
     network = build(training.recipe.network, len(classes), pretrained=False)
-    network.load_state_dict(content["weights"], strict=True)
+    try:
+        network.load_state_dict(content.get("weights", {}), strict=True)
+    except RuntimeError as error:
+        found = shorten(str(error).splitlines()[-1], 120)
+        raise InputFault(f"{path} holds another network ({found}); train again") from error
     return network.eval(), training
 
 
-def training_in(path: Path, kept: Any) -> Training:
+def training_in(path: Path, kept: Any, *, again: str) -> Training:
     """What a file says of its training, settings that have come since then at their defaults."""
     try:
         return Training.model_validate(kept)
     except ValidationError as error:
         first = error.errors()[0]
         found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise InputFault(
-            f"{path} is of settings that are not known ({found}); train again"
-        ) from error
+        raise InputFault(f"{path} is of settings that are not known ({found}); {again}") from error
 
 
 def write_torch(path: Path, content: dict[str, Any]) -> str:
@@ -111,7 +114,7 @@ def read_torch(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputFault(f"no checkpoint {path}; train it first")
     noted = hash_file(path)
-    if not noted.is_file() or noted.read_text().strip() != file_sha256(path):
+    if not noted.is_file() or noted.read_text(errors="replace").strip() != file_sha256(path):
         raise InputFault(f"{path} is not what was written (its sha256 differs); train again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

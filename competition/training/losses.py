@@ -3,9 +3,8 @@
 In float16 the sums of a Dice overflow from 512² pixels on, and its quotient becomes NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from competition.models.base import Output, enlarged
 from competition.recipes import LossTerm
 from competition.scoring.metrics import Metric
 
-PIXELS = (-2, -1)
+PIXEL_AXES = (-2, -1)
 
 
 def term_values(
@@ -49,7 +48,7 @@ def term_values(
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy, its mean over each image and class: (B,K)."""
     loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return loss.mean(PIXELS)
+    return loss.mean(PIXEL_AXES)
 
 
 def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -57,7 +56,9 @@ def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Ten
     wrong = logits * torch.rsub(targets, 1, alpha=2)  # logit of the wrong answer: 1 − p_t, BCE
     loss = wrong.sigmoid() ** gamma * functional.softplus(wrong)
     inside = torch.einsum("bkhw,bkhw->bk", loss, targets) / targets[0, 0].numel()
-    return (1 - alpha) * loss.mean(PIXELS) + (2 * alpha - 1) * inside  # α_t is α inside, else 1 − α
+    return (1 - alpha) * loss.mean(PIXEL_AXES) + (
+        2 * alpha - 1
+    ) * inside  # α_t is α inside, else 1 − α
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
@@ -77,7 +78,7 @@ def boundary_loss(probabilities: Tensor, distances: Tensor) -> Tensor:
 
     It falls below 0 as masks get right, and an empty mask has a minimum too: add it to a Dice.
     """
-    return (probabilities * distances.float()).mean(PIXELS)
+    return (probabilities * distances.float()).mean(PIXEL_AXES)
 
 
 def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
@@ -107,8 +108,8 @@ def _overlap(term: LossTerm, logits: Tensor, targets: Tensor, weights: Tensor | 
     probabilities = _probabilities(term, logits)
     sums = [
         torch.einsum("bkhw,bkhw->bk", probabilities, targets),
-        probabilities.sum(PIXELS),
-        targets.sum(PIXELS),
+        probabilities.sum(PIXEL_AXES),
+        targets.sum(PIXEL_AXES),
     ]
     there = sums[-1] > 0
     if term.over == "batch":
@@ -153,16 +154,12 @@ DEEP_SUPERVISION_DECAY = 0.5
 """Each coarser auxiliary output weighs half of the one before it (Isensee et al. 2021)."""
 
 
-class Loss(Protocol):
-    """Logits (B,K,h',w'), targets (B,K,h,w) 0 or 1 → scalar float32.
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(logits (B,K,h',w'), targets (B,K,h,w) 0 or 1, distances) → scalar float32.
 
-    Coarser logits are enlarged to the targets' size first. `distances` (B,K,h,w): signed
-    distances to each mask's edge in pixels, negative inside; for the boundary term alone.
-    """
-
-    def __call__(
-        self, logits: Tensor, targets: Tensor, distances: Tensor | None = None
-    ) -> Tensor: ...
+Coarser logits are enlarged to the targets' size first. `distances` (B,K,h,w): signed distances to each
+mask's edge in pixels, negative inside; for the boundary term alone, else None.
+"""
 
 
 @dataclass(frozen=True)

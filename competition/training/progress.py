@@ -66,21 +66,22 @@ class Progress:
             return None
         begun = read_torch(self.last)
         wanted = self.training.model_dump(mode="json")
-        known = training_in(self.last, begun["podium_training"])
+        anew = f"delete {self.last.name} to start anew"
+        known = training_in(self.last, begun.get("podium_training"), again=anew)
         changed = changes(known.model_dump(mode="json"), wanted)
-        before, now = begun.get("podium_machine", {}), self.machine.recorded()
+        before, now = begun.get("podium_machine") or {}, self.machine.recorded()
         if before.get("dtype", now["dtype"]) != now["dtype"]:
             changed.append(f"dtype {before['dtype']} → {now['dtype']}")
         if changed:
             listed = "; ".join(sorted(changed))
             raise InputFault(
                 f"{self.last} was begun with other settings ({listed}); set them back to go on, "
-                f"or delete {self.last.name} to start anew"
+                f"or {anew}"
             )
         moved = changes({**before, "dtype": None}, {**now, "dtype": None}) if before else []
         if moved:
             self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
-        self.rows = begun["podium_rows"]
+        self.rows = begun.get("podium_rows", [])
         return self.last
 
     def rounds_done(self) -> int:

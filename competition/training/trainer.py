@@ -187,6 +187,8 @@ class _BestKeeper(Callback):
 class Ema(WeightAveraging):
     """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
 
+    state_key = "MovingAverage"  # as in the files of 0.1.0
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_train_end(trainer, pl_module)
 
@@ -196,6 +198,8 @@ class Swa(Ema):
 
     Validations before that are of the network as it is.
     """
+
+    state_key = "EqualAverage"
 
     def __init__(self, first: int) -> None:
         super().__init__(multi_avg_fn=equal_step, use_buffers=True)

@@ -152,7 +152,7 @@ def operation_sums(
 
 @dataclass(frozen=True, eq=False)
 class OperationFits:
-    """The `Steps` of post-processing. without: for each held-out part all images under rules fitted
+    """Post-processing as steps. without: for each held-out part all images under rules fitted
     without it.
     """
 
@@ -167,7 +167,7 @@ class OperationFits:
         return self.whole.sweep.metric_sums
 
     def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
-        """See `Steps`."""
+        """See `select_steps`."""
         result = np.empty_like(self.whole.sweep.empty)
         for part in np.unique(self.parts).tolist():
             found, own = self.without[part], self.parts == part
@@ -176,5 +176,5 @@ class OperationFits:
         return result
 
     def apparent(self, steps: tuple[str, ...]) -> float:
-        """See `Steps`."""
+        """See `select_steps`."""
         return self.metric_sums.value(self.whole.outcome(self.whole.fit(steps)))

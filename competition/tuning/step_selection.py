@@ -7,39 +7,24 @@ the images that it is scored on; this is what to expect.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from competition.decoding.decisions import StepKind, StepReport
-from competition.evaluation.metric_sums import MetricSums
+from competition.decoding.decisions import StepReport
 from competition.evaluation.significance import step_gain
 
-
-class Steps(Protocol):
-    """Steps that are offered in turn, each on top of those adopted before it."""
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    @property
-    def stage(self) -> StepKind: ...
-
-    @property
-    def metric_sums(self) -> MetricSums: ...
-
-    @property
-    def parts(self) -> np.ndarray: ...
-
-    def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
-        """What each image adds to the score under steps fitted without its part, (N, K, C)."""
-
-    def apparent(self, steps: tuple[str, ...]) -> float:
-        """The score on the images that the steps are fitted on."""
+if TYPE_CHECKING:  # they offer their steps, and know of no selection
+    from competition.tuning.postprocess_search import OperationFits
+    from competition.tuning.thresholds import ThresholdFits
 
 
-def select_steps(offered: Steps, groups: np.ndarray) -> list[StepReport]:
-    """Every step in its order, judged on top of those adopted before it; groups: (N,)."""
+def select_steps(offered: "ThresholdFits | OperationFits", groups: np.ndarray) -> list[StepReport]:
+    """Every step in its order, judged on top of those adopted before it; groups: (N,).
+
+    offered: `crossed(steps)` is what each image adds to the score under steps fitted without its part,
+    (N, K, C); `apparent(steps)` the score on the images that the steps are fitted on.
+    """
     adopted: tuple[str, ...] = ()
     before = offered.crossed(adopted)
     metric_sums, count = offered.metric_sums, len(np.unique(offered.parts))

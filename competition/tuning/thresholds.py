@@ -59,13 +59,12 @@ THRESHOLD_STEPS: dict[str, Callable[[ThresholdSweep, Rules], Rules]] = {
 class FittedRules:
     """Adopted steps with the rules fitted on all images and, for each held-out part, without it."""
 
-    steps: tuple[str, ...]
     rules: Rules
     without: Mapping[int, Rules]
 
 
 class ThresholdFits:
-    """The `Steps` of thresholds and empty rules, fitted on all images and without each held-out part.
+    """Thresholds and empty rules as steps, fitted on all images and without each held-out part.
 
     Lists of steps that begin alike share the fits of their beginning.
     """
@@ -105,10 +104,10 @@ class ThresholdFits:
     def fitted(self, steps: tuple[str, ...]) -> FittedRules:
         """The rules of adopted steps."""
         without = {part: self.rules(steps, part) for part in self._seen}
-        return FittedRules(steps, self.rules(steps), without)
+        return FittedRules(self.rules(steps), without)
 
     def crossed(self, steps: tuple[str, ...]) -> np.ndarray:
-        """See `Steps`."""
+        """See `select_steps`."""
         result = np.empty_like(self.found.empty)
         for part, seen in self._seen.items():
             own = self.parts == part
@@ -116,7 +115,7 @@ class ThresholdFits:
         return result
 
     def apparent(self, steps: tuple[str, ...]) -> float:
-        """See `Steps`."""
+        """See `select_steps`."""
         return self.metric_sums.value(self.found.outcome(self.rules(steps)))
 
 

@@ -215,3 +215,11 @@ def test_values_of_every_kind_are_written_as_toml():
     assert (
         "# kept" in filled(text, changes) and max(map(len, filled(text, changes).split("\n"))) < 105
     )
+
+
+@pytest.mark.parametrize("key", ["name.x", "classes.0", "data.group.file", "t.b"])
+def test_a_key_of_no_table_is_refused_by_its_path(key):
+    text = (PRESETS / "hand-bone.toml").read_text(encoding="utf-8")
+    table = key.rpartition(".")[0]
+    with pytest.raises(InputFault, match=rf"no table \[{table}\] .*{key!r}"):
+        filled(text, {key: 1})

@@ -92,3 +92,18 @@ def test_a_head_that_sees_neighbours_is_refused_in_one_line(read):
 def test_a_step_of_no_known_kind_is_refused(read, stage):
     with pytest.raises(InputFault, match="tune again"):
         read({**OLD, "steps": [{**OLD["steps"][0], "stage": stage}]})
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        {"heads": {"one": {"kind": "scale and bias", "mix": [[1.0]], "bias": [0.0]}}},
+        {"heads": {"one": {"kind": "1x1", "mix": [], "bias": []}}},
+        {"weights": {"one": [0.5, 0.5, 0.5]}},
+        {"weights": {"one": []}},
+        {"heads": {"two": HEAD}},
+    ],
+)
+def test_heads_and_weights_of_other_classes_or_members_are_refused(read, mixture):
+    with pytest.raises(InputFault, match="not those of its members and classes.*tune again"):
+        read({**OLD, "mixture": {**OLD["mixture"], **mixture}})

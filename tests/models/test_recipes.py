@@ -26,7 +26,6 @@ from competition.recipes import (
     UNetResNet18,
     derive,
     experiment_names,
-    for_cpus,
     further_recipes,
     named,
     read_experiment,
@@ -137,7 +136,7 @@ def test_a_files_own_names_change_no_built_in_recipe():
 def test_an_unknown_name_is_told_those_to_choose_from_and_how_all_are_listed():
     with pytest.raises(InputFault) as told:
         recipe_named("fcn-resnet50-dize", {"mine": {"base": "unet"}})
-    assert f"the nearest of {len(recipe_names()) + 1} are fcn-resnet50, " in str(told.value)
+    assert f"the nearest of {len(FULL) + 1} are fcn-resnet50-dice, " in str(told.value)
     assert "models --list --all` shows all" in str(told.value)
 
 
@@ -153,7 +152,7 @@ def test_no_two_recipes_are_the_same_but_for_their_words():
 @pytest.mark.parametrize("name", experiment_names())
 def test_every_trial_of_an_ablation_names_a_recipe_in_both_sizes(name):
     full = read_experiment(name).trials
-    for compared, ending in ((full, ""), (for_cpus(full), SUFFIX)):
+    for compared, ending in ((full, ""), (tuple(one.renamed(SUFFIX) for one in full), SUFFIX)):
         before: set[str] = set()
         for trial in compared:
             assert trial.recipe.removesuffix(SUFFIX) in FULL and trial.recipe.endswith(ending)
@@ -238,6 +237,28 @@ def test_a_table_of_the_competition_file_changes_a_recipe_and_its_mistakes_are_n
 def test_another_kind_of_network_replaces_the_whole_table():
     changed = derive(recipe_named("fcn-resnet50", {}), {"name": "x", "network": {"kind": "unet"}})
     assert changed.network.kind == "unet" and changed.network.base == 64
+
+
+def test_another_optimizer_begins_with_its_own_defaults_and_a_twin_keeps_its_rate():
+    tables = {
+        "mine": {
+            "base": "unet",
+            "optimizer": {"name": "sgd", "momentum": 0.8, "learning_rate": 0.02},
+        },
+        "back": {"base": "mine", "optimizer": {"name": "adamw"}},
+        "same": {"base": "mine", "optimizer": {"learning_rate": 0.01}, "cpu": {"name": "zzz"}},
+    }
+    found = {name: recipe_named(name, tables).optimizer for name in (*tables, "mine-cpu")}
+    assert (found["back"].name, found["back"].momentum) == ("adamw", None)
+    assert (found["same"].name, found["same"].momentum, found["same"].learning_rate) == (
+        "sgd",
+        0.8,
+        0.01,
+    )
+    assert found["mine-cpu"] == found["mine"]
+    assert recipe_named("same-cpu", tables).name == "same-cpu"
+    with pytest.raises(InputFault, match=r"\[recipes.odd\] base: expected the name .* found 3"):
+        recipe_named("odd", {"odd": {"base": 3}})
 
 
 def test_a_variant_is_laid_over_any_recipe_and_its_mistakes_are_named():

@@ -229,5 +229,48 @@ def test_a_run_begun_before_a_setting_came_goes_on_and_an_unknown_one_is_told(
 
     begun["podium_training"]["recipe"]["optimizer"]["warp"] = 9
     write_torch(tmp_path / "last.pt", begun)
-    with pytest.raises(InputFault, match=r"not known \(recipe.optimizer.warp: .*train again"):
+    with pytest.raises(InputFault, match=r"not known \(recipe.optimizer.warp: .*delete last.pt"):
         fit(task_of(project), tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"swa": 2}])
+def test_a_run_of_the_first_release_goes_on_with_the_state_of_its_averages(
+    project, tmp_path, killed_after, monkeypatch, changes
+):
+    """Half a batch behind, a moving average that forgot its place would move once too often."""
+    task = task_of(project, **changes, schedule={"epochs": 4})
+    fit(task, tmp_path / "straight")
+    with pytest.raises(Killed):
+        killed_after(2)
+        fit(task, tmp_path / "resumed")
+    monkeypatch.undo()
+    kept = read_torch(tmp_path / "resumed" / "last.pt")
+    assert {"Progress", "EqualAverage" if "swa" in changes else "MovingAverage"} == set(
+        kept["callbacks"]
+    )
+    fit(task, tmp_path / "resumed")
+    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+@pytest.mark.parametrize("damage", [{"podium_training": None}, {"podium_training": {"fold": 0}}])
+def test_what_a_run_would_go_on_from_is_told_where_it_is_of_another_kind(project, tmp_path, damage):
+    write_torch(tmp_path / "last.pt", damage)
+    with pytest.raises(InputFault, match=r"last.pt is of settings that .* delete last.pt"):
+        fit(task_of(project), tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_refused(project, tmp_path):
+    task = task_of(project)
+    path = tmp_path / "checkpoint.pt"
+    content = {"kind": "podium checkpoint 2", "training": task.training.model_dump(mode="json")}
+    for found, told in (({}, "Missing key"), ({"warp": torch.ones(1)}, "Unexpected key")):
+        write_torch(path, {**content, "weights": found})
+        with pytest.raises(InputFault, match=f"holds another network .*{told}"):
+            load_checkpoint(path, classes=task.training.classes)
+    write_torch(path, {"kind": "podium checkpoint 2"})
+    with pytest.raises(InputFault, match="of settings that are not known"):
+        load_checkpoint(path, classes=task.training.classes)
+    (tmp_path / "checkpoint.pt.sha256").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputFault, match="sha256 differs"):
+        read_torch(path)
