@@ -331,7 +331,8 @@ def test_light_commands_do_not_import_torch():
     [
         (
             ["train", "-r", "tyni"],
-            f"no recipe 'tyni'; the nearest of {len(recipe_names()) + 2} are tiny, ",
+            f"no recipe 'tyni'; the nearest of {len([*recipe_names(), *further_recipes()]) + 2} are "
+            "tiny, ",
         ),
         (["ablation", "--name", "loses"], "no ablation 'loses'; the nearest of 11 are losses, "),
         (["train", "-r", "tiny@no"], "no [variants.no] for the recipe 'tiny@no'; there are none"),
