@@ -1,6 +1,7 @@
 """Polygons as annotators draw them, to runs and back without losing a pixel."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,22 +15,41 @@ from competition.masks.runs import Runs
 _REACH = 10  # images: an annotator's hand slips over the edge, not this far
 
 
-def runs_from_polygons(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> Runs:
+Coordinates = Literal["centres", "edges"]
+"""Where the point (0, 0) is in the first pixel: at its centre (cv2) or at its corner (COCO, CVAT)."""
+
+
+def runs_from_polygons(
+    polygons: Sequence[np.ndarray],
+    size: tuple[int, int],
+    coordinates: Coordinates = "centres",
+) -> Runs:
     """The union of filled polygons as Runs of `size` (H, W).
 
-    `polygons`: arrays (n, 2) of [x, y] vertices, whole numbers or floats (rounded, halves up), n >= 1;
-    one or two vertices make a point or a line. The pixels are those that cv2.fillPoly draws on the
-    image: the outline belongs to the polygon, and what lies out of the image is cut off. Each polygon
-    is filled alone, for cv2 turns the overlap of polygons given together into a hole. Coordinates
-    that are not finite, or beyond ten times the image, are refused before any C code sees them.
+    `polygons`: arrays (n, 2) of [x, y] vertices, whole numbers or floats, n >= 1. Each is filled alone,
+    for cv2 turns the overlap of polygons given together into a hole; what lies out of the image is cut
+    off. Coordinates that are not finite, or beyond ten times the image, are refused before any C code
+    sees them.
+
+    "centres": vertices are pixels (floats are rounded, halves up), and the pixels of the polygon are
+    those that cv2.fillPoly draws: its outline belongs to it, one or two vertices make a point or a
+    line. "edges": vertices are points of the plane, and a pixel belongs to the polygon that encloses
+    its centre, by the even-odd rule; of two that share an edge exactly one has each pixel along it.
 
     >>> runs_from_polygons([np.array([[1, 0], [2, 0], [2, 1], [1, 1]])], (3, 4)).to_dense().astype(int)
     array([[0, 1, 1, 0],
            [0, 1, 1, 0],
            [0, 0, 0, 0]])
+    >>> square = np.array([[1, 0], [2, 0], [2, 1], [1, 1]])
+    >>> runs_from_polygons([square], (3, 4), "edges").to_dense().astype(int)
+    array([[0, 1, 0, 0],
+           [0, 0, 0, 0],
+           [0, 0, 0, 0]])
     """
-    empty = Runs.empty(size)
-    return _united([_filled([ring], *size) for ring in _checked(polygons, size)], empty)
+    rings, empty = _checked(polygons, size), Runs.empty(size)
+    if coordinates == "edges":
+        return _united([_enclosed(ring, *size) for ring in rings], empty)
+    return _united([_filled([_rounded(ring)], *size) for ring in rings], empty)
 
 
 def runs_from_rings(shapes: Sequence[Sequence[np.ndarray]], size: tuple[int, int]) -> Runs:
@@ -39,7 +59,7 @@ def runs_from_rings(shapes: Sequence[Sequence[np.ndarray]], size: tuple[int, int
     rings belong to the shape, as in cv2: a hole begins inside of its ring.
     """
     counts = [len(rings) for rings in shapes]
-    rings = iter(_checked([ring for rings in shapes for ring in rings], size))
+    rings = map(_rounded, _checked([ring for rings in shapes for ring in rings], size))
     drawn = [[next(rings) for _ in range(count)] for count in counts if count]
     return _united([_filled(shape, *size) for shape in drawn], Runs.empty(size))
 
@@ -69,8 +89,33 @@ def _filled(rings: Sequence[np.ndarray], height: int, width: int) -> intervals.I
     return base + lefts, base + rights
 
 
+def _enclosed(ring: np.ndarray, height: int, width: int) -> intervals.Intervals:
+    """Intervals, over (height, width), of the pixels whose centres a ring (n, 2) of [x, y] encloses.
+
+    Each edge crosses the centre lines of the rows from its upper end up to, and without, its lower
+    one: so each row is crossed an even number of times, and what lies between two crossings is inside.
+    """
+    ends = np.stack([ring, np.roll(ring, -1, axis=0)], axis=1)
+    # from above to below whichever way the ring goes: neighbours then compute one crossing
+    upward = ends[:, 0, 1] > ends[:, 1, 1]
+    ends[upward] = ends[upward, ::-1]
+    first, beyond = np.clip(np.ceil(ends[:, :, 1] - 0.5), 0, height).astype(np.int64).T
+    counts = beyond - first
+    left, top = np.repeat(ends[:, 0], counts, axis=0).T
+    right, bottom = np.repeat(ends[:, 1], counts, axis=0).T
+    rows = np.arange(counts.sum()) + np.repeat(first - (counts.cumsum() - counts), counts)
+    crossings = left + (rows + 0.5 - top) * (right - left) / (bottom - top)
+    columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)
+    starts, stops = np.sort(rows * width + columns).reshape(-1, 2).T
+    return starts[starts < stops], stops[starts < stops]
+
+
+def _rounded(ring: np.ndarray) -> np.ndarray:
+    return np.floor(ring + 0.5).astype(np.int64)
+
+
 def _checked(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
-    """Each polygon as int64 (n, 2); all faulty ones are named in one fault."""
+    """Each polygon as float64 (n, 2); all faulty ones are named in one fault."""
     checked, faults = [], []
     for index, polygon in enumerate(polygons):
         try:
@@ -96,7 +141,7 @@ def _checked_vertices(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             f"has the vertex {vertices[wrong][0].tolist()!r}; x within ±{limit[0]}, y within "
             f"±{limit[1]} is expected in an image of {size[0]} × {size[1]} (height × width)"
         )
-    return np.floor(vertices + 0.5).astype(np.int64)
+    return vertices
 
 
 def polygons_from_runs(runs: Runs) -> list[np.ndarray]:

@@ -1,5 +1,7 @@
 """Polygons to runs as cv2 fills them, and back without losing a pixel."""
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
@@ -50,6 +52,42 @@ def test_polygons_are_filled_as_cv2_does_on_the_whole_image(case):
 @settings(max_examples=LONG, deadline=None)
 def test_polygons_are_filled_as_cv2_does_on_the_whole_image_at_length(case):
     polygons_are_filled_as_cv2_does(*case)
+
+
+def centres_enclosed(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Even-odd at each pixel's centre, in fractions: how often a ray to the left leaves the polygon."""
+    ring = [(Fraction(float(x)), Fraction(float(y))) for x, y in polygon]
+    inside = np.zeros(size, bool)
+    for row in range(size[0]):
+        y, crossings = Fraction(2 * row + 1, 2), []
+        for (x1, y1), (x2, y2) in zip(ring, [*ring[1:], ring[0]], strict=True):
+            if min(y1, y2) <= y < max(y1, y2):
+                crossings.append(x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+        for column in range(size[1]):
+            x = Fraction(2 * column + 1, 2)
+            inside[row, column] = sum(crossing <= x for crossing in crossings) % 2
+    return inside
+
+
+@given(polygon_lists(), st.sampled_from([1, 2, 4]))
+@settings(max_examples=150, deadline=None)
+def test_between_edges_a_pixel_belongs_to_the_polygon_around_its_centre(case, parts):
+    polygons, size = [polygon / parts for polygon in case[0]], case[1]
+    asked = [centres_enclosed(polygon, size) for polygon in polygons]
+    expected = np.any([np.zeros(size, bool), *asked], axis=0)
+    assert runs_from_polygons(polygons, size, "edges") == Runs.from_dense(expected)
+
+
+def test_between_edges_areas_are_those_of_the_plane_and_neighbours_share_nothing():
+    def square(n):
+        return np.array([[20, 20], [20 + n, 20], [20 + n, 20 + n], [20, 20 + n]])
+
+    areas = [runs_from_polygons([square(n)], (99, 99), "edges").area()[0] for n in (1, 2, 10)]
+    assert areas == [1, 4, 100]
+    triangle, other = square(10)[:3], square(10)[[0, 2, 3]]
+    parts = [runs_from_polygons([half], (99, 99), "edges") for half in (triangle, other[::-1])]
+    assert not len(parts[0] & parts[1])
+    assert parts[0] | parts[1] == runs_from_polygons([square(10)], (99, 99), "edges")
 
 
 planes = st.tuples(sides(20), sides(20)).flatmap(pixels)
