@@ -39,6 +39,9 @@ TUNED = (
 )
 """What `tune` leaves in an entry's folder."""
 
+_LATER_KEYS = {"exclude", "units", "coordinates", "first"}
+"""Of `[data]` and `[labels]`: they count in receipts once they are set."""
+
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
 
 
@@ -83,7 +86,7 @@ class Pipeline:
             f"predict {member} fold {fold}",
             lambda: (
                 {
-                    "checkpoint": _file(folder / "checkpoint.pt"),
+                    "checkpoint": _file(folder / "checkpoint.pt", "train"),
                     "fold": hash_of(self.project.validation_images(fold)),
                     "images": self._images("train"),
                     "flips": hash_of(self._views()),
@@ -111,7 +114,9 @@ class Pipeline:
         stores = [self.workspace.run(str(member), fold) / split / "store.json" for fold in folds]
         return Step(
             f"mean {member}" + ("" if split == "test" else f" {split}"),
-            lambda: {f"fold {fold}": _file(s) for fold, s in zip(folds, stores, strict=True)},
+            lambda: {
+                f"fold {fold}": _file(s, "predict") for fold, s in zip(folds, stores, strict=True)
+            },
             (folder / "store.json",),
             folder.with_name(folder.name + ".json"),
             tuple(f"predict {member} fold {fold}" for fold in folds),
@@ -134,7 +139,10 @@ class Pipeline:
         folder = entry.folder(self.workspace)
         return Step(
             f"tune {entry.name}",
-            lambda: self._decision_inputs(entry) | {"ensemble": _file(folder / "ensemble.json")},
+            lambda: (
+                self._decision_inputs(entry)
+                | {"ensemble": _file(folder / "ensemble.json", "ensemble")}
+            ),
             tuple(folder / name for name in TUNED),
             folder / "tune.receipt.json",
             (f"ensemble {entry.name}",),
@@ -149,14 +157,14 @@ class Pipeline:
             f"submit {target.stem}",
             lambda: (
                 {
-                    "decisions": _file(decided),
-                    "sample": _file(self.project.sample),
+                    "decisions": _file(decided, "ensemble" if plain else "tune"),
+                    "sample": _file(self.project.sample, "doctor"),
                     "submission": hash_of(
                         self._spec("submission", "classes", "exclusive", "objects")
                     ),
                 }
                 | {
-                    f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json")
+                    f"mean {m}": _file(self.mean_folder(m, entry.folds) / "store.json", "predict")
                     for m in entry.members
                 }
             ),
@@ -178,7 +186,7 @@ class Pipeline:
             made = {"trials": hash_of([trial._asdict() for trial in experiment.trials])}
             for entry in entries:
                 made |= self._decision_inputs(entry)
-            return made | {f"score {n}": _file(p) for n, p in scores.items() if p.exists()}
+            return made | {f"score {n}": _file(p, "score") for n, p in scores.items() if p.exists()}
 
         outputs = tuple(folder / f"{experiment.name}.{kind}" for kind in ("md", "csv", "png"))
         receipt = folder / f"{experiment.name}.receipt.json"
@@ -275,7 +283,7 @@ class Pipeline:
             "fold": self.split(fold),
         }
         if member.pseudo:
-            inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv")
+            inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv", "pseudo")
         if self.project.competition.data.extra_images is not None:
             allowed = hash_of(list(self.project.extra_images(fold)))
             inputs["extra images"] = hash_of([allowed, self._images("extra")])
@@ -286,7 +294,7 @@ class Pipeline:
                     f"{member.continued!r} is not trained on fold {fold} ({parent} is not there); "
                     "train it first"
                 )
-            inputs["continued"] = _file(parent)
+            inputs["continued"] = _file(parent, "train")
         return inputs
 
     def split(self, fold: int) -> str:
@@ -297,7 +305,7 @@ class Pipeline:
     def _decision_inputs(self, entry: Entry) -> Inputs:
         stores = {
             f"predictions {member} fold {fold}": _file(
-                self.workspace.run(str(member), fold) / "oof" / "store.json"
+                self.workspace.run(str(member), fold) / "oof" / "store.json", "predict"
             )
             for member in entry.members
             for fold in entry.folds
@@ -305,7 +313,7 @@ class Pipeline:
         rules = hash_of(self._spec("classes", "exclusive", "metric", "objects"))
         return {
             "labels": self._labels(),
-            "folds": _file(self.workspace.folds),
+            "folds": _file(self.workspace.folds, "folds"),
             **stores,
             "competition": rules,
         }
@@ -320,10 +328,25 @@ class Pipeline:
         return hash_of([self._spec("labels"), self.contents.of(competition.root, paths)])
 
     def _spec(self, *sections: str) -> dict:
-        """Sections of the spec; of the extra images what they are counts, not how they are named."""
+        """Sections of the spec; of the extra images what they are counts, not how they are named,
+        and what was looked at changes nothing.
+        """
         return self.project.competition.model_dump(
-            mode="json", include=set(sections), exclude={"data": {"extra_images"}}
+            mode="json", include=set(sections), exclude=self._unset()
         )
+
+    def _unset(self) -> dict[str, set[str]]:
+        """Keys that came after 0.1.0 and are not set: receipts of before knew nothing of them."""
+        competition = self.project.competition
+        found = {"data": {"extra_images", "look_alikes"}, "labels": set()}
+        for section, table in (("data", competition.data), ("labels", competition.labels)):
+            fields = type(table).model_fields
+            found[section] |= {
+                key
+                for key in _LATER_KEYS & set(fields)
+                if getattr(table, key) == fields[key].get_default()
+            }
+        return found
 
 
 def _identity(recipe: Recipe) -> list[Any]:
@@ -380,7 +403,8 @@ def states_document(found: list[tuple[Step, State]]) -> list[dict[str, Any]]:
     ]
 
 
-def _file(path: Path) -> str:
+def _file(path: Path, command: str) -> str:
+    """command: makes the file, or says what is wrong with it."""
     if not path.is_file():
-        raise InputFault(f"{path} is not there yet")
+        raise InputFault(f"{path} is not there yet; `python -m competition {command}` first")
     return file_sha256(path)

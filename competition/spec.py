@@ -47,6 +47,16 @@ class Data(Settings):
     stratum: Literal["none", "size"] | CsvColumn = Field(
         "none", description="what every fold must have its share of"
     )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="training images that are left out, by their id: damaged or wrongly labelled",
+    )
+    look_alikes: int = Field(
+        0,
+        ge=0,
+        description="pairs of images in two groups that look alike and were looked at: the doctor "
+        "tells of them once there are more",
+    )
     depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
         None, description="bits a pixel uses, where fewer than its file declares (12 in 16)"
     )
@@ -58,6 +68,14 @@ class PolygonLabels(Settings):
 
     kind: Literal["polygons"]
     files: str = Field(description="path below root; {folder} and {stem} are those of the image")
+    units: Literal["pixels", "shares"] = Field(
+        "pixels", description="of coordinates; shares: of the image's width and height, 0 to 1"
+    )
+    coordinates: Literal["centres", "edges"] = Field(
+        "centres",
+        description="where (0, 0) is in the first pixel; centres: as cv2, the outline belongs to the "
+        "polygon; edges: at its corner, as COCO and CVAT have it",
+    )
 
 
 class RleLabels(Settings):
@@ -88,6 +106,10 @@ class MaskLabels(Settings):
     files: str = Field(description="path below root; {folder} and {stem} are those of the image")
     values: Literal["nonzero", "index"] = Field(
         "nonzero", description="nonzero: > 0 is the one class; index: value k is the k-th class"
+    )
+    first: Literal[0, 1] = Field(
+        1,
+        description="index: value of the first class; 1: 0 is background, 0: every pixel has a class",
     )
     threshold: int | None = Field(
         None, ge=1, description="smeared masks (JPEG): inside from this value; with nonzero only"
@@ -166,8 +188,10 @@ class EnsembleTable(Settings):
     def _flips_are_views(cls, given: Any) -> Any:
         """Files of 0.1.0 say `flips = true` or `false`."""
         known = isinstance(given, dict) and isinstance(given.get("flips"), bool)
-        if not known or "views" in given:
-            return given  # together they are refused: flips is no key any more
+        if not known:
+            return given
+        if "views" in given:
+            raise ValueError("flips is the earlier name of views; keep views alone")
         rest = {key: value for key, value in given.items() if key != "flips"}
         return {"views": ("mirror",) if given["flips"] else (), **rest}
 
@@ -284,7 +308,9 @@ def describe_mistakes(error: ValidationError, source: str) -> str:
 def _expected(fault: ErrorDetails) -> str:
     """pydantic's own words; of many names, the nearest."""
     names = re.findall(r"'([^']*)'", fault.get("ctx", {}).get("expected", ""))
+    if fault["type"] == "extra_forbidden":
+        return "no such key; docs/competition-file.md has them all"
     if fault["type"] != "literal_error" or len(names) <= FEW:
-        return fault["msg"]
+        return fault["msg"].removeprefix("Value error, ")
     known = nearest(str(fault["input"]), names, all_by="docs/competition-file.md")
     return f"no such name; {known}"

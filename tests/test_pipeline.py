@@ -169,6 +169,23 @@ def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
         assert step.state().kind == kind
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "stale"),
+    [
+        ("data", "look_alikes = 7", ""),
+        ("labels", 'coordinates = "centres"', ""),
+        ("labels", 'coordinates = "edges"', "labels changed"),
+    ],
+)
+def test_keys_that_came_later_count_once_they_change_what_is_read(copied, section, key, stale):
+    path = copied.competition.folder / "competition.toml"
+    path.write_text(path.read_text().replace(f"[{section}]", f"[{section}]\n{key}"))
+    assert key in path.read_text()
+    found = kinds(reopened(copied))
+    assert found["train tiny fold 0"].why == stale
+    assert stale or {state.kind for state in found.values()} == {"fresh"}
+
+
 def test_a_changed_label_file_makes_training_and_decisions_stale(copied):
     path = next((copied.competition.root / "train" / "outputs_json").rglob("*.json"))
     content = json.loads(path.read_text())
@@ -249,6 +266,28 @@ def test_a_step_that_is_killed_is_missing_and_not_fresh(copied, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         steps.tune_entry(copied, entry_of(copied.competition), force=True)
     assert kinds(copied)["tune main"].kind == "missing"
+
+
+def test_a_submission_of_outdated_decisions_says_so(copied):
+    """The score in its receipt is that of other decisions: it may still be what is wanted."""
+    said = []
+    project = reopened(copied, said.append)
+    entry = entry_of(project.competition)
+    steps.submit_entry(project, entry, force=True)
+    assert not any(line.startswith("warning") for line in said)
+    path = entry.folder(project.workspace) / "decisions.json"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    steps.submit_entry(project, entry, force=True)
+    (line,) = (line for line in said if line.startswith("warning"))
+    assert "tune main is outdated: edited since it was written: decisions.json" in line
+    assert "`python -m competition tune` and submit again" in line
+
+
+def test_what_is_not_there_yet_is_told_with_the_command_that_makes_it(copied):
+    entry = entry_of(copied.competition)
+    shutil.rmtree(copied.workspace.run("tiny", 0) / "oof")
+    with pytest.raises(InputFault, match="is not there yet; `python -m competition predict` first"):
+        steps.tune_entry(copied, entry, force=True)
 
 
 def test_a_fresh_checkout_lacks_everything_in_order(project):

@@ -3,12 +3,16 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from competition.cli.options import File, Json, app, echo_json, forcible, open_project, watch
+from competition.cli.options import File, Json, app, echo_json, forcible, open_project, say, watch
 from competition.errors import InputFault
+
+if TYPE_CHECKING:
+    from competition.doctor import Report
+    from competition.project import Project
 
 
 @app.command()
@@ -58,10 +62,12 @@ def new(
 ) -> None:
     """Write a commented competition.toml for a download, prove that it reads it, say what it found."""
     from competition.new.write import new_competition
+    from competition.project import Project
 
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
     typer.echo(new_competition(preset, data, target, name or own_name, changes=changes))
+    _show_labels(Project.open(target, target.resolve().parent, say=say, watch=watch))
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -97,8 +103,31 @@ def doctor(
     else:
         report = examine(project.competition, project.workspace, watch=watch)
     echo_json(report.document()) if as_json else typer.echo(report.text())
+    if csv is None and not as_json:
+        _show_labels(project)
+        _show_look_alikes(project, report)
     if report.errors:
         raise InputFault(f"{len(report.errors)} errors above; repair the data and run it again")
+
+
+def _show_labels(project: "Project") -> None:
+    """The sheet of labels, or why there is none: labels that cannot be read are the doctor's to tell."""
+    from competition.steps import draw_label_sheet
+
+    try:
+        sheet = draw_label_sheet(project)
+    except InputFault as fault:
+        typer.echo(f"no picture of the labels: {fault}")
+        return
+    typer.echo(f"look at {sheet}: labels with the names that they were read by")
+
+
+def _show_look_alikes(project: "Project", report: "Report") -> None:
+    from competition.steps import draw_look_alikes
+
+    pairs = [finding.images for finding in report.doubtful if finding.kind == "look-alikes"]
+    if pairs:
+        typer.echo(f"look at {draw_look_alikes(project, pairs)}: images that look alike")
 
 
 @app.command()

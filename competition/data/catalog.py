@@ -1,11 +1,12 @@
 """The table of images: one row each, with its id, size, group and stratum, all ids as text."""
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from competition.data.csv_text import hints, read_csv_text
+from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
 from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
 from competition.errors import InputFault, listed
@@ -25,12 +26,13 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     """
     data = competition.data
     rows = [
-        {"image": _identity(path, data.image_id), "path": path, "split": split}
+        {"image": image_id(_identity(path, data.image_id)), "path": path, "split": split}
         for split, pattern in _patterns(competition).items()
         for path in image_paths(competition.root, pattern)
     ]
     frame = pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
     _refuse_shared_ids(frame)
+    frame = _without_excluded(frame, data.exclude)
     paths = frame["path"].tolist()
     sizes = _sizes(competition.root, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
@@ -47,8 +49,8 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
 def image_paths(root: Path, pattern: str) -> list[str]:
     """Paths below `root`, with `/`, of the images that a glob meets; sorted, at least one.
 
-    Hidden files and endings that no image has are left out (`ignored_paths` lists them); a path
-    that leads out of `root` is refused.
+    Hidden files and folders, and endings that no image has, are left out (`ignored_paths` lists them);
+    the ending may be written in capitals; a path that leads out of `root` is refused.
     """
     found, ignored = _globbed(root, pattern)
     if not found:
@@ -103,11 +105,24 @@ def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
     if not root.is_dir():
         raise InputFault(f"the data folder {str(root)!r} does not exist; check root in [data]")
     found, ignored = [], []
-    for path in root.glob(pattern):
-        relative = path.relative_to(root).as_posix()
-        is_image = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-        (found if is_image else ignored).append(relative)
+    for path in root.glob(_in_any_case(pattern)):
+        relative = path.relative_to(root)
+        hidden = any(name.startswith(".") for name in relative.parts)
+        is_image = path.suffix.lower() in ENDINGS and not hidden
+        (found if is_image else ignored).append(relative.as_posix())
     return sorted(found), [path for path in ignored if not (root / path).is_dir()]
+
+
+def _in_any_case(pattern: str) -> str:
+    """The glob with an ending that is met in capitals too: a.PNG beside a.png is an image.
+
+    >>> _in_any_case("train/*.png")
+    'train/*.[pP][nN][gG]'
+    """
+    stem, point, ending = pattern.rpartition(".")
+    if not point or not ending.isalpha():
+        return pattern
+    return stem + point + "".join(f"[{letter.lower()}{letter.upper()}]" for letter in ending)
 
 
 def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
@@ -145,6 +160,22 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
         )
 
 
+def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataFrame:
+    """The table without training images that are left out; InputFault for ids that are none."""
+    names = [image_id(name) for name in exclude]
+    training = frame.loc[frame["split"] != "test", "image"].tolist()
+    strange = [name for name in names if name not in set(training)]
+    if strange:
+        near = hints(strange, training)
+        lines = [
+            f"exclude in [data]: {n!r} is no training image{h}"
+            for n, h in zip(strange, near, strict=True)
+        ]
+        raise InputFault(listed(lines))
+    left = frame["split"].eq("test") | ~frame["image"].isin(names)
+    return frame[left].reset_index(drop=True)
+
+
 def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
     sizes, faults = [], []
     for path in paths:
@@ -166,8 +197,35 @@ def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
         case "image":
             return frame["image"].tolist()
         case "folder":
-            return [PurePosixPath(path).parent.name for path in frame["path"]]
+            return _folders(frame, _patterns(competition))
     return _from_csv(competition, frame, competition.data.group, "group")
+
+
+def _folders(frame: pd.DataFrame, patterns: Mapping[str, str]) -> list[str]:
+    """The name of each image's folder, or its path where two of the training part have one name.
+
+    The path (p0/left, p1/left) begins where the part's glob does: further images and test images of a
+    person, in folders of another part, stay that person's.
+    """
+    folders = [PurePosixPath(path).parent for path in frame["path"]]
+    unique = {f for f, part in zip(folders, frame["split"], strict=True) if part == "train"}
+    if len({folder.name for folder in unique}) == len(unique):
+        return [folder.name for folder in folders]
+    begins = {part: _fixed_folder(pattern) for part, pattern in patterns.items()}
+    return [
+        folder.relative_to(begins[part]).as_posix()
+        for folder, part in zip(folders, frame["split"], strict=True)
+    ]
+
+
+def _fixed_folder(pattern: str) -> PurePosixPath:
+    """What of a glob is no pattern.
+
+    >>> _fixed_folder("train/DCM/*/*.png").as_posix()
+    'train/DCM'
+    """
+    parts = PurePosixPath(pattern).parts[:-1]
+    return PurePosixPath(*itertools.takewhile(lambda part: not set(part) & set("*?["), parts))
 
 
 def _strata(competition: Competition, frame: pd.DataFrame) -> list[str]:
@@ -190,9 +248,8 @@ def _from_csv(
     table = read_csv_text(path, (column.image, column.value))
     values: dict[str, str] = {}
     faults = []
-    for line, image, value in zip(
-        table.index, table[column.image], table[column.value], strict=True
-    ):
+    named = map(image_id, table[column.image])
+    for line, image, value in zip(table.index, named, table[column.value], strict=True):
         if not value.strip():
             faults.append(f"{path} line {line}: image {image!r} has no {what} ({column.value!r})")
         if values.setdefault(image, value) != value:

@@ -67,6 +67,32 @@ def ends_whole(path: Path) -> bool:
         return file.read(1) in (b"\n", b"\r")
 
 
+def image_id(text: str) -> str:
+    """As ids of images are compared: one spelling of each letter (NFC), whatever a zip made of it.
+
+    >>> image_id("cafe\u0301.png") == "caf\u00e9.png"
+    True
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def split_key(key: str, separator: str, classes: Sequence[str]) -> tuple[str, str] | None:
+    """(image, class) of a key that holds both, None without a separator. Ids hold anything, so it is
+    split from the right, and before a class that holds the separator itself.
+
+    >>> split_key("scan_01.jpg_Fish", "_", ["Fish"])
+    ('scan_01.jpg', 'Fish')
+    >>> split_key("a.png_large_bowel", "_", ["large_bowel", "small_bowel"])
+    ('a.png', 'large_bowel')
+    """
+    ends = [name for name in classes if key.endswith(separator + name)]
+    if ends:
+        name = max(ends, key=len)
+        return key[: -len(separator + name)], name
+    image, found, name = key.rpartition(separator)
+    return (image, name) if found else None
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """What a mistyped name may have meant, as the end of a sentence; "" where nothing is near.
 

@@ -5,8 +5,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.errors import InputFault
@@ -33,7 +35,7 @@ _TURNS = {
 }
 """Of an EXIF orientation: whether rows are reversed, whether columns are, and whether they then change
 places."""
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -74,8 +76,9 @@ def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT
 
     Grey and 1-bit images have three equal channels; a palette gives its colours; what is
     transparent is laid on black (alpha that is opaque everywhere changes nothing). Values deeper
-    than 8 bits lose their low bits by the depth the file declares, 16 for a 16-bit file, or by
-    `depth` where the organisers use fewer (12 in 16). InputFault names a file that cannot be read
+    than 8 bits, grey or colours, lose their low bits by the depth the file declares, 16 for a 16-bit
+    file, or by `depth` where the organisers use fewer (12 in 16). A TIFF whose zero is white
+    (MONOCHROME1) is turned round. InputFault names a file that cannot be read
     whole, or that has more than `limit` pixels (its header is read, nothing is decoded).
     """
     with _opened(path) as image:
@@ -167,15 +170,45 @@ def _check_png(content: bytes) -> None:
 
 def _colours(image: Image.Image, path: Path, depth: int | None) -> np.ndarray:
     """uint8 (H, W, 3) of a decoded image, before it is turned."""
+    bits = depth or _file_depth(image)
+    if _is_deep_colour(image):
+        return _deep_colours(Path(path), bits)
     image = _decoded(image, path)
     if image.mode in _DEEP:
-        grey = _shallow(np.asarray(image), depth or _file_depth(image), path)
+        grey = _shallow(np.asarray(image), bits, path)
+        if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0:
+            grey = 255 - grey  # Pillow does so for 8 bits alone
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "F":
         raise InputFault(f"{path} holds decimal pixels; save it with 8 or 16 bits a value")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_black(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB"))
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether a PNG has colours of 16 bits, of which Pillow keeps 8; before it is decoded."""
+    if not isinstance(image, PngImageFile) or image.mode in _DEEP:
+        return False
+    return any(str(tile[3]).endswith(";16B") for tile in image.tile)
+
+
+def _deep_colours(path: Path, bits: int) -> np.ndarray:
+    """uint8 (H, W, 3) of a PNG of 16 bits a channel, with or without alpha."""
+    content = path.read_bytes()
+    try:
+        _check_png(content)
+    except ValueError as error:
+        raise InputFault(f"{path} is damaged: {error}; download it again") from error
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise InputFault(f"{path} is damaged: it cannot be decoded; download it again")
+    values = np.asarray(decoded, np.uint16)
+    colours = _shallow(values[..., 2::-1], bits, path)  # OpenCV's order is blue, green, red
+    if values.shape[2] < 4:
+        return colours
+    alpha = (values[..., 3:] >> 8).astype(np.uint8)
+    return _on_black(np.concatenate([colours, alpha], axis=2))
 
 
 def _shallow(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
@@ -213,7 +246,7 @@ def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
 def _file_depth(image: Image.Image) -> int:
     if isinstance(image, TiffImageFile):
         return int(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))[0])
-    return 16 if image.mode in _DEEP else 8
+    return 16 if image.mode in _DEEP or _is_deep_colour(image) else 8
 
 
 def _orientation(image: Image.Image) -> int:

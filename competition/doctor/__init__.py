@@ -15,7 +15,7 @@ import pandas as pd
 from competition.data.catalog import build_catalog
 from competition.data.labels import load_labels, read_labels
 from competition.doctor.image_checks import check_images, check_readable, describe_catalog
-from competition.doctor.label_checks import check_labels
+from competition.doctor.label_checks import check_labels, check_objects
 from competition.doctor.report import Report
 from competition.doctor.rle_order_checks import check_order
 from competition.doctor.sample_checks import check_folds, check_groups, check_sample
@@ -55,6 +55,7 @@ def _unlabelled(competition: Competition, catalog: pd.DataFrame) -> Report:
     """The checks that need no labels that can be read."""
     return (
         check_order(competition, catalog)
+        + check_objects(competition)
         + check_groups(competition, catalog)
         + check_sample(competition, catalog)
     )

@@ -121,7 +121,14 @@ def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
     deep = [x.brightest for x in looked if x.facts.depth > 8]
     if not deep or competition.data.depth is not None:
         return Report()
-    bits = 8 + max(deep).bit_length()
+    bits, usual = 8 + max(deep).bit_length(), 8 + int(np.median(deep)).bit_length()
+    if bits > 14 >= usual + 1:
+        few = sum(value >= 2 ** (usual - 8) for value in deep)
+        return Report.warning(
+            f"{len(deep)} images declare more than 8 bits, most of them use no more than {usual} of "
+            f"them, and {few} use more: if these hold burnt-in pixels, the others reach the network "
+            "nearly black; repair them and set depth in [data]"
+        )
     if bits > 14:
         return Report()
     return Report.error(

@@ -1,5 +1,6 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,12 +8,21 @@ import pandas as pd
 
 from competition.data.catalog import of_split
 from competition.data.folds import class_presence
+from competition.data.letterbox import Letterbox
+from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
-from competition.masks import Runs
-from competition.spec import Competition
+from competition.errors import InputFault
+from competition.masks import Runs, planes_from_runs, unpack
+from competition.masks.geometry import crop, resize_nearest
+from competition.recipes import recipe_named
+from competition.scoring import dice_from_statistics, dice_statistics
+from competition.spec import Competition, MaskLabels, RleLabels
 
 _SIDED = 0.95
 _ENOUGH = 10
+_MOSTLY = 0.5
+_LOOKED_AT = 60
+_FEW_LOST, _POOR = 0.02, 0.8
 
 
 def check_labels(
@@ -25,6 +35,8 @@ def check_labels(
         _check_classes(competition, images, labels, present)
         + _check_overlap(competition, labels)
         + check_flip(competition, labels)
+        + check_inverted(competition, labels)
+        + check_sizes(competition, images, labels)
     )
 
 
@@ -40,10 +52,19 @@ def _check_classes(
         f"{len(names)}, each in {counts.min()} to {counts.max()} of {len(images)} images "
         f"(rarest {names[rarest]!r}, commonest {names[commonest]!r})"
     )
+    area = np.sum([labels[i].area() for i in images["image"]], axis=0) / pixels.sum()
+    table = tuple(
+        (
+            f"class {_value_of(competition, k)}",
+            f"{name!r}: {area[k]:.2%} of the pixels, {counts[k]} images",
+        )
+        for k, name in enumerate(names)
+    )
     found = (
         ("classes", often if len(names) > 1 else f"{names[0]!r}, in {counts[0]} images"),
         ("empty", f"{1 - present.mean():.1%} of the masks, {(~present.any(axis=1)).sum()} images"),
         ("positive", f"{share.mean():.1%} of the pixels, summed over classes"),
+        *table,
     )
     warnings = [
         f"class {name!r} is in no training image: nothing can be learnt of it"
@@ -56,6 +77,13 @@ def _check_classes(
         if 0 < count < competition.split.folds
     ]
     return Report((), tuple(warnings), found)
+
+
+def _value_of(competition: Competition, k: int) -> str:
+    """What a class is called by in the labels, where that is a number; else its place, from 1."""
+    labels = competition.labels
+    index = isinstance(labels, MaskLabels) and labels.values == "index"
+    return f"value {k + labels.first}" if index else str(k + 1)
 
 
 def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Report:
@@ -73,6 +101,82 @@ def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Repo
             f"{image!r} by {pixels} pixels: set exclusive = false"
         )
     return Report.fact("overlap", f"classes share pixels in {len(shared)} images")
+
+
+def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Report:
+    """Masks that cover most of the image and of its frame: what is drawn is rarely the background."""
+    covered, framed = [], []
+    for mask in labels.values():
+        pixels, area = mask.height * mask.width, mask.area()
+        inner = crop(mask, 1, 1, max(1, mask.height - 2), max(1, mask.width - 2)).area()
+        frame = max(1, pixels - max(1, mask.height - 2) * max(1, mask.width - 2))
+        covered.append(area / pixels)
+        framed.append((area - inner) / frame)
+    areas, frames = np.array(covered), np.array(framed)
+    lines = []
+    for k, name in enumerate(competition.classes):
+        present = areas[:, k] > 0
+        if present.sum() >= 3 and areas[present, k].mean() > _MOSTLY < frames[present, k].mean():
+            lines.append(
+                f"class {name!r} covers {areas[present, k].mean():.0%} of the pixels and "
+                f"{frames[present, k].mean():.0%} of the border of its images: are its masks inverted?"
+            )
+    return Report(warnings=tuple(lines))
+
+
+def check_sizes(
+    competition: Competition, images: pd.DataFrame, labels: Mapping[str, Runs]
+) -> Report:
+    """What of the masks is left at the size of each recipe of the ensemble, on some images.
+
+    The best Dice is that of a network that answers its targets exactly, enlarged again.
+    """
+    chosen = images["image"].tolist()
+    chosen = chosen[:: -(-len(chosen) // _LOOKED_AT) or 1]
+    report = Report()
+    for name in dict.fromkeys(competition.ensemble.recipes):
+        recipe = recipe_named(name, competition.recipes, competition.variants)
+        present = lost = 0
+        scores = []
+        for image in chosen:
+            truth = labels[image]
+            letterbox = Letterbox.of((truth.height, truth.width), recipe.size, recipe.fit)
+            planes = planes_from_runs(truth, size=letterbox.resized)
+            small = Runs.from_dense(unpack(planes, truth.classes))
+            there = truth.area() > 0
+            present, lost = present + there.sum(), lost + (there & (small.area() == 0)).sum()
+            again = resize_nearest(small, letterbox.native)
+            scores.append(dice_from_statistics(*dice_statistics(truth, again))[there])
+        best = float(np.concatenate(scores).mean()) if present else 1.0
+        size = f"{recipe.size[0]} × {recipe.size[1]}"
+        report += Report.fact(
+            f"at {size}", f"{lost} of {present} masks vanish, best Dice {best:.3f} ({name})"
+        )
+        if lost > _FEW_LOST * present or best < _POOR:
+            report += Report.warning(
+                f"at {size}, the size of recipe {name!r}, {lost} of {present} masks vanish, and the "
+                f"best Dice of any network is {best:.3f}: raise size, or take crops (sampling.crop)"
+            )
+    return report
+
+
+def check_objects(competition: Competition) -> Report:
+    """Rows of objects that are there twice: a perfect answer would match one of them alone."""
+    if not isinstance(competition.labels, RleLabels) or competition.label_format.rows != "object":
+        return Report()
+    try:
+        rows = label_rows(competition)
+    except InputFault:
+        return Report()  # the label check says what is wrong
+    empty = competition.label_format.empty
+    counts = Counter(zip(rows.keys, rows.texts, strict=True))
+    twice = [key for (key, text), n in counts.items() if n > 1 and text.strip(" ") != empty]
+    if not twice:
+        return Report()
+    return Report.warning(
+        f"{rows.path}: {len(twice)} objects are repeated, such as one of image {twice[0][0]!r}: they "
+        "would be counted twice; delete the copies"
+    )
 
 
 def check_flip(competition: Competition, labels: Mapping[str, Runs]) -> Report:

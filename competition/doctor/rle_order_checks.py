@@ -44,8 +44,10 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
         return Report.error(f"masks in [labels]: {fault}")
     if not any(" " in text.strip() for text in rows.texts):
         return Report.warning(f"{rows.path} has no mask with pixels: nothing can be learnt")
-    proof = _proof(competition, images, rows, pictured)
-    report = _judged(competition.label_format, proof)
+    form = competition.label_format
+    report = _judged(
+        form, _proof(competition, images, rows, pictured if form.rows != "object" else {})
+    )
     return report if report.errors else report + _check_equal(competition, rows, images, pictured)
 
 
@@ -81,18 +83,18 @@ def _proof(
     rows: LabelRows,
     pictured: Mapping[str, Runs],
 ) -> OrderProof:
+    """pictured: the mask images of the same rows; none where a row is an object, a part of its own."""
     known = images.set_index("image")
     filled = [i for i, text in enumerate(rows.texts) if " " in text.strip()]
     rows = _chosen(rows, filled[:: -(-len(filled) // _TEXTS) or 1])
     keys = dict.fromkeys(image for image, _ in rows.keys)
     looked_at = [] if pictured else list(keys)[:: -(-len(keys) // _IMAGES) or 1]
     pixels = {image: _pixels(competition, known["path"][image]) for image in looked_at}
-    whole = competition.label_format.rows != "object"  # an object is a part of its mask image
     sizes = known.loc[[image for image, _ in rows.keys], ["height", "width"]].values.tolist()
     return prove_order(
         rows.texts,
         [(height, width) for height, width in sizes],
-        masks=_class_masks(competition.classes, rows, pictured) if pictured and whole else None,
+        masks=_class_masks(competition.classes, rows, pictured) if pictured else None,
         images=[pixels.get(image) for image, _ in rows.keys],
     )
 

@@ -137,6 +137,20 @@ def mask_values(root: Path, pattern: str) -> Changes:
     }
 
 
+def first_value(root: Path, pattern: str, classes: Sequence[str]) -> Changes:
+    """Whether index masks begin at 0 or at 1, by their highest value and the number of classes."""
+    highest = max(int(read_index(path).max()) for path in sorted(root.glob(pattern)))
+    if highest == len(classes):
+        return {}
+    if highest == len(classes) - 1:
+        return {"labels.first": 0}
+    raise InputFault(
+        f"{root / pattern}: values up to {highest}, and {len(classes)} classes are named; expected "
+        f"{len(classes)} (0 is background) or {len(classes) - 1} (0 is the first class): name the "
+        "classes in classes.txt, a line each"
+    )
+
+
 def first_ids(root: Path, file: str, column: str) -> list[str]:
     """The ids that a csv names, for `identity`."""
     return read_csv_text(safe_path(root, file), (column,))[column].tolist()

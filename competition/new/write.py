@@ -106,6 +106,9 @@ def _found(table: dict[str, Any], root: Path, name: str) -> Changes:
             found = {}
     found |= _found_images({**table["data"], **_below("data", found)}, root)
     found |= _found_sample(table, root, found)
+    if found.get("labels.values") == "index":
+        pattern = found["labels.files"].replace("{stem}", "*")
+        found |= detect.first_value(root, pattern, found["classes"])
     pairs = detect.mirrored_pairs(found.get("classes", table["classes"]))
     return found | ({"horizontal_flip": pairs} if pairs else {})
 
@@ -211,6 +214,11 @@ def _summary(target: Path, preset: str, found: Changes, report: Report, made: Pa
         if value != before:
             shown = "(none)" if value is None else tomlkit.item(value).as_string()
             lines.append(f"  {key} = {_shortened(shown)}")
+    if found.get("labels.values") == "index" and "labels.first" not in found:
+        lines.append(
+            "value 0 of the masks is taken for background: if it is a class, name all of them in "
+            "classes.txt of the data, the first one first, and begin again"
+        )
     if made:
         lines.append(
             f"wrote {made}: every test image with an empty mask, since there was no sample"

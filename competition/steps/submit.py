@@ -31,6 +31,7 @@ def submit_entry(
 
     def run() -> dict[str, Any]:
         decoder = read_decoder(project, entry, plain=plain)
+        _warn_outdated(project, entry, plain=plain)
         readers = mean_predictions(project, entry)
         together = decoder.mix(readers)
 
@@ -55,6 +56,17 @@ def submit_entry(
 
     project.perform(project.pipeline.submit(entry, plain=plain), run, force=force)
     return target
+
+
+def _warn_outdated(project: Project, entry: Entry, *, plain: bool) -> None:
+    """The out-of-fold score that goes into the receipt may be one of other decisions."""
+    step = project.pipeline.ensemble(entry) if plain else project.pipeline.tune(entry)
+    state = step.state()
+    if state.kind != "fresh":
+        project.say(
+            f"warning: {step.name} is {state.text()}; the out-of-fold score of this submission was "
+            f"measured before that: `python -m competition {step.name.split()[0]}` and submit again"
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from competition.data.csv_text import closest, read_csv_rows
+from competition.data.csv_text import closest, image_id, read_csv_rows, split_key
 from competition.errors import InputFault, listed
 from competition.spec import Competition, Submission
 
@@ -44,13 +44,13 @@ class Layout:
         """
         image = fields[self.image]
         if self.label is not None:
-            return Key(image, self._index(fields[self.label]))
+            return Key(image_id(image), self._index(fields[self.label]))
         if self.separator is not None:
-            image, found, name = image.rpartition(self.separator)
-            if not found:
-                raise InputFault(f"{name!r} has no class; expected IMAGE{self.separator}CLASS")
-            return Key(image, self._index(name))
-        return Key(image, 0)
+            found = split_key(image, self.separator, self.classes)
+            if found is None:
+                raise InputFault(f"{image!r} has no class; expected IMAGE{self.separator}CLASS")
+            return Key(image_id(found[0]), self._index(found[1]))
+        return Key(image_id(image), 0)
 
     def filled(self, fields: Sequence[str], key: Key, text: str) -> list[str]:
         """The fields of a row with another key of the same image and another text."""
@@ -59,7 +59,9 @@ class Layout:
         if self.label is not None:
             changed[self.label] = self.classes[key.label]
         elif self.separator is not None:
-            changed[self.image] = f"{key.image}{self.separator}{self.classes[key.label]}"
+            found = split_key(fields[self.image], self.separator, self.classes)
+            image = key.image if found is None else found[0]  # as the file spells it
+            changed[self.image] = f"{image}{self.separator}{self.classes[key.label]}"
         return changed
 
     def _index(self, name: str) -> int:

@@ -1,7 +1,7 @@
 """Labels of one file an image, named by a pattern with {folder} and {stem} of the image."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -25,7 +25,10 @@ def read_files(
     """
     paths = [label_path(pattern, path) for path in images["path"]]
     files = [safe_path(competition.root, path) for path in paths]
-    strange = _file_set_faults(competition.root, pattern, paths, images["path"].tolist())
+    left_out = {PurePosixPath(name).stem for name in competition.data.exclude}
+    strange = _file_set_faults(
+        competition.root, pattern, paths, images["path"].tolist(), left_out=left_out
+    )
     labels, faults = {}, []
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
     for image, file, size in zip(images["image"], files, sizes, strict=True):
@@ -51,8 +54,13 @@ def _filled(pattern: str, *, folder: str, stem: str) -> str:
     return pattern.replace("{folder}", folder).replace("{stem}", stem)
 
 
-def _file_set_faults(root: Path, pattern: str, paths: list[str], images: list[str]) -> list[str]:
-    """Images without a label file, files that several images share, files that are left over."""
+def _file_set_faults(
+    root: Path, pattern: str, paths: list[str], images: list[str], *, left_out: Collection[str]
+) -> list[str]:
+    """Images without a label file, files that several images share, files that are left over.
+
+    left_out: the stems of images that are left out, whose label files may stay.
+    """
     faults = [
         f"label file {path!r} of image {image!r} does not exist"
         for path, image in zip(paths, images, strict=True)
@@ -66,7 +74,7 @@ def _file_set_faults(root: Path, pattern: str, paths: list[str], images: list[st
     there = {
         path.relative_to(root).as_posix()
         for path in root.glob(_filled(pattern, folder="*", stem="*"))
-        if not path.name.startswith(".")
+        if not path.name.startswith(".") and path.stem not in left_out
     }
     orphans = sorted(there - set(paths))
     return faults + [

@@ -43,8 +43,10 @@ def _read_mask(
     if options.values == "nonzero":
         _check_two_values(values, path)
         return Runs.from_dense(values[None])
-    _check_indices(values, len(competition.classes), path)
-    return Runs.from_label_map(values, len(competition.classes))
+    _check_indices(values, len(competition.classes), path, first=options.first)
+    return Runs.from_label_map(
+        values.astype(np.int64) + 1 - options.first, len(competition.classes)
+    )
 
 
 def _check_two_values(values: np.ndarray, path: Path) -> None:
@@ -57,13 +59,15 @@ def _check_two_values(values: np.ndarray, path: Path) -> None:
         )
 
 
-def _check_indices(values: np.ndarray, classes: int, path: Path) -> None:
+def _check_indices(values: np.ndarray, classes: int, path: Path, *, first: int) -> None:
     found, counts = np.unique(values, return_counts=True)
-    strange = (found < 0) | (found > classes)
+    last = classes - 1 + first
+    strange = (found < 0) | (found > last)
     if strange.any():
+        meant = "0 is background and k the k-th" if first else "0 is the first"
         raise InputFault(
-            f"{path} has values out of 0…{classes}: {_counted(found[strange], counts[strange])}; "
-            f"0 is background and k the k-th of {classes} classes"
+            f"{path} has values out of 0…{last}: {_counted(found[strange], counts[strange])}; "
+            f"{meant} of {classes} classes (first = {first} in [labels])"
         )
 
 

@@ -5,13 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from competition.data.csv_text import closest
 from competition.data.readers.file_per_image import pattern_files, read_files
 from competition.errors import InputFault
 from competition.masks import Runs, runs_from_polygons
+from competition.masks.morphology import boundary
 from competition.spec import Competition, PolygonLabels
+
+_LEAST_INSIDE = 0.5
+"""Of a polygon's bounding box, in its image."""
 
 
 def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
@@ -32,24 +37,84 @@ def _options(competition: Competition) -> PolygonLabels:
 def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:
     """Runs (K, H, W) of `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`.
 
-    Polygons of one class are united, each filled on its own: overlap is no hole.
+    Polygons of one class are united, each filled on its own: overlap is no hole. Where classes exclude
+    each other, pixels that neighbours share by their outlines alone stay with the first of them.
     """
     polygons: dict[str, list[Any]] = {name: [] for name in competition.classes}
     masks, faults = [], []
+    units, coordinates = _options(competition).units, _options(competition).coordinates
     for index, annotation in enumerate(_annotations(path)):
+        place = f"{path} annotation {index}"
         try:
-            name, points = _polygon(annotation, f"{path} annotation {index}", competition.classes)
+            name, points = _polygon(annotation, place, competition.classes)
+            points = points if units == "pixels" else _in_pixels(points, size, place)
+            _refuse_other_frame(points, size, place)
             polygons[name].append(points)
         except InputFault as fault:
             faults.append(str(fault))
     if faults:
         raise InputFault("\n".join(faults))
+    if units == "pixels":
+        _refuse_shares([one for outlines in polygons.values() for one in outlines], path)
     for name, outlines in polygons.items():
         try:
-            masks.append(runs_from_polygons(outlines, size))
+            masks.append(runs_from_polygons(outlines, size, coordinates))
         except InputFault as fault:
             raise InputFault(f"{path}: class {name!r}: {fault}") from fault
-    return Runs.stack(masks)
+    return Runs.stack(_without_shared_outlines(masks) if competition.exclusive else masks)
+
+
+def _coordinates(points: Any) -> np.ndarray:
+    """float64 (N, 2), empty where they are none: what else is wrong, `runs_from_polygons` says."""
+    try:
+        found = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        found = np.empty((0, 2))
+    return found if found.ndim == 2 and found.shape[1] == 2 else np.empty((0, 2))
+
+
+def _in_pixels(points: Any, size: tuple[int, int], place: str) -> np.ndarray:
+    shares = _coordinates(points)
+    if len(shares) and not (shares.min() >= -0.5 and shares.max() <= 1.5):
+        raise InputFault(
+            f"{place}: coordinates up to {shares.max():g} are no shares of the image's size; set "
+            'units = "pixels" in [labels]'
+        )
+    return shares * (size[1], size[0])
+
+
+def _refuse_other_frame(points: Any, size: tuple[int, int], place: str) -> None:
+    """An annotator's hand slips over the edge; most of a polygon beyond it was drawn elsewhere."""
+    vertices = _coordinates(points)
+    if len(vertices) < 3 or not np.isfinite(vertices).all():
+        return
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    inside = np.clip(high, 0, size[::-1]) - np.clip(low, 0, size[::-1])
+    if np.prod(inside) < _LEAST_INSIDE * np.prod(high - low):
+        raise InputFault(
+            f"{place}: most of the polygon lies outside of its image of {size[0]} × {size[1]} (height "
+            f"× width), x up to {high[0]:g} and y up to {high[1]:g}: was it drawn on another size?"
+        )
+
+
+def _refuse_shares(outlines: list[Any], path: Path) -> None:
+    found = [vertices for points in outlines if len(vertices := _coordinates(points)) > 2]
+    if found and all(vertices.min() >= 0 and vertices.max() <= 1 for vertices in found):
+        raise InputFault(
+            f"{path}: all polygons lie within 0 to 1, in one pixel: if these are shares of the image's "
+            'size, set units = "shares" in [labels]'
+        )
+
+
+def _without_shared_outlines(masks: list[Runs]) -> list[Runs]:
+    """Masks (H, W) of classes that exclude each other: outlines that two have in common part them."""
+    taken, result = Runs.empty(masks[0].shape), []
+    for mask in masks:
+        shared = mask & taken
+        alone = shared if len(shared - boundary(mask)) == 0 else Runs.empty(mask.shape)
+        result.append(mask - alone)
+        taken = taken | mask
+    return result
 
 
 def _annotations(path: Path) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from competition.data.catalog import sizes_of
-from competition.data.csv_text import ends_whole, hints, read_csv_text
+from competition.data.csv_text import ends_whole, hints, image_id, read_csv_text, split_key
 from competition.data.images import safe_path
 from competition.errors import InputFault, listed
 from competition.masks import Objects, Runs
@@ -92,7 +92,15 @@ def label_rows(competition: Competition) -> LabelRows:
     keys = keys_of(
         table, labels, classes=competition.classes, separator=separator, source=str(path)
     )
-    return LabelRows(path, tuple(table.index), tuple(keys), tuple(table[labels.rle]))
+    out = {image_id(name) for name in competition.data.exclude}
+    kept = [place for place, (image, _) in enumerate(keys) if image not in out]
+    lines, texts = table.index.tolist(), table[labels.rle].tolist()
+    return LabelRows(
+        path,
+        tuple(lines[place] for place in kept),
+        tuple(keys[place] for place in kept),
+        tuple(texts[place] for place in kept),
+    )
 
 
 def keys_of(
@@ -107,18 +115,19 @@ def keys_of(
 
     `columns` names those of image and class; `source` is the file in messages.
     """
-    images = table[columns.image].tolist()
+    images = [image_id(image) for image in table[columns.image]]
     if columns.label is not None:
         return list(zip(images, table[columns.label].tolist(), strict=True))
     if separator is not None:
-        # From the right, since ids hold anything: scan_01.jpg_Fish.
-        split = [key.rpartition(separator) for key in images]
-        for line, key, (_, found, _) in zip(table.index, images, split, strict=True):
-            if not found:
+        keys = []
+        for line, key in zip(table.index, images, strict=True):
+            found = split_key(key, separator, classes)
+            if found is None:
                 raise InputFault(
                     f"{source} line {line}: {key!r} has no {separator!r} between image and class"
                 )
-        return [(image, name) for image, _, name in split]
+            keys.append(found)
+        return keys
     if len(classes) > 1:
         raise InputFault(
             f"{source}: {len(classes)} classes, and neither a column of the class (label) nor a "
@@ -151,8 +160,7 @@ def _check_row_set(competition: Competition, rows: LabelRows, images: Sequence[s
             f"{rows.path} line {rows.lines[-1] if rows.lines else 1}: the last line has no end, so "
             "the file may be cut inside it; if it is whole, end it with a line break"
         )
-    if form != "object":
-        faults += _repeated(rows)
+    faults += _repeated(rows) if form != "object" else _empty_beside(rows, competition)
     if not labels.positives_only:
         faults += _missing(competition, rows, images, form)
     if faults:
@@ -165,6 +173,16 @@ def _repeated(rows: LabelRows) -> list[str]:
         f"{rows.place(i)}: {counts[key]} rows of one key; expected one (or rows = 'object')"
         for i, key in enumerate(rows.keys)
         if counts[key] > 1
+    ]
+
+
+def _empty_beside(rows: LabelRows, competition: Competition) -> list[str]:
+    """An image that holds nothing has one row; beside an object it says the contrary."""
+    counts, empty = Counter(image for image, _ in rows.keys), competition.label_format.empty
+    return [
+        f"{rows.place(i)}: an empty row beside {counts[image] - 1} others of this image"
+        for i, ((image, _), text) in enumerate(zip(rows.keys, rows.texts, strict=True))
+        if text.strip(" ") == empty and counts[image] > 1
     ]
 
 

@@ -1,0 +1,106 @@
+"""Sheets that a person looks at before anything is trained: labels as read, images that look alike."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from competition.data.images import read_image
+from competition.masks import Runs
+from competition.pictures import contact_sheet, fitted, overlay
+from competition.project import Project
+
+MOST_LABELLED, MOST_PAIRS, TILE = 12, 20, 420
+"""Images and pairs on a sheet, and the longest side of an image there, in pixels."""
+
+_MANY = 8
+"""Classes, beyond which their names stand in each other's way."""
+
+
+def draw_label_sheet(project: Project) -> Path:
+    """Write runs/<competition>/labels.png: images on which every class is seen, if any has it.
+
+    Each class has its name where it is, so that one which lies on what another name says is seen.
+    """
+    images = _showing_every_class(project)
+    path = project.workspace.runs / "labels.png"
+    tiles = []
+    for image in images:
+        pixels, masks = project.pixels(image), project.labels[image]
+        size = fitted(pixels.shape[:2], TILE)
+        tiles.append(_named(overlay(pixels, masks, size=size), masks, project.classes))
+    title = f"labels of {project.competition.name} as they were read"
+    contact_sheet(tiles, path, columns=3, captions=images, title=title, legend=project.classes)
+    return path
+
+
+def draw_look_alikes(project: Project, pairs: Sequence[tuple[str, ...]]) -> Path:
+    """Write runs/<competition>/look-alikes.png: the first pairs of image ids, a row each."""
+    path = project.workspace.runs / "look-alikes.png"
+    known = project.everything.set_index("image")
+    root, depth = project.competition.root, project.competition.data.depth
+    images = [image for pair in pairs[:MOST_PAIRS] for image in pair]
+    tiles = []
+    for image in images:
+        pixels = read_image(root / str(known.loc[image, "path"]), depth=depth)
+        height, width = fitted(pixels.shape[:2], TILE)
+        tiles.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+    captions = [f"{image} ({known.loc[image, 'split']})" for image in images]
+    title = f"{min(len(pairs), MOST_PAIRS)} of {len(pairs)} pairs that look alike, in two groups"
+    contact_sheet(tiles, path, columns=2, captions=captions, title=title)
+    return path
+
+
+def _showing_every_class(project: Project) -> list[str]:
+    """Some training images: first one for each class that was not seen before, then evenly spread."""
+    images = project.rows("train")["image"].tolist()
+    present = {
+        image: set(np.flatnonzero(project.labels[image].area()).tolist()) for image in images
+    }
+    chosen: list[str] = []
+    seen: set[int] = set()
+    while len(chosen) < MOST_LABELLED:
+        best = max(images, key=lambda image: len(present[image] - seen))
+        if not present[best] - seen:
+            break
+        chosen.append(best)
+        seen |= present[best]
+    spread = images[:: -(-len(images) // MOST_LABELLED)]
+    return list(dict.fromkeys([*chosen, *spread]))[:MOST_LABELLED]
+
+
+def _named(picture: np.ndarray, masks: Runs, classes: tuple[str, ...]) -> np.ndarray:
+    """The picture with each class's name at a pixel in its middle; what all names begin with is left
+    out where there are many.
+    """
+    named, font = picture.copy(), (cv2.FONT_HERSHEY_SIMPLEX, 0.35)
+    start = len(_common_start(classes)) if len(classes) > _MANY else 0
+    scale = picture.shape[1] / masks.width, picture.shape[0] / masks.height
+    for k in np.flatnonzero(masks.area()):
+        rows, lefts, rights = masks[k].segments()
+        middle = np.searchsorted(np.cumsum(rights - lefts), masks[k].area()[0] / 2)
+        name = classes[k][start:] or classes[k]
+        (width, height), _ = cv2.getTextSize(name, *font, 1)
+        left = (lefts[middle] + rights[middle]) / 2 * scale[0] - width / 2
+        bottom = rows[middle] * scale[1] + height / 2
+        place = (
+            int(np.clip(left, 0, max(0, picture.shape[1] - width))),
+            int(np.clip(bottom, height, picture.shape[0] - 2)),
+        )
+        for colour, thickness in (((20, 20, 20), 3), ((255, 255, 255), 1)):
+            cv2.putText(named, name, place, *font, colour, thickness, cv2.LINE_AA)
+    return named
+
+
+def _common_start(names: tuple[str, ...]) -> str:
+    """What all of them begin with.
+
+    >>> _common_start(("tooth-11", "tooth-12"))
+    'tooth-1'
+    """
+    first, last = min(names), max(names)
+    length = next(
+        (i for i, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), 0
+    )
+    return first[:length]
