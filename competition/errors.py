@@ -25,8 +25,10 @@ class MachineFault(PodiumError, OSError):
     exit_code = 3
 
 
-def listed(faults: list[str], *, first: int = 10) -> str:
+def listed(faults: list[str], *, first: int = 10, of: str = "") -> str:
     """Faults of one kind as lines, the first few in full and the rest as a count.
+
+    of: the name of the kind, for lists that hold several.
 
     >>> print(listed(["a is missing", "b is missing", "c is missing"], first=2))
     a is missing
@@ -35,7 +37,8 @@ def listed(faults: list[str], *, first: int = 10) -> str:
     """
     shown = faults[:first]
     if len(faults) > first:
-        shown = [*shown, f"… and {len(faults) - first} more"]
+        rest = f"… and {len(faults) - first} more"
+        shown = [*shown, f"{rest} ({of})" if of else rest]
     return "\n".join(shown)
 
 

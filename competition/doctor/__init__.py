@@ -34,7 +34,7 @@ def examine(competition: Competition, workspace: Workspace, *, watch: Watch = un
     try:
         catalog = build_catalog(competition)
     except InputFault as fault:
-        return Report.error(str(fault)) + check_readable(competition, said=str(fault))
+        return Report.error("files", str(fault)) + check_readable(competition, said=str(fault))
     labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
     report = check_images(competition, catalog, labels, watch=watch) + report
     report += _unlabelled(competition, catalog)
@@ -46,7 +46,7 @@ def prove(competition: Competition) -> Report:
     try:
         catalog = build_catalog(competition)
     except InputFault as fault:
-        return Report.error(str(fault))
+        return Report.error("files", str(fault))
     _, report = _labels(competition, catalog, partial(read_labels, competition))
     return describe_catalog(catalog) + report + _unlabelled(competition, catalog)
 
@@ -70,5 +70,5 @@ def _labels(
     try:
         labels = read(catalog)
     except InputFault as fault:
-        return {}, Report.error(str(fault))
+        return {}, Report.error("labels", str(fault))
     return labels, check_labels(competition, catalog, labels)

@@ -10,7 +10,7 @@ import pandas as pd
 from competition.data.catalog import ignored_paths, image_paths
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
 from competition.data.images import FileFacts, file_facts, read_image
-from competition.doctor.report import Report, shares
+from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.progress_bar import Watch, unwatched
@@ -23,6 +23,10 @@ at least so much. That finds two radiographs of one patient among 425 panoramic 
 two frames of one embryo among 664 microscopy images (4 bits, .88), and nothing else in either."""
 
 
+_OTHER_SIZE, _OTHER_BRIGHTNESS, _TO_COMPARE = 2, 0.9, 10
+"""Times as many pixels; of pairs of a test and a training image; images of each part, at least."""
+
+
 @dataclass(frozen=True)
 class Looked:
     """What decoding one image told."""
@@ -30,6 +34,7 @@ class Looked:
     row: int
     facts: FileFacts
     brightest: int
+    mean: float
     plain: bool
     pixels: str
     perceptual: np.ndarray
@@ -52,13 +57,14 @@ def check_images(
         found.append(("turned", f"{turned} images by their EXIF orientation"))
     if junk:
         found.append(("ignored", f"{len(junk)} files that are no images, such as {junk[0]!r}"))
-    report = Report(tuple(errors), tuple(_plain(catalog, looked)), tuple(found))
     return (
         describe_catalog(catalog)
-        + report
+        + Report.of("files", errors=errors, found=found)
+        + Report.of("plain images", warnings=_plain(catalog, looked))
         + _check_depth(competition, looked)
+        + _check_shift(catalog, looked)
         + _check_copies(catalog, looked, labels)
-        + _check_near(catalog, looked)
+        + _check_near(competition, catalog, looked)
     )
 
 
@@ -80,7 +86,7 @@ def check_readable(competition: Competition, *, said: str) -> Report:
             read_image(competition.root / path, depth=data.depth)
         except InputFault as fault:
             errors += [str(fault)] if str(fault) not in said else []
-    return Report(tuple(errors))
+    return Report.of("files", errors=errors)
 
 
 def describe_catalog(catalog: pd.DataFrame) -> Report:
@@ -105,7 +111,7 @@ def _look(
                 continue
             facts, plain = file_facts(path), bool((image == image[0, 0]).all())
             hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
-            looked.append(Looked(row, facts, int(image.max()), plain, *hashes))
+            looked.append(Looked(row, facts, int(image.max()), float(image.mean()), plain, *hashes))
     return looked, errors
 
 
@@ -125,16 +131,57 @@ def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
     if bits > 14 >= usual + 1:
         few = sum(value >= 2 ** (usual - 8) for value in deep)
         return Report.warning(
+            "depth",
             f"{len(deep)} images declare more than 8 bits, most of them use no more than {usual} of "
             f"them, and {few} use more: if these hold burnt-in pixels, the others reach the network "
-            "nearly black; repair them and set depth in [data]"
+            "nearly black; repair them and set depth in [data]",
         )
     if bits > 14:
         return Report()
     return Report.error(
+        "depth",
         f"{len(deep)} images declare more than 8 bits and none uses more than {bits} of them: "
-        f"set depth = {bits} in [data] (or 12, if that is what the scanner gives)"
+        f"set depth = {bits} in [data] (or 12, if that is what the scanner gives)",
     )
+
+
+def _check_shift(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+    """A test part of other colours, sizes or brightness: out-of-fold scores say little of it."""
+    parts = {
+        split: [x for x in looked if catalog["split"][x.row] == split]
+        for split in ("train", "test")
+    }
+    train, test = parts["train"], parts["test"]
+    if not train or not test:
+        return Report()
+    warnings = []
+    strange = Counter(x.facts.mode for x in test)
+    for mode in {x.facts.mode for x in train}:
+        del strange[mode]
+    if strange:
+        warnings.append(
+            f"{strange.total()} test images are {', '.join(sorted(strange))}, as no training image is"
+        )
+    pixels = (catalog["height"] * catalog["width"]).to_numpy()
+    sizes = [float(np.median([pixels[x.row] for x in part])) for part in (train, test)]
+    if max(sizes) > _OTHER_SIZE * min(sizes):
+        warnings.append(
+            f"a test image has {sizes[1]:.0f} pixels and a training image {sizes[0]:.0f} (medians)"
+        )
+    if min(len(train), len(test)) >= _TO_COMPARE:
+        brighter = _share_brighter([x.mean for x in train], [x.mean for x in test])
+        if max(brighter, 1 - brighter) > _OTHER_BRIGHTNESS:
+            warnings.append(
+                f"a test image is brighter than a training image in {brighter:.0%} of all pairs"
+            )
+    why = "the out-of-fold score may say little of the test part"
+    return Report.of("test part", warnings=[f"{text}: {why}" for text in warnings])
+
+
+def _share_brighter(train: list[float], test: list[float]) -> float:
+    """Of all pairs those whose test image is brighter, ties half (the area under the ROC curve)."""
+    difference = np.sign(np.subtract.outer(test, train))
+    return float((difference.mean() + 1) / 2)
 
 
 def _check_copies(
@@ -161,7 +208,7 @@ def _check_copies(
         else:
             agreement = _agreement([labels[i] for i in training["image"] if i in labels])
             found.append(("copies", f"{names}, kept in one group{agreement}"))
-    return Report(tuple(errors), tuple(warnings), tuple(found))
+    return Report.of("copies", errors=errors, warnings=warnings, found=found)
 
 
 def _agreement(masks: list[Runs]) -> str:
@@ -173,20 +220,35 @@ def _agreement(masks: list[Runs]) -> str:
     return f"; their labels agree to a Dice of {there.mean():.3f}" if there.size else ""
 
 
-def _check_near(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+def _check_near(competition: Competition, catalog: pd.DataFrame, looked: list[Looked]) -> Report:
     rows = [x for x in looked if not x.plain]
     if len(rows) < 2:
         return Report()
-    warnings = []
+    alike = []
     for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR):
         one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
         correlation = float(rows[i].fine @ rows[j].fine)
         if rows[i].pixels == rows[j].pixels or one["group"] == other["group"]:
             continue
         if correlation >= ALIKE:
-            warnings.append(
+            text = (
                 f"{one['image']!r} ({one['split']}) and {other['image']!r} ({other['split']}) look "
                 f"alike ({bits} of 63 pHash bits differ, fine structure correlates {correlation:.2f}) "
                 "and are in two groups"
             )
-    return Report(warnings=tuple(warnings))
+            alike.append(Diagnosis("look-alikes", text, (one["image"], other["image"])))
+    if not alike:
+        return Report()
+    known = competition.data.look_alikes
+    if len(alike) <= known:
+        return Report.fact("look-alikes", f"{_pairs(len(alike))} in two groups, looked at")
+    told = (
+        f"{_pairs(len(alike))} in two groups{f', {known} of them looked at' if known else ''}: put "
+        "two of one patient into one group (a csv in [data] group); of the others say look_alikes = "
+        f"{len(alike)} in [data] once you have looked at them"
+    )
+    return Report(doubtful=tuple(alike), found=(("look-alikes", told),))
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"

@@ -76,7 +76,7 @@ def _check_classes(
         for name, count in zip(names, counts, strict=True)
         if 0 < count < competition.split.folds
     ]
-    return Report((), tuple(warnings), found)
+    return Report.of("classes", warnings=warnings, found=found)
 
 
 def _value_of(competition: Competition, k: int) -> str:
@@ -97,8 +97,9 @@ def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Repo
     if competition.exclusive and shared:
         image, pixels = next(iter(shared.items()))
         return Report.error(
+            "overlap",
             f"exclusive = true, and classes overlap in {len(shared)} of {len(labels)} images, in "
-            f"{image!r} by {pixels} pixels: set exclusive = false"
+            f"{image!r} by {pixels} pixels: set exclusive = false",
         )
     return Report.fact("overlap", f"classes share pixels in {len(shared)} images")
 
@@ -121,7 +122,7 @@ def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Repo
                 f"class {name!r} covers {areas[present, k].mean():.0%} of the pixels and "
                 f"{frames[present, k].mean():.0%} of the border of its images: are its masks inverted?"
             )
-    return Report(warnings=tuple(lines))
+    return Report.of("inverted masks", warnings=lines)
 
 
 def check_sizes(
@@ -154,8 +155,9 @@ def check_sizes(
         )
         if lost > _FEW_LOST * present or best < _POOR:
             report += Report.warning(
+                "recipe size",
                 f"at {size}, the size of recipe {name!r}, {lost} of {present} masks vanish, and the "
-                f"best Dice of any network is {best:.3f}: raise size, or take crops (sampling.crop)"
+                f"best Dice of any network is {best:.3f}: raise size, or take crops (sampling.crop)",
             )
     return report
 
@@ -174,8 +176,9 @@ def check_objects(competition: Competition) -> Report:
     if not twice:
         return Report()
     return Report.warning(
+        "objects",
         f"{rows.path}: {len(twice)} objects are repeated, such as one of image {twice[0][0]!r}: they "
-        "would be counted twice; delete the copies"
+        "would be counted twice; delete the copies",
     )
 
 
@@ -202,8 +205,9 @@ def check_flip(competition: Competition, labels: Mapping[str, Runs]) -> Report:
     ]
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return Report.warning(
+        "mirroring",
         f"horizontal_flip lets images be mirrored, and {shown} would come to a side where they are "
-        'never seen: set "forbidden", or name the pairs of classes that change places'
+        'never seen: set "forbidden", or name the pairs of classes that change places',
     )
 
 

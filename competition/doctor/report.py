@@ -1,48 +1,106 @@
 """What the doctor says: errors that stop, warnings that do not, and the facts it found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from competition.errors import listed
+
+Kind = Literal[
+    "files",
+    "labels",
+    "order",
+    "sample",
+    "folds",
+    "groups",
+    "copies",
+    "depth",
+    "overlap",
+    "objects",
+    "inverted masks",
+    "mirroring",
+    "classes",
+    "recipe size",
+    "test part",
+    "plain images",
+    "look-alikes",
+]
+"""What a finding is about, in the order that they are told: the dearest to overlook first."""
+
+
+class Diagnosis(NamedTuple):
+    """One line or more: what, where, the evidence, and the key that mends it."""
+
+    kind: Kind
+    text: str
+    images: tuple[str, ...] = ()
+    """Ids of those that are worth looking at."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Findings of one check, or of several added together; each finding is one line or more."""
+    """Findings of one check, or of several added together."""
 
-    errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    wrong: tuple[Diagnosis, ...] = ()
+    doubtful: tuple[Diagnosis, ...] = ()
     found: tuple[tuple[str, str], ...] = ()
     """(what, value), for example ("sizes", "512 × 512: 425")."""
 
     @classmethod
-    def error(cls, text: str) -> Self:
-        return cls(errors=(text,))
+    def of(
+        cls,
+        kind: Kind,
+        *,
+        errors: Iterable[str] = (),
+        warnings: Iterable[str] = (),
+        found: Iterable[tuple[str, str]] = (),
+    ) -> Self:
+        """What a check of this kind says."""
+        return cls(
+            tuple(Diagnosis(kind, text) for text in errors),
+            tuple(Diagnosis(kind, text) for text in warnings),
+            tuple(found),
+        )
 
     @classmethod
-    def warning(cls, text: str) -> Self:
-        return cls(warnings=(text,))
+    def error(cls, kind: Kind, text: str) -> Self:
+        return cls.of(kind, errors=[text])
+
+    @classmethod
+    def warning(cls, kind: Kind, text: str) -> Self:
+        return cls.of(kind, warnings=[text])
 
     @classmethod
     def fact(cls, what: str, value: str) -> Self:
         return cls(found=((what, value),))
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        return tuple(finding.text for finding in self.wrong)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(finding.text for finding in self.doubtful)
+
     def __add__(self, other: Self) -> Self:
         return type(self)(
-            self.errors + other.errors, self.warnings + other.warnings, self.found + other.found
+            self.wrong + other.wrong, self.doubtful + other.doubtful, self.found + other.found
         )
 
     def document(self) -> dict[str, Any]:
-        """All findings for programs, not the first ten of each."""
-        found = [{"what": what, "value": value} for what, value in self.found]
-        return {"errors": list(self.errors), "warnings": list(self.warnings), "found": found}
+        """All findings for programs, not the first ten of each kind."""
+        return {
+            "errors": [finding._asdict() for finding in self.wrong],
+            "warnings": [finding._asdict() for finding in self.doubtful],
+            "found": [{"what": what, "value": value} for what, value in self.found],
+        }
 
     def text(self) -> str:
-        """The facts as a table, then warnings and errors, the first ten of each."""
+        """The facts as a table, then errors and warnings by kind, the first ten of each kind."""
         width = max((len(what) for what, _ in self.found), default=0)
         lines = [f"{what:<{width}}  {value}" for what, value in self.found]
-        lines += _marked("warning", self.warnings) + _marked("error", self.errors)
-        lines.append(f"errors: {len(self.errors)}, warnings: {len(self.warnings)}")
+        lines += _by_kind("error", self.wrong) + _by_kind("warning", self.doubtful)
+        lines.append(f"errors: {len(self.wrong)}, warnings: {len(self.doubtful)}")
         return "\n".join(lines)
 
 
@@ -60,5 +118,10 @@ def shares(counts: dict[str, int], *, first: int = 6) -> str:
     return ", ".join(parts)
 
 
-def _marked(kind: str, findings: tuple[str, ...]) -> list[str]:
-    return listed([f"{kind}: {finding}" for finding in findings]).splitlines() if findings else []
+def _by_kind(level: str, findings: tuple[Diagnosis, ...]) -> list[str]:
+    """No kind hides another, however many it has."""
+    lines = []
+    for kind in get_args(Kind):
+        texts = [f"{level}: {finding.text}" for finding in findings if finding.kind == kind]
+        lines += listed(texts, of=kind).splitlines() if texts else []
+    return lines

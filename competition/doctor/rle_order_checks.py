@@ -32,7 +32,12 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     options = competition.labels
     images = with_labels(catalog)
     if not isinstance(options, RleLabels):
-        return Report()
+        order = competition.submission.order
+        return Report.fact(
+            "order",
+            f"{order}, as [submission] says: these labels are no texts, and nothing proves it; compare "
+            "it with the organisers' rules",
+        )
     try:
         rows, there = label_rows(competition), set(images["image"])
     except InputFault:
@@ -41,9 +46,11 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     try:
         pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
     except InputFault as fault:
-        return Report.error(f"masks in [labels]: {fault}")
+        return Report.error("labels", f"masks in [labels]: {fault}")
     if not any(" " in text.strip() for text in rows.texts):
-        return Report.warning(f"{rows.path} has no mask with pixels: nothing can be learnt")
+        return Report.warning(
+            "labels", f"{rows.path} has no mask with pixels: nothing can be learnt"
+        )
     form = competition.label_format
     report = _judged(
         form, _proof(competition, images, rows, pictured if form.rows != "object" else {})
@@ -123,11 +130,12 @@ def _judged(form: RleFormat, proof: OrderProof) -> Report:
         evidence = next(e for e in proof.evidence if e.startswith(line.split()[0]))
         sure = ", proven: " in evidence or ", near certain: " in evidence
         text = f"{line} ({evidence})"
-        report += Report.error(text) if sure else Report.warning(text)
+        report += Report.error("order", text) if sure else Report.warning("order", text)
     if proof.order is None:
         return report + Report.warning(
+            "order",
             f"nothing in the data tells whether label texts run along rows or columns "
-            f"({'; '.join(proof.evidence)})"
+            f"({'; '.join(proof.evidence)})",
         )
     (order,) = (line for line in proof.evidence if line.startswith("order"))
     return report + Report.fact("order", order.removeprefix("order: "))
@@ -147,6 +155,7 @@ def _check_equal(
     if not unequal:
         return Report()
     return Report.error(
+        "labels",
         f"{rows.path}: the masks of {len(unequal)} of {len(pictured)} images differ from their mask "
-        f"images, such as {unequal[0]!r}"
+        f"images, such as {unequal[0]!r}",
     )

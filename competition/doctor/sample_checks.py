@@ -26,11 +26,12 @@ def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
             table, form, classes=competition.classes, separator=form.separator, source=str(path)
         )
     except InputFault as fault:
-        return Report.error(str(fault))
+        return Report.error("sample", str(fault))
     errors = _strange(competition, keys, of_split(catalog, "test")["image"].tolist(), str(path))
-    return Report(
-        errors=tuple(errors),
-        found=(("sample", f"{len(keys)} rows ({form.rows}): {', '.join(table.columns)}"),),
+    return Report.of(
+        "sample",
+        errors=errors,
+        found=[("sample", f"{len(keys)} rows ({form.rows}): {', '.join(table.columns)}")],
     )
 
 
@@ -71,17 +72,26 @@ def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
     counts = images["group"].value_counts(sort=True)
     folds = competition.split.folds
     found = Report.fact("groups", f"{len(counts)} of {len(images)} training images")
+    if competition.data.group == "folder" and "/" in counts.index[0]:
+        found += Report.warning(
+            "groups",
+            f"folders of the training images have one name, so their paths are the groups, such as "
+            f"{counts.index[0]!r}: if a folder above is the patient, one patient is in several; name "
+            "the groups in a csv ([data] group)",
+        )
     if len(counts) < folds:
         return found + Report.error(
+            "groups",
             f"{len(counts)} groups cannot make {folds} folds: lower folds in [split], or check group "
-            "in [data]"
+            "in [data]",
         )
     name, largest = counts.index[0], int(counts.iloc[0])
     if largest <= len(images) / folds or largest == 1:
         return found
     return found + Report.warning(
+        "groups",
         f"group {name!r} has {largest} of {len(images)} training images ({largest / len(images):.0%}), "
-        f"more than a fold's share of {1 / folds:.0%}: its fold will be larger than the others"
+        f"more than a fold's share of {1 / folds:.0%}: its fold will be larger than the others",
     )
 
 
@@ -94,5 +104,5 @@ def check_folds(competition: Competition, workspace: Workspace, catalog: pd.Data
         seen = set_apart(catalog, workspace.holdout, workspace.folds, share)
         load_folds(workspace.folds, seen, folds=competition.split.folds)
     except InputFault as fault:
-        return Report.error(str(fault))
+        return Report.error("folds", str(fault))
     return Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")

@@ -2,6 +2,8 @@
 
 from competition.data.folds import describe_folds, make_folds, write_folds
 from competition.data.holdout import make_holdout, write_holdout
+from competition.doctor import examine
+from competition.errors import InputFault, listed
 from competition.project import Project
 
 
@@ -9,6 +11,8 @@ def make_split(project: Project) -> str:
     """Make the folds file where there is none; returns a table that describes the split."""
     path, held_out = project.workspace.folds, project.workspace.holdout
     split = project.competition.split
+    if not path.exists():
+        _refuse_faulty_data(project)
     if split.holdout is not None and not path.exists() and not held_out.exists():
         rows = make_holdout(project.everything, project.labels, split, split.holdout)
         write_holdout(rows, held_out)
@@ -21,3 +25,13 @@ def make_split(project: Project) -> str:
         write_folds(make_folds(project.catalog, project.labels, split), path)
         project.say(f"wrote {path}; commit it: a split is part of the result")
     return describe_folds(project.folds, project.labels, classes=project.classes)
+
+
+def _refuse_faulty_data(project: Project) -> None:
+    """A split is made once and all else rests on it: not on data that the doctor calls wrong."""
+    report = examine(project.competition, project.workspace, watch=project.watch)
+    if report.errors:
+        raise InputFault(
+            f"{listed(list(report.errors))}\nno folds were made; `python -m competition doctor` tells "
+            "all that it found in the data"
+        )

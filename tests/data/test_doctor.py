@@ -235,8 +235,31 @@ def test_near_duplicates_in_two_groups_are_a_warning(tmp_path):
     smooth = cv2.resize(picture(50, (4, 6)), (30, 20), interpolation=cv2.INTER_CUBIC)
     save(tmp_path / "train/images/0002.png", smooth)
     save(tmp_path / "train/images/0004.png", np.clip(smooth * 0.9, 0, 255).astype(np.uint8))
-    (warning,) = report_of(competition, tmp_path).warnings
+    report = report_of(competition, tmp_path)
+    (warning,) = report.warnings
     assert warning.startswith("'0002' (train) and '0004' (train) look alike")
+    assert "look_alikes = 1 in [data] once you have looked" in facts(report)["look-alikes"]
+    data = competition.data.model_copy(update={"look_alikes": 1})
+    silent = report_of(competition.model_copy(update={"data": data}), tmp_path)
+    assert not silent.warnings and facts(silent)["look-alikes"] == "1 pair in two groups, looked at"
+
+
+def test_no_kind_of_finding_hides_another_and_the_worst_comes_first():
+    report = Report.of("look-alikes", warnings=[f"pair {n}" for n in range(639)])
+    report += Report.warning("classes", "class 'x' is in no image")
+    report += Report.of("sample", errors=[f"no row for {n}" for n in range(12)])
+    report += Report.error("labels", "overlap")
+    lines = report.text().splitlines()
+    assert lines[0] == "error: overlap" and lines[1] == "error: no row for 0"
+    assert lines[11:14] == [
+        "… and 2 more (sample)",
+        "warning: class 'x' is in no image",
+        "warning: pair 0",
+    ]
+    assert lines[-2:] == ["… and 629 more (look-alikes)", "errors: 13, warnings: 640"]
+    told = report.document()
+    assert len(told["warnings"]) == 640
+    assert {finding["kind"] for finding in told["errors"]} == {"labels", "sample"}
 
 
 def test_sixteen_bit_images_that_use_twelve_are_an_error_until_depth_says_so(tmp_path):
@@ -366,10 +389,34 @@ def test_turned_plain_and_junk_files_are_mentioned(tmp_path):
 
 
 def test_reports_add_up():
-    report = Report.error("a") + Report.warning("b") + Report.fact("c", "d")
+    report = Report.error("files", "a") + Report.warning("classes", "b") + Report.fact("c", "d")
     assert report.text().splitlines() == [
         "c  d",
-        "warning: b",
         "error: a",
+        "warning: b",
         "errors: 1, warnings: 1",
     ]
+
+
+def test_a_test_part_of_other_sizes_colours_and_brightness_is_told(tmp_path):
+    competition = salt(tmp_path, 20)
+    for number in range(20, 32):
+        save(tmp_path / f"test/images/{number:04}.png", picture(number))
+    rows = [[f"{number:04}", ""] for number in range(20, 32)]
+    write_csv(tmp_path / "sample_submission.csv", [["id", "rle_mask"], *rows])
+    assert not [text for text in report_of(competition, tmp_path).warnings if "test part" in text]
+    for number in range(20, 32):
+        larger = picture(number, (40, 60)) // 4
+        save(tmp_path / f"test/images/{number:04}.png", larger if number % 2 else larger[..., 0])
+    told = [text for text in report_of(competition, tmp_path).warnings if "test part" in text]
+    assert [text.split(":")[0] for text in told] == [
+        "6 test images are L, as no training image is",
+        "a test image has 2400 pixels and a training image 600 (medians)",
+        "a test image is brighter than a training image in 0% of all pairs",
+    ]
+
+
+def test_labels_that_are_no_texts_do_not_prove_the_order_and_the_doctor_says_so(tmp_path):
+    competition = salt(tmp_path, labels=SALT_MASKS)
+    said = facts(report_of(competition, tmp_path))["order"]
+    assert said.startswith("columns, as [submission] says") and "nothing proves it" in said
