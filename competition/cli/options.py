@@ -29,7 +29,8 @@ APP_SETTINGS: dict[str, Any] = {
 app = typer.Typer(
     help="From the organisers' download to a checked submission, one command a step.\n\n"
     "Each command does its own step only and skips what is done; `podium run STEP` first makes "
-    "what is missing before it. Without a competition.toml everything runs on the built-in demo.",
+    "what is missing before it. Without a competition.toml everything runs on the built-in demo, "
+    "which `podium demo` writes, and `podium run` before anything else.",
     **APP_SETTINGS,
 )
 
