@@ -138,10 +138,11 @@ def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
         )
     if bits > 14:
         return Report()
+    scanner = " (or 12, if that is what the scanner gives)" if bits < 12 else ""
     return Report.error(
         "depth",
         f"{len(deep)} images declare more than 8 bits and none uses more than {bits} of them: "
-        f"set depth = {bits} in [data] (or 12, if that is what the scanner gives)",
+        f"set depth = {bits} in [data]{scanner}",
     )
 
 

@@ -23,6 +23,7 @@ _ENOUGH = 10
 _MOSTLY = 0.5
 _LOOKED_AT = 60
 _FEW_LOST, _POOR = 0.02, 0.8
+_SMEARED = 0.2
 
 
 def check_labels(
@@ -36,6 +37,7 @@ def check_labels(
         + _check_overlap(competition, labels)
         + check_flip(competition, labels)
         + check_inverted(competition, labels)
+        + check_smeared(competition, labels)
         + check_sizes(competition, images, labels)
     )
 
@@ -123,6 +125,41 @@ def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Repo
                 f"{frames[present, k].mean():.0%} of the border of its images: are its masks inverted?"
             )
     return Report.of("inverted masks", warnings=lines)
+
+
+def check_smeared(competition: Competition, labels: Mapping[str, Runs]) -> Report:
+    """Index masks that were resized with interpolation, on some images.
+
+    Between a class and another one there are then rims of the values that lie between theirs: pixels
+    with a lower value on one side and a higher one on the other. Masks as drawn have next to none.
+    """
+    options = competition.labels
+    if not isinstance(options, MaskLabels) or options.values != "index":
+        return Report()
+    between = changes = 0
+    images = list(labels)
+    for image in images[:: -(-len(images) // _LOOKED_AT) or 1]:
+        values = _label_map(labels[image])
+        for lines in (values, values.T):
+            steps = np.sign(np.diff(lines, axis=1))
+            between += int((steps[:, :-1] * steps[:, 1:] > 0).sum())
+            changes += int((steps != 0).sum())
+    if between <= _SMEARED * changes:
+        return Report()
+    return Report.warning(
+        "smeared masks",
+        f"{between / changes:.0%} of the borders between classes pass through values that lie between "
+        "theirs: were the masks resized with interpolation? Take the originals, or resize by nearest "
+        "neighbour",
+    )
+
+
+def _label_map(mask: Runs) -> np.ndarray:
+    """int16 (H, W): 0 background, k + 1 class k."""
+    values = np.zeros((mask.height, mask.width), np.int16)
+    for k in range(mask.classes):
+        values[mask[k].to_dense()] = k + 1
+    return values
 
 
 def check_sizes(

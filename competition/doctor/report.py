@@ -18,6 +18,7 @@ Kind = Literal[
     "overlap",
     "objects",
     "inverted masks",
+    "smeared masks",
     "mirroring",
     "classes",
     "recipe size",

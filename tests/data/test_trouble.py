@@ -32,7 +32,7 @@ from competition.data.catalog import build_catalog, of_split
 from competition.data.images import file_facts, read_image
 from competition.data.labels import load_labels, read_labels
 from competition.doctor import examine
-from competition.doctor.label_checks import check_labels, check_objects
+from competition.doctor.label_checks import check_labels, check_objects, check_smeared
 from competition.doctor.sample_checks import check_groups
 from competition.errors import InputFault
 from competition.masks import RleFormat, Runs, encode
@@ -333,6 +333,27 @@ def test_index_masks_may_begin_at_zero(tmp_path):
     save(tmp_path / "train/masks/0001.png", index)
     with pytest.raises(InputFault, match=r"out of 0…2: 3: 600 px; 0 is the first of 3 classes"):
         labels_of(competition)
+
+
+def test_index_masks_that_were_resized_with_interpolation_are_told(tmp_path):
+    classes = ["a", "b", "c", "d", "e"]
+    competition = parsed(
+        SALT,
+        tmp_path,
+        classes=classes,
+        exclusive=True,
+        labels={**SALT_MASKS, "values": "index"},
+        submission__rows="image-class",
+        submission__label="class",
+    )
+    drawn = np.zeros((40, 60), np.uint8)
+    drawn[5:25, 5:25], drawn[20:38, 15:55], drawn[2:12, 30:50] = 1, 5, 3
+    for way, told in ((cv2.INTER_NEAREST, 0), (cv2.INTER_LINEAR, 1), (cv2.INTER_CUBIC, 1)):
+        values = cv2.resize(drawn, (80, 54), interpolation=way).clip(0, 5)
+        found = check_smeared(competition, {"x": Runs.from_label_map(values, 5)}).warnings
+        assert len(found) == told, way
+        assert all("were the masks resized with interpolation?" in text for text in found)
+    assert not check_smeared(competition, {}).warnings
 
 
 def test_the_sheet_of_labels_shows_every_class_with_its_name(tmp_path):
