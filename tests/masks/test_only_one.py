@@ -21,6 +21,7 @@ RESIZERS = {
     "models/unet.py": "features inside a network",
     "pictures": "images and masks, to look at",
     "steps/contact_sheets.py": "maps of disagreement, to look at",
+    "steps/data_sheets.py": "images that look alike, to look at",
 }
 RESIZING = {"interpolate", "resize", "zoom", "warpAffine", "remap", "grid_sample", "Upsample"}
 DRAWING = {"fillPoly", "findContours", "connectedComponents", "connectedComponentsWithStats"}
