@@ -39,7 +39,7 @@ TUNED = (
 )
 """What `tune` leaves in an entry's folder."""
 
-_LATER_KEYS = {"exclude", "units", "coordinates", "first"}
+_LATER_KEYS = {"exclude", "units", "coordinates", "first", "ignore", "ignore_files"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]

@@ -13,7 +13,7 @@ from competition.data.catalog import build_catalog, extra_beside, of_split, size
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import read_image
-from competition.data.labels import load_labels
+from competition.data.labels import LabelCache, load_labels
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import MetricSums
 from competition.freshness import Step
@@ -133,9 +133,14 @@ class Project:
         return dict(zip(self.everything["image"], self.everything["group"], strict=True))
 
     @cached_property
-    def labels(self) -> Mapping[str, Runs]:
+    def labels(self) -> LabelCache:
         """Image → Runs (K, H, W) of every labelled image: training, holdout and extra ones."""
         return load_labels(self.competition, self.workspace, self.everything)
+
+    @property
+    def ignored(self) -> Mapping[str, Runs]:
+        """Image → Runs (1, H, W) of the pixels that do not count, empty where all do; as `labels`."""
+        return self.labels.ignored
 
     @cached_property
     def folds(self) -> pd.DataFrame:

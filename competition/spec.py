@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from competition.errors import FEW, InputFault, nearest
@@ -63,7 +63,28 @@ class Data(Settings):
     spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
 
 
-class PolygonLabels(Settings):
+def _as_list(given: Any) -> Any:
+    """One value stands for a list of it."""
+    return (given,) if isinstance(given, str | int) and not isinstance(given, bool) else given
+
+
+class LabelSettings(Settings):
+    """What labels of every kind have."""
+
+    ignore_files: str | None = Field(
+        None, description="pattern of mask images, as files: pixels > 0 there do not count"
+    )
+
+
+class NamedLabels(LabelSettings):
+    """What labels have that name their classes."""
+
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        (), description="names in the label files that are no classes; their pixels do not count"
+    )
+
+
+class PolygonLabels(NamedLabels):
     """One JSON file an image: `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`."""
 
     kind: Literal["polygons"]
@@ -78,7 +99,7 @@ class PolygonLabels(Settings):
     )
 
 
-class RleLabels(Settings):
+class RleLabels(NamedLabels):
     """A csv of run-length texts; what is not given here is as in `[submission]`."""
 
     kind: Literal["rle"]
@@ -99,7 +120,7 @@ class RleLabels(Settings):
     empty: str | None = None
 
 
-class MaskLabels(Settings):
+class MaskLabels(LabelSettings):
     """One mask image an image."""
 
     kind: Literal["masks"]
@@ -114,11 +135,16 @@ class MaskLabels(Settings):
     threshold: int | None = Field(
         None, ge=1, description="smeared masks (JPEG): inside from this value; with nonzero only"
     )
+    ignore: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)] = Field(
+        (), description="index: values that do not count, such as 255"
+    )
 
     @model_validator(mode="after")
-    def _threshold_is_for_one_class(self) -> "MaskLabels":
+    def _options_fit_the_values(self) -> "MaskLabels":
         if self.threshold is not None and self.values == "index":
             raise ValueError("a threshold makes one class; values = 'index' has several")
+        if self.ignore and self.values == "nonzero":
+            raise ValueError("ignore names values of index masks; set values = 'index'")
         return self
 
 
@@ -230,6 +256,7 @@ class Competition(Settings):
         nonzero = isinstance(self.labels, MaskLabels) and self.labels.values == "nonzero"
         if nonzero and len(self.classes) > 1:
             raise ValueError(f"nonzero masks hold one class, not {len(self.classes)}; use index")
+        self._refuse_ignored_classes()
         flipped = [c for pair in self.flip_pairs for c in pair]
         unknown = sorted(set(flipped) - set(self.classes))
         if unknown:
@@ -237,6 +264,30 @@ class Competition(Settings):
         if len(set(flipped)) != len(flipped):
             raise ValueError("a class stands in two pairs of horizontal_flip")
         return self
+
+    def _refuse_ignored_classes(self) -> None:
+        """What is ignored is no class, and where rows have no names none can be ignored."""
+        labels, names = self.labels, self.classes
+        if isinstance(labels, MaskLabels):
+            classes = {value: names[value - labels.first] for value in self._mask_values}
+            counted = [f"{v} ({classes[v]!r})" for v in labels.ignore if v in classes]
+        else:
+            named = labels.ignore if isinstance(labels, NamedLabels) else ()
+            counted = [repr(name) for name in named if name in names]
+        if counted:
+            raise ValueError(f"labels.ignore names what is a class: {', '.join(counted)}")
+        if not isinstance(labels, RleLabels) or labels.label is not None:
+            return
+        if labels.ignore and (self.submission.separator is None or labels.rows == "image"):
+            raise ValueError(
+                "labels.ignore names classes, and the label csv has no column of them (labels.label)"
+            )
+
+    @property
+    def _mask_values(self) -> range:
+        """Those of the classes in index masks."""
+        first = self.labels.first if isinstance(self.labels, MaskLabels) else 1
+        return range(first, first + len(self.classes))
 
     @property
     def root(self) -> Path:

@@ -3,6 +3,7 @@
 images.py     the one loader of images and masks        csv_text.py    the one csv reader
 catalog.py    the table of images, groups, strata       duplicates.py  copies and look-alikes
 labels.py     label files → Runs, kept in one file      readers/       one reader a label format
+pixel_labels.py  classes and ignored pixels of an image
 folds.py      the split: made once, checked at each load
 holdout.py    groups that nothing is fitted on          leaks.py       what is refused at each load
 letterbox.py  images at the network's size

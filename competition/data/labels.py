@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from competition.data.catalog import with_labels
+from competition.data.pixel_labels import PixelLabels
+from competition.data.readers.ignored import ignore_files, read_ignored
 from competition.masks import Runs
 from competition.spec import Competition
 from competition.workspace import Workspace, text_sha256, whole_file
@@ -21,7 +23,7 @@ class LabelReader(Protocol):
 
     def files(self, competition: Competition, images: pd.DataFrame) -> list[Path]: ...
 
-    def read(self, competition: Competition, images: pd.DataFrame) -> dict[str, Runs]: ...
+    def read(self, competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]: ...
 
 
 def _reader(competition: Competition) -> LabelReader:
@@ -29,26 +31,35 @@ def _reader(competition: Competition) -> LabelReader:
     return cast("LabelReader", import_module(f"competition.data.readers.{competition.labels.kind}"))
 
 
-def read_labels(competition: Competition, catalog: pd.DataFrame) -> dict[str, Runs]:
+def read_labels(competition: Competition, catalog: pd.DataFrame) -> "LabelCache":
     """Runs (K, H, W) of every training and extra image, at its own size; K and its order are the spec's.
+
+    `.ignored` has the pixels that do not count, from the labels themselves and from `ignore_files`:
+    they are of no class.
 
     Every fault is found before InputFault lists them: label files or rows that are missing, that
     belong to no image or stand twice, classes that the spec does not know (with the nearest name),
     texts and polygons that do not fit the image, masks of another size.
     """
-    return _reader(competition).read(competition, with_labels(catalog))
+    images = with_labels(catalog)
+    found, further = (
+        _reader(competition).read(competition, images),
+        read_ignored(competition, images),
+    )
+    return LabelCache.of({i: labels.ignoring(further.get(i)) for i, labels in found.items()})
 
 
 def label_files(competition: Competition, catalog: pd.DataFrame) -> list[Path]:
     """The files that `read_labels` reads, whether they exist or not; in the catalog's order."""
-    return _reader(competition).files(competition, with_labels(catalog))
+    images = with_labels(catalog)
+    return [*_reader(competition).files(competition, images), *ignore_files(competition, images)]
 
 
-_VERSION = 1
+_VERSION = 2
 """Part of the key: raised when a reader changes what it makes of the same files."""
 
 
-class LabelCache(Mapping[str, Runs]):
+class PackedRuns(Mapping[str, Runs]):
     """image -> Runs (K, H, W), in the catalog's order, as slices of two arrays for all images.
 
     `starts` and `stops` int64 (M,); `offsets` int64 (N + 1,): image n has runs offsets[n] up to
@@ -60,9 +71,9 @@ class LabelCache(Mapping[str, Runs]):
         self._arrays = arrays
 
     @classmethod
-    def of(cls, labels: Mapping[str, Runs]) -> "LabelCache":
-        """The same labels, packed."""
-        masks = list(labels.values())
+    def packed(cls, runs: Mapping[str, Runs]) -> "PackedRuns":
+        """The same masks."""
+        masks = list(runs.values())
         counts = np.array([len(mask) for mask in masks], dtype=np.int64)
         none = [np.empty(0, np.int64)]
         arrays = {
@@ -71,25 +82,12 @@ class LabelCache(Mapping[str, Runs]):
             "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             "shapes": np.array([mask.shape for mask in masks], dtype=np.int64).reshape(-1, 3),
         }
-        return cls(list(labels), arrays)
+        return PackedRuns(list(runs), arrays)
 
-    @classmethod
-    def load(cls, path: Path, key: str) -> "LabelCache | None":
-        """What `save` wrote under `key`; None where the file is absent, damaged or of another key."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if str(file["key"]) != key:
-                    return None
-                names = ("starts", "stops", "offsets", "shapes")
-                return cls(file["images"].tolist(), {name: file[name] for name in names})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
-
-    def save(self, path: Path, key: str) -> None:
-        with whole_file(path, "wb") as file:
-            images = np.array(list(self._row), dtype=str)
-            content: dict[str, Any] = {"key": np.array(key), "images": images, **self._arrays}
-            np.savez(file, **content)
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What they are made of."""
+        return self._arrays
 
     def __getitem__(self, image: str) -> Runs:
         row, arrays = self._row[image], self._arrays
@@ -104,15 +102,61 @@ class LabelCache(Mapping[str, Runs]):
         return len(self._row)
 
 
+_ARRAYS = ("starts", "stops", "offsets", "shapes")
+_IGNORED = "ignored_"
+"""Begins the names of the arrays of ignored pixels in the file."""
+
+
+class LabelCache(PackedRuns):
+    """image -> Runs (K, H, W) of the classes; `ignored`: image -> Runs (1, H, W) of the pixels that do
+    not count, which are of no class.
+    """
+
+    def __init__(
+        self, images: list[str], arrays: dict[str, np.ndarray], ignored: dict[str, np.ndarray]
+    ) -> None:
+        super().__init__(images, arrays)
+        self.ignored = PackedRuns(images, ignored)
+
+    @classmethod
+    def of(cls, labels: Mapping[str, PixelLabels]) -> "LabelCache":
+        """The same labels, packed."""
+        classes = PackedRuns.packed({image: one.classes for image, one in labels.items()})
+        ignored = PackedRuns.packed({image: one.ignored for image, one in labels.items()})
+        return cls(list(labels), classes.arrays, ignored.arrays)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> "LabelCache | None":
+        """What `save` wrote under `key`; None where the file is absent, damaged or of another key."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["key"]) != key:
+                    return None
+                return cls(
+                    file["images"].tolist(),
+                    {name: file[name] for name in _ARRAYS},
+                    {name: file[_IGNORED + name] for name in _ARRAYS},
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save(self, path: Path, key: str) -> None:
+        with whole_file(path, "wb") as file:
+            images = np.array(list(self._row), dtype=str)
+            content: dict[str, Any] = {"key": np.array(key), "images": images, **self.arrays}
+            content |= {_IGNORED + name: array for name, array in self.ignored.arrays.items()}
+            np.savez(file, **content)
+
+
 def load_labels(
     competition: Competition, workspace: Workspace, catalog: pd.DataFrame
-) -> Mapping[str, Runs]:
+) -> LabelCache:
     """Labels of the training images, from `workspace.cache` while nothing they depend on changed."""
     path = workspace.cache / "labels.npz"
     key = labels_key(competition, catalog)
     cached = LabelCache.load(path, key)
     if cached is None:
-        cached = LabelCache.of(read_labels(competition, catalog))
+        cached = read_labels(competition, catalog)
         cached.save(path, key)
     return cached
 

@@ -204,6 +204,17 @@ class Runs:
         chosen = np.repeat(kept, np.diff(self.class_bounds()))
         return Runs.trusted(self.starts[chosen], self.stops[chosen], self.shape)
 
+    def without(self, pixels: "Runs") -> "Runs":
+        """Every class but for `pixels` (H, W) or (1, H, W); the same value where there are none.
+
+        >>> Runs.full((2, 1, 3)).without(Runs.from_dense(np.array([[0, 1, 0]]))).area()
+        array([2, 2])
+        """
+        if not len(pixels):
+            return self
+        everywhere = pixels.select([0] * self.classes)
+        return self - Runs.trusted(everywhere.starts, everywhere.stops, self.shape)
+
     def any_mask(self) -> "Runs":
         """(H, W): inside where any class is."""
         base = self.starts // self.plane * self.plane

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from competition.data import labels as label_files
 from competition.data.catalog import build_catalog
 from competition.data.labels import LabelCache, labels_key, load_labels, read_labels
+from competition.data.pixel_labels import PixelLabels
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.workspace import Workspace
@@ -119,8 +120,11 @@ def test_masks_survive_the_file_and_a_pickle(tmp_path_factory, made):
         for image, (seed, height, width) in made.items()
     }
     path = tmp_path_factory.mktemp("cache") / "labels.npz"
-    LabelCache.of(labels).save(path, "key")
+    pixels = {i: PixelLabels.of(one.select([0]), one.select([1])) for i, one in labels.items()}
+    LabelCache.of(pixels).save(path, "key")
     found = LabelCache.load(path, "key")
-    assert dict(found) == labels and list(found) == list(labels)
-    assert dict(pickle.loads(pickle.dumps(found))) == labels
+    for one in (found, pickle.loads(pickle.dumps(found))):
+        assert list(one) == list(one.ignored) == list(labels)
+        assert dict(one) == {image: pixels[image].classes for image in labels}
+        assert dict(one.ignored) == {image: pixels[image].ignored for image in labels}
     assert LabelCache.load(path, "another key") is None

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from competition.data.images import read_index
-from competition.data.readers.file_per_image import pattern_files, read_files
+from competition.data.pixel_labels import PixelLabels
+from competition.data.readers.file_per_image import pattern_files, read_files, values_of_size
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.spec import Competition, MaskLabels
@@ -18,7 +18,7 @@ def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
     return pattern_files(competition, images, _options(competition).files)
 
 
-def read(competition: Competition, images: pd.DataFrame) -> dict[str, Runs]:
+def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]:
     """See `readers`."""
     options = _options(competition)
     return read_files(competition, images, options.files, partial(_read_mask, options))
@@ -31,22 +31,19 @@ def _options(competition: Competition) -> MaskLabels:
 
 def _read_mask(
     options: MaskLabels, competition: Competition, path: Path, size: tuple[int, int]
-) -> Runs:
-    """Runs (K, H, W) of a mask image: > 0 is the one class, or value k the k-th."""
-    values = read_index(path, threshold=options.threshold)
-    if values.shape != size:
-        hint = " (transposed?)" if values.shape == size[::-1] else ""
-        raise InputFault(
-            f"{path} has {values.shape[0]} × {values.shape[1]} pixels (height × width) and its image "
-            f"{size[0]} × {size[1]}{hint}"
-        )
+) -> PixelLabels:
+    """Of a mask image: > 0 is the one class, or value k the k-th."""
+    values = values_of_size(path, size, threshold=options.threshold)
     if options.values == "nonzero":
         _check_two_values(values, path)
-        return Runs.from_dense(values[None])
-    _check_indices(values, len(competition.classes), path, first=options.first)
-    return Runs.from_label_map(
-        values.astype(np.int64) + 1 - options.first, len(competition.classes)
-    )
+        return PixelLabels.of(Runs.from_dense(values[None]))
+    _check_indices(values, len(competition.classes), path, options)
+    labels, ignored = values.astype(np.int64) + 1 - options.first, None
+    if options.ignore:
+        found = np.isin(values, options.ignore)
+        labels[found] = 0
+        ignored = Runs.from_dense(found)
+    return PixelLabels.of(Runs.from_label_map(labels, len(competition.classes)), ignored)
 
 
 def _check_two_values(values: np.ndarray, path: Path) -> None:
@@ -56,19 +53,36 @@ def _check_two_values(values: np.ndarray, path: Path) -> None:
         raise InputFault(
             f"{path} has {len(found)} values ({_counted(found, counts)}); a mask of one class has 0 "
             "and one other: set threshold in [labels] (1: every value above 0), or values = 'index'"
+            + _perhaps_ignored(found, "and add")
         )
 
 
-def _check_indices(values: np.ndarray, classes: int, path: Path, *, first: int) -> None:
+def _check_indices(values: np.ndarray, classes: int, path: Path, options: MaskLabels) -> None:
     found, counts = np.unique(values, return_counts=True)
+    first = options.first
     last = classes - 1 + first
-    strange = (found < 0) | (found > last)
+    strange = ((found < 0) | (found > last)) & ~np.isin(found, options.ignore)
     if strange.any():
         meant = "0 is background and k the k-th" if first else "0 is the first"
         raise InputFault(
             f"{path} has values out of 0…{last}: {_counted(found[strange], counts[strange])}; "
             f"{meant} of {classes} classes (first = {first} in [labels])"
+            + _perhaps_ignored(found[strange], "add", options.ignore)
         )
+
+
+_USUALLY_IGNORED = (254, 255)
+"""Values by which PASCAL VOC, Cityscapes, ADE20K and others mark what does not count."""
+
+
+def _perhaps_ignored(found: np.ndarray, how: str, already: tuple[int, ...] = ()) -> str:
+    """The key that may be missing, where one of the usual values is among these."""
+    usual = [value for value in _USUALLY_IGNORED if value in found]
+    if not usual:
+        return ""
+    values = sorted({*usual, *already})
+    written = str(values[0]) if len(values) == 1 else str(values)
+    return f"; {how} ignore = {written} to [labels] if it means 'does not count'"
 
 
 def _counted(values: np.ndarray, counts: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from competition.data.csv_text import closest
+from competition.data.pixel_labels import PixelLabels
 from competition.data.readers.file_per_image import pattern_files, read_files
 from competition.errors import InputFault
 from competition.masks import Runs, runs_from_polygons
@@ -24,7 +25,7 @@ def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
     return pattern_files(competition, images, _options(competition).files)
 
 
-def read(competition: Competition, images: pd.DataFrame) -> dict[str, Runs]:
+def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]:
     """See `readers`."""
     return read_files(competition, images, _options(competition).files, _read_polygons)
 
@@ -34,19 +35,20 @@ def _options(competition: Competition) -> PolygonLabels:
     return competition.labels
 
 
-def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:
-    """Runs (K, H, W) of `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`.
+def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) -> PixelLabels:
+    """Of `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`.
 
     Polygons of one class are united, each filled on its own: overlap is no hole. Where classes exclude
     each other, pixels that neighbours share by their outlines alone stay with the first of them.
     """
-    polygons: dict[str, list[Any]] = {name: [] for name in competition.classes}
-    masks, faults = [], []
-    units, coordinates = _options(competition).units, _options(competition).coordinates
+    options, faults = _options(competition), []
+    names = (*competition.classes, *options.ignore)
+    polygons: dict[str, list[Any]] = {name: [] for name in names}
+    units = options.units
     for index, annotation in enumerate(_annotations(path)):
         place = f"{path} annotation {index}"
         try:
-            name, points = _polygon(annotation, place, competition.classes)
+            name, points = _polygon(annotation, place, names)
             points = points if units == "pixels" else _in_pixels(points, size, place)
             _refuse_other_frame(points, size, place)
             polygons[name].append(points)
@@ -56,12 +58,16 @@ def _read_polygons(competition: Competition, path: Path, size: tuple[int, int]) 
         raise InputFault("\n".join(faults))
     if units == "pixels":
         _refuse_shares([one for outlines in polygons.values() for one in outlines], path)
+    masks = {}
     for name, outlines in polygons.items():
         try:
-            masks.append(runs_from_polygons(outlines, size, coordinates))
+            masks[name] = runs_from_polygons(outlines, size, options.coordinates)
         except InputFault as fault:
             raise InputFault(f"{path}: class {name!r}: {fault}") from fault
-    return Runs.stack(_without_shared_outlines(masks) if competition.exclusive else masks)
+    classes = [masks[name] for name in competition.classes]
+    classes = _without_shared_outlines(classes) if competition.exclusive else classes
+    ignored = Runs.stack([masks[name] for name in options.ignore]) if options.ignore else None
+    return PixelLabels.of(Runs.stack(classes), ignored)
 
 
 def _coordinates(points: Any) -> np.ndarray:

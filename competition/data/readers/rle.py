@@ -11,6 +11,7 @@ import pandas as pd
 from competition.data.catalog import sizes_of
 from competition.data.csv_text import ends_whole, hints, image_id, read_csv_text, split_key
 from competition.data.images import safe_path
+from competition.data.pixel_labels import PixelLabels
 from competition.errors import InputFault, listed
 from competition.masks import Objects, Runs
 from competition.masks.rle import decode_rows
@@ -40,14 +41,36 @@ def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
     return [safe_path(competition.root, competition.labels.file)]
 
 
-def read(competition: Competition, images: pd.DataFrame) -> dict[str, Runs]:
+def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]:
     """See `readers`; objects of one class are united."""
-    objects = read_label_objects(competition, images)
-    return {image: found.to_classes(len(competition.classes)) for image, found in objects.items()}
+    names, classes = _names(competition), len(competition.classes)
+    found = {}
+    for image, objects in _read_rows(competition, images).items():
+        masks = objects.to_classes(len(names))
+        ignored = masks.select(range(classes, len(names))) if len(names) > classes else None
+        found[image] = PixelLabels.of(masks.select(range(classes)), ignored)
+    return found
 
 
 def read_label_objects(competition: Competition, images: pd.DataFrame) -> dict[str, Objects]:
-    """The rows of each training image as objects, empty ones left out, in the file's order.
+    """The rows of each training image as objects, but for those of names that are ignored; empty
+    ones are left out; in the file's order.
+    """
+    classes = len(competition.classes)
+    return {
+        image: found.select(np.flatnonzero(found.classes < classes))
+        for image, found in _read_rows(competition, images).items()
+    }
+
+
+def _names(competition: Competition) -> tuple[str, ...]:
+    """What a row may be of: the classes, and then what is ignored."""
+    assert isinstance(competition.labels, RleLabels)
+    return (*competition.classes, *competition.labels.ignore)
+
+
+def _read_rows(competition: Competition, images: pd.DataFrame) -> dict[str, Objects]:
+    """Objects of every name in `_names`.
 
     `images` are the training rows of the catalog. The row set is checked before any text is read:
     every image (× class) once, or at least once where rows are objects; `positives_only` lets rows
@@ -58,7 +81,7 @@ def read_label_objects(competition: Competition, images: pd.DataFrame) -> dict[s
     sizes = sizes_of(images)
     shapes = [sizes[image] for image, _ in rows.keys]
     masks = decode_rows(rows.texts, shapes, competition.label_format, label=rows.place)
-    return _by_image(competition.classes, sizes, rows.keys, masks)
+    return _by_image(_names(competition), sizes, rows.keys, masks)
 
 
 def _by_image(
@@ -90,7 +113,7 @@ def label_rows(competition: Competition) -> LabelRows:
     table = read_csv_text(path, columns)
     separator = competition.submission.separator if labels.rows != "image" else None
     keys = keys_of(
-        table, labels, classes=competition.classes, separator=separator, source=str(path)
+        table, labels, classes=_names(competition), separator=separator, source=str(path)
     )
     out = {image_id(name) for name in competition.data.exclude}
     kept = [place for place, (image, _) in enumerate(keys) if image not in out]
@@ -140,7 +163,7 @@ def _check_row_set(competition: Competition, rows: LabelRows, images: Sequence[s
     """Only known images and classes, no key twice, none missing: as the form of the rows asks."""
     labels, form = competition.labels, competition.label_format.rows
     assert isinstance(labels, RleLabels)
-    known, classes = set(images), competition.classes
+    known, classes = set(images), _names(competition)
     strange = [i for i, (image, _) in enumerate(rows.keys) if image not in known]
     near = hints([rows.keys[i][0] for i in strange], images)
     faults = [

@@ -1,0 +1,29 @@
+"""What the labels of one image say of its pixels: their classes, and which of them do not count."""
+
+from dataclasses import dataclass
+
+from competition.masks import Runs
+
+
+@dataclass(frozen=True)
+class PixelLabels:
+    """classes: Runs (K, H, W) in the order of the spec; ignored: Runs (1, H, W), the pixels that do
+    not count.
+
+    What a reader gives may have classes on ignored pixels; `read_labels` takes them away.
+    """
+
+    classes: Runs
+    ignored: Runs
+
+    @classmethod
+    def of(cls, classes: Runs, ignored: Runs | None = None) -> "PixelLabels":
+        """ignored: (H, W), or (N, H, W) of which a pixel in any is ignored; None: no pixel is."""
+        if ignored is None or not len(ignored):
+            return cls(classes, Runs.empty((1, classes.height, classes.width)))
+        return cls(classes, Runs.stack([ignored.any_mask()]))
+
+    def ignoring(self, further: Runs | None) -> "PixelLabels":
+        """The same with further pixels (1, H, W) ignored, and no class on any that is."""
+        ignored = self.ignored if further is None else self.ignored | further
+        return PixelLabels(self.classes.without(ignored), ignored)
