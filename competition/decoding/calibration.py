@@ -4,8 +4,9 @@ Pixels are those at the nodes of the logit grid, where nothing is interpolated: 
 the image, so that a competition of 2048² images and 30 classes is looked through in seconds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,10 +33,16 @@ class PixelCounts:
 
 
 def count_pixels(
-    together: Blend, truth: Callable[[str], Runs], images: Iterable[str]
+    together: Blend,
+    truth: Callable[[str], Runs],
+    images: Iterable[str],
+    *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
 ) -> PixelCounts:
-    """One pass over these images of a blend."""
-    rows = [_counts(together.logit_grid(image), truth(image)) for image in images]
+    """One pass over these images of a blend; ignored: by image the pixels (1, H, W) left out."""
+    rows = [
+        _counts(together.logit_grid(image), truth(image), ignored.get(image)) for image in images
+    ]
     table = np.stack(rows)
     return PixelCounts(table.sum(axis=0), table.sum(axis=1))
 
@@ -87,7 +94,7 @@ def reliability_of(by_image: np.ndarray, groups: np.ndarray, *, bins: int = 15) 
     return Reliability(predicted, observed, intervals, pixels, float(error))
 
 
-def _counts(grid: LogitGrid, truth: Runs) -> np.ndarray:
+def _counts(grid: LogitGrid, truth: Runs, ignored: Runs | None) -> np.ndarray:
     """int64 (K, 2, BINS) of one image."""
     rows, columns = (
         _nodes(
@@ -98,10 +105,13 @@ def _counts(grid: LogitGrid, truth: Runs) -> np.ndarray:
     shown = replace(grid, values=grid.values[:, rows[0]][:, :, columns[0]])
     logits = shown.logits()
     places = np.rint((np.clip(logits, -CLIP, CLIP) + CLIP) * ((BINS - 1) / (2 * CLIP)))
+    counted: np.ndarray | slice = slice(None)
+    if ignored is not None and len(ignored):
+        counted = ~ignored[0].to_dense()[np.ix_(rows[1], columns[1])].ravel()
     table = np.zeros((len(logits), 2, BINS), np.int64)
     for k, plane in enumerate(places.astype(np.int64)):
         inside = truth[k].to_dense()[np.ix_(rows[1], columns[1])].astype(np.int64)
-        counts = np.bincount((plane + BINS * inside).ravel(), minlength=2 * BINS)
+        counts = np.bincount((plane + BINS * inside).ravel()[counted], minlength=2 * BINS)
         table[k] = counts.reshape(2, BINS)
     return table
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -56,18 +57,22 @@ def score_members(
     folds: pd.DataFrame,
     competition: Competition,
     *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
     advance: Callable[[], None] = lambda: None,
 ) -> MemberScores:
     """Equal weights, and the out-of-fold scores at threshold 0.5.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
-    image; folds: columns image, group, fold. `advance` is called images × `passes(members)` times.
+    image; folds: columns image, group, fold; ignored: by image the pixels (1, H, W) that do not
+    count. `advance` is called images × `passes(members)` times.
     """
     metric_sums = MetricSums.of(competition)
 
     def scored(chosen: Mapping[str, Reader]) -> Score:
         together = blend(chosen, exclusive=competition.exclusive)
-        found = sweep(together, truth, metric_sums, thresholds=(0.5,), advance=advance)
+        found = sweep(
+            together, truth, metric_sums, ignored=ignored, thresholds=(0.5,), advance=advance
+        )
         groups = partition_of(found.images, folds).groups
         return metric_sums.score(found.outcome(found.plain()), groups)
 

@@ -6,6 +6,7 @@ above `top` has fewer than `minimum` pixels (in a triplet rule: sure somewhere, 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -101,16 +102,21 @@ def sweep(
     truth: Mapping[str, Runs],
     metric_sums: MetricSums,
     *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
     thresholds: tuple[float, ...] = THRESHOLDS,
     advance: Callable[[], None] = lambda: None,
 ) -> ThresholdSweep:
-    """One pass over the blend's images at native size; `advance` is called after each."""
+    """One pass over the blend's images at native size; `advance` is called after each.
+
+    ignored: by image the pixels (1, H, W) that do not count, as in `sweep_image`.
+    """
     if not together.images:
         raise InputFault("predictions of no image; predict again")
     require_labels(together.images, truth)
     rows = []
     for image in together.images:
-        rows.append(sweep_image(together, image, truth[image], metric_sums, thresholds))
+        pair = truth[image], ignored.get(image)
+        rows.append(sweep_image(together, image, pair, metric_sums, thresholds))
         advance()
     return assembled(metric_sums, together.images, rows, thresholds)
 
@@ -137,11 +143,16 @@ def assembled(
 def sweep_image(
     together: Blend,
     image: str,
-    truth: Runs,
+    labelled: tuple[Runs, Runs | None],
     metric_sums: MetricSums,
     thresholds: tuple[float, ...] = THRESHOLDS,
 ) -> ImageRow:
-    """Decode one image at all thresholds and measure it."""
+    """Decode one image at all thresholds and measure it.
+
+    labelled: its truth (K, H, W) and the pixels (1, H, W) that do not count, None where all do. The
+    areas are those of whole predictions: empty rules see them so when there are no labels.
+    """
+    truth, ignored = labelled
     found = together.runs_at(image, np.asarray(thresholds))
     if found[0].shape != truth.shape:
         raise InputFault(
@@ -149,5 +160,5 @@ def sweep_image(
             "the images or labels have changed: predict again"
         )
     areas = np.stack([runs.area() for runs in found], axis=1)
-    sums = np.stack([metric_sums.of_image(truth, runs) for runs in found], axis=1)
+    sums = np.stack([metric_sums.of_image(truth, runs, ignored=ignored) for runs in found], axis=1)
     return truth.area(), areas, sums, metric_sums.of_image(truth, Runs.empty(truth.shape))

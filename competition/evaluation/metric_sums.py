@@ -70,8 +70,14 @@ class MetricSums:
     def sign(self) -> int:
         return 1 if self.metric.higher_is_better else -1
 
-    def of_image(self, truth: Runs, prediction: Runs) -> np.ndarray:
-        """What one image adds, float64 (K, C): see `from_counts`."""
+    def of_image(self, truth: Runs, prediction: Runs, *, ignored: Runs | None = None) -> np.ndarray:
+        """What one image adds, float64 (K, C): see `from_counts`.
+
+        ignored: pixels (1, H, W) that do not count: they are taken away from both masks before
+        anything is counted, matched or measured.
+        """
+        if ignored is not None:
+            truth, prediction = truth.without(ignored), prediction.without(ignored)
         if self.metric.counts_pixels:
             return self.from_counts(*dice_statistics(truth, prediction))
         options = {"spacing": self.spacing, "objects": self.objects}

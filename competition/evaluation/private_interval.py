@@ -14,8 +14,9 @@ Folds differ otherwise than recipes do; `TRANSFER` is what that adds to the rate
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import Field
@@ -56,16 +57,19 @@ def member_sums(
     metric_sums: MetricSums,
     *,
     truth: PredictedMasks | None = None,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
 ) -> np.ndarray:
     """What images add to the score of the mean and of S single predictions, float64 (N, 1 + S, K, C).
 
     Against `truth`; without it against the mean, as if that were the truth: how far they are apart.
+    ignored: by image the pixels (1, H, W) that do not count.
     """
     rows = []
     for image in images:
         masks = [mean(image), *(single(image) for single in singles)]
         against = masks[0] if truth is None else truth(image)
-        rows.append([metric_sums.of_image(against, one) for one in masks])
+        left_out = ignored.get(image)
+        rows.append([metric_sums.of_image(against, one, ignored=left_out) for one in masks])
     return np.array(rows)
 
 

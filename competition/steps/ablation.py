@@ -64,7 +64,13 @@ def _table(project: Project, experiment: Experiment) -> AblationTable:
 def _sums(project: Project, entry: Entry) -> tuple[tuple[str, ...], np.ndarray]:
     """The images, by name, and what each adds to the out-of-fold score, (N, K, C)."""
     together = blend(out_of_fold(project, entry), exclusive=project.exclusive)
-    found = sweep(together, project.labels, project.metric_sums, thresholds=(0.5,))
+    found = sweep(
+        together,
+        project.labels,
+        project.metric_sums,
+        ignored=project.ignored,
+        thresholds=(0.5,),
+    )
     order = np.argsort(found.images)
     images = tuple(found.images[place] for place in order)
     return images, found.outcome(found.plain())[order]

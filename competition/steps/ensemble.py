@@ -16,7 +16,12 @@ def score_ensemble(project: Project, entry: Entry, *, force: bool = False) -> Me
         images = len(next(iter(members.values())).images)
         with project.watch("scoring members", images * passes(members)) as advance:
             report = score_members(
-                members, project.labels, project.folds, project.competition, advance=advance
+                members,
+                project.labels,
+                project.folds,
+                project.competition,
+                ignored=project.ignored,
+                advance=advance,
             )
         report.write(target)
         draw_members(target.with_suffix(".png"), report)

@@ -101,6 +101,9 @@ def _score(project: Project, entry: Entry, decoder: Decoder) -> tuple[Score, int
     rows = project.rows("holdout")
     together = decoder.mix(mean_predictions(project, entry, "holdout"))
     masks, metric_sums = masks_under(together, decoder.rules), project.metric_sums
-    sums = np.array([metric_sums.of_image(project.labels[i], masks(i)) for i in rows["image"]])
+    labels, ignored = project.labels, project.ignored
+    sums = np.array(
+        [metric_sums.of_image(labels[i], masks(i), ignored=ignored[i]) for i in rows["image"]]
+    )
     groups = rows["group"].to_numpy(str)
     return metric_sums.score(sums, groups), len(rows), len(np.unique(groups))

@@ -51,7 +51,8 @@ def plain_sums(project: Project, entry: Entry, mix: Mix) -> GroupSums:
     rows = []
     with project.watch("scoring out of fold", len(together.images)) as advance:
         for image in together.images:
-            rows.append(project.metric_sums.of_image(project.labels[image], masks(image)))
+            pair = project.labels[image], masks(image)
+            rows.append(project.metric_sums.of_image(*pair, ignored=project.ignored[image]))
             advance()
     return GroupSums.of(np.array(rows), _groups(project, together.images))
 
@@ -83,7 +84,9 @@ def _member_rate(project: Project, entry: Entry) -> Estimate:
     mean = masks_under(together, rules)
     singles = [masks_under(mix({name: reader}), rules) for name, reader in members.items()]
     images = spread(together.images)
-    measured = partial(member_sums, images, mean, singles, project.metric_sums)
+    measured = partial(
+        member_sums, images, mean, singles, project.metric_sums, ignored=project.ignored
+    )
     apart, scored = measured(), measured(truth=project.labels.__getitem__)
     return averaging_rate(apart, scored, _groups(project, images), project.metric_sums)
 

@@ -35,6 +35,7 @@ def tune_entry(project: Project, entry: Entry, *, force: bool = False) -> Decisi
                 project.folds,
                 project.competition,
                 ensemble=report,
+                ignored=project.ignored,
                 advance=advance,
             )
         tuned.decisions.write(target)

@@ -84,7 +84,7 @@ def draw_tuned(project: Project, folder: Path, together: Blend, tuned: "Tuned") 
 def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndarray) -> None:
     """Reliability, and precision, recall and false positives with the chosen thresholds (K,)."""
     images = spread(together.images)
-    counts = count_pixels(together, project.labels.__getitem__, images)
+    counts = count_pixels(together, project.labels.__getitem__, images, ignored=project.ignored)
     owner = project.folds.set_index("image")["group"]
     found = reliability_of(counts.by_image, owner.loc[list(images)].to_numpy(str))
     about = f"out of fold, {len(images)} images of {len(np.unique(owner.loc[list(images)]))} groups"

@@ -51,19 +51,25 @@ class NestedPlans:
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """What is decoded and measured: members' predictions by name, labels by image, the metric, and
-    whether classes exclude each other.
+    """What is decoded and measured: members' predictions by name, labels by image, the metric,
+    whether classes exclude each other, and by image the pixels (1, H, W) that do not count.
     """
 
     readers: Mapping[str, Reader]
     truth: Mapping[str, Runs]
     metric_sums: MetricSums
     exclusive: bool
+    ignored: Mapping[str, Runs] = field(default_factory=dict)
+
+    def row(self, together: Blend, image: str) -> ImageRow:
+        """The sweep of one image by a blend."""
+        labelled = self.truth[image], self.ignored.get(image)
+        return sweep_image(together, image, labelled, self.metric_sums)
 
     def plain_row(self) -> Callable[[str], ImageRow]:
         """Sweeps an image, members with equal weights: for a pass that reads it anyway."""
         together = Mixture.equal(self.readers).blended(self.readers, exclusive=self.exclusive)
-        return lambda image: sweep_image(together, image, self.truth[image], self.metric_sums)
+        return lambda image: self.row(together, image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +126,7 @@ def gather_views(
 
     def work(place: int, image: str) -> dict[tuple[FittedPlan, int], ImageRow]:
         return {
-            (fit, place): sweep_image(blends[fit], image, data.truth[image], data.metric_sums)
+            (fit, place): data.row(blends[fit], image)
             for fit in wanted[place]
             if (fit, place) not in known
         }

@@ -9,6 +9,7 @@ everywhere. Memory does not grow with the size of images.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -105,10 +106,17 @@ class Samples:
 
 
 def draw(
-    members: Mapping[str, Reader], truth: Mapping[str, Runs], *, pixels: int | None = None
+    members: Mapping[str, Reader],
+    truth: Mapping[str, Runs],
+    *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
+    pixels: int | None = None,
 ) -> Samples:
-    """One pass over the images; `pixels`: at most so many open ones of an image and class."""
-    return draw_beside(lambda image: None, members, truth, pixels=pixels)[0]
+    """One pass over the images; `pixels`: at most so many open ones of an image and class.
+
+    ignored: by image the pixels (1, H, W) that do not count; none of them is drawn or counted.
+    """
+    return draw_beside(lambda image: None, members, truth, ignored=ignored, pixels=pixels)[0]
 
 
 def draw_beside(
@@ -116,6 +124,7 @@ def draw_beside(
     members: Mapping[str, Reader],
     truth: Mapping[str, Runs],
     *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
     pixels: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> tuple[Samples, list[Beside]]:
@@ -125,10 +134,12 @@ def draw_beside(
     require_labels(images, truth)
 
     def work(place: int, image: str) -> tuple[list[_Drawn], Beside]:
-        codes, labels = _aligned([r.read(image) for r in readers], truth[image])
+        codes, labels, counted = _aligned(
+            [r.read(image) for r in readers], truth[image], ignored.get(image)
+        )
         most = pixels or affordable(len(images), codes.shape[1], len(readers))
         generator = np.random.default_rng(place)
-        rows = [_drawn(codes, k, labels[k], most, generator) for k in range(len(labels))]
+        rows = [_drawn(codes, k, (labels[k], counted), most, generator) for k in range(len(labels))]
         return rows, other(image)
 
     both = over_images(work, images, advance=advance)
@@ -179,8 +190,12 @@ def _joined(k: int, drawn: Sequence[_Drawn]) -> ClassSample:
     )
 
 
-def _aligned(stored: Sequence[StoredLogits], truth: Runs) -> tuple[np.ndarray, np.ndarray]:
-    """All members' codes uint8 (M, K, h, w) on the finest grid, cut to the image; truth (K, h, w)."""
+def _aligned(
+    stored: Sequence[StoredLogits], truth: Runs, ignored: Runs | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """All members' codes uint8 (M, K, h, w) on the finest grid, cut to the image; truth bool
+    (K, h, w); which pixels count, bool (h, w), None where all do. One that does not has the code 0.
+    """
     places = [(s.codes.shape, s.geometry.region) for s in stored]
     finest = max(stored, key=lambda one: one.geometry.region[2] * one.geometry.region[3])
     like = _logit_grid(finest)
@@ -200,7 +215,12 @@ def _aligned(stored: Sequence[StoredLogits], truth: Runs) -> tuple[np.ndarray, n
         )
     labels = resize_nearest(truth, (height, width)).to_dense()
     codes = codes[:, :, top : top + height, left : left + width]
-    return codes, labels.reshape(-1, height, width)
+    counted = None
+    if ignored is not None and len(ignored):
+        counted = ~resize_nearest(ignored, (height, width)).to_dense()[0]
+        # Surely absent and labelled so: neither counted nor open.
+        codes, labels = codes * counted, labels & counted
+    return codes, labels.reshape(-1, height, width), counted
 
 
 def _window(geometry: Geometry) -> tuple[int, int, int, int]:
@@ -221,9 +241,16 @@ def _codes(stored: StoredLogits) -> np.ndarray:
 
 
 def _drawn(
-    codes: np.ndarray, k: int, truth: np.ndarray, pixels: int, generator: np.random.Generator
+    codes: np.ndarray,
+    k: int,
+    labelled: tuple[np.ndarray, np.ndarray | None],
+    pixels: int,
+    generator: np.random.Generator,
 ) -> _Drawn:
-    """The draw of class k of one image: codes uint8 (M, K, h, w), truth bool (h, w)."""
+    """The draw of class k of one image: codes uint8 (M, K, h, w); labelled: truth bool (h, w), and
+    which pixels count, as in `_aligned`.
+    """
+    truth, counted = labelled
     flat = codes.reshape(*codes.shape[:2], -1)
     own, inside = flat[:, k], truth.reshape(-1)
     rows = _busy_rows(codes[:, k], truth)
@@ -238,6 +265,9 @@ def _drawn(
     settled[busy] = np.where(inside[busy], lowest >= 128 + BAND, highest <= 127 - BAND)
     open_ = busy.start + np.flatnonzero(~settled[busy])
     settled_count = inside.size - len(open_)
+    if counted is not None:
+        settled &= counted.reshape(-1)
+        settled_count -= int(counted.size - np.count_nonzero(counted))
     few = max(1, pixels // 8)
     rest = generator.integers(0, settled.size, 4 * few)
     rest = np.unique(rest[settled[rest]][:few])

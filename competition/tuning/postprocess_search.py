@@ -102,7 +102,11 @@ def sweep_operations(
         for fit in {view.fits[place] for view, _ in wanted}:
             masks = blends[fit].runs_at(image, grid[_rectangle(levels[fit])])
             found[fit, place] = operation_sums(
-                masks, data.truth[image], data.metric_sums, exclusive=data.exclusive
+                masks,
+                data.truth[image],
+                data.metric_sums,
+                exclusive=data.exclusive,
+                ignored=data.ignored.get(image),
             )
         return found
 
@@ -133,20 +137,29 @@ def _rectangle(levels: Levels) -> np.ndarray:
 
 
 def operation_sums(
-    masks: Sequence[Runs], truth: Runs, metric_sums: MetricSums, *, exclusive: bool
+    masks: Sequence[Runs],
+    truth: Runs,
+    metric_sums: MetricSums,
+    *,
+    exclusive: bool,
+    ignored: Runs | None = None,
 ) -> np.ndarray:
-    """What T masks (K, H, W) of an image add after each operation, float64 (T, S, K, C)."""
+    """What T masks (K, H, W) of an image add after each operation, float64 (T, S, K, C).
+
+    ignored: pixels (1, H, W) that do not count; operations see the whole masks, as in a submission.
+    """
     count, classes = len(masks), truth.classes
     together = Runs.stack([mask for one in masks for mask in one])
     labels = truth.select(list(range(classes)) * count)
-    plain = metric_sums.of_image(labels, together)
+    plain = metric_sums.of_image(labels, together, ignored=ignored)
     columns = []
     for done in after_every_operation(together).values():
         if exclusive and done != together:
             parts = (done.select(range(t * classes, (t + 1) * classes)) for t in range(count))
             pairs = zip(masks, parts, strict=True)
             done = Runs.stack([mask for pair in pairs for mask in exclusive_again(*pair)])
-        columns.append(plain if done == together else metric_sums.of_image(labels, done))
+        same = done == together
+        columns.append(plain if same else metric_sums.of_image(labels, done, ignored=ignored))
     return np.stack([one.reshape(count, classes, -1) for one in columns], axis=1)
 
 

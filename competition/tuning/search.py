@@ -7,6 +7,7 @@ post-processing at the chosen thresholds.
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -51,18 +52,21 @@ def search_decisions(
     competition: Competition,
     *,
     ensemble: MemberScores,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
     advance: Callable[[], None] = lambda: None,
 ) -> Tuned:
     """Decide everything from out-of-fold predictions.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
-    image; folds: columns image, group, fold; ensemble: the members' scores. `advance` is called
-    `PASSES` times an image.
+    image; folds: columns image, group, fold; ensemble: the members' scores; ignored: by image the
+    pixels (1, H, W) that do not count. `advance` is called `PASSES` times an image.
     """
     ensemble.require_members(members)
     readers = {name: LastRead(reader) for name, reader in members.items()}
-    data = OutOfFold(readers, truth, MetricSums.of(competition), competition.exclusive)
-    samples, plain_rows = draw_beside(data.plain_row(), readers, truth, advance=advance)
+    data = OutOfFold(readers, truth, MetricSums.of(competition), competition.exclusive, ignored)
+    samples, plain_rows = draw_beside(
+        data.plain_row(), readers, truth, ignored=ignored, advance=advance
+    )
     known = {(PLAIN_FIT, place): row for place, row in enumerate(plain_rows)}
     partition = partition_of(samples.images, folds)
     mixer = Mixer(samples, partition.parts, measured_on_grid(data.metric_sums))
