@@ -228,8 +228,9 @@ def test_what_networks_say_of_ignored_pixels_moves_no_score(case, tmp_path):
     for members in (stores, others):
         ensemble = score_members(members, truth, folds, spec(), ignored=ignored)
         tuned = search_decisions(members, truth, folds, spec(), ensemble=ensemble, ignored=ignored)
-        found.append((ensemble, tuned.decisions.plain, tuned.before.sums, tuned.sweep.sums))
-    assert found[0][:2] == found[1][:2]
-    assert np.array_equal(found[0][2], found[1][2]) and np.array_equal(found[0][3], found[1][3])
+        scores = ensemble, tuned.decisions.plain, tuned.decisions.compared
+        found.append((*scores, tuned.before.sums, tuned.sweep.sums))
+    assert found[0][:3] == found[1][:3] and len(found[0][2]) == 3
+    assert all(np.array_equal(*pair) for pair in zip(found[0][3:], found[1][3:], strict=True))
     without = score_members(stores, truth, folds, spec())
     assert without.score.value != found[0][0].score.value
