@@ -37,12 +37,14 @@ def mirror(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror left and right, and let the paired classes change places.
 
-    image (h, w, 3) uint8; planes (P, h, w) uint8; permutation (K,) as `Competition` gives it.
+    image (h, w, 3) uint8; planes (P, h, w) uint8, further ones than those of the classes being
+    mirrored alone; permutation (K,) as `Competition` gives it.
     """
     planes = planes[:, :, ::-1]
     if permutation != tuple(range(len(permutation))):
         bits = np.unpackbits(planes, axis=0, bitorder="little")[list(permutation)]
-        planes = np.packbits(bits, axis=0, bitorder="little")
+        exchanged = np.packbits(bits, axis=0, bitorder="little")
+        planes = np.concatenate([exchanged, planes[len(exchanged) :]])
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(planes)
 
 
@@ -79,17 +81,19 @@ def random_crop(
     extent: CropSize,
     positive: bool | None,
     random: np.random.Generator,
+    of_classes: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same random window of image uint8 (h, w, 3) and bit planes uint8 (P, h, w).
 
     extent: height and width, from the top left, that the image itself takes; what is padded beyond
     it is left out as far as the crop's size allows. positive: the window must show a mask, or none
     (one with the fewest pixels of masks, where every window shows some); None: as `sampling` says.
+    of_classes: how many of the planes hold masks; None: all.
     """
     assert sampling.crop is not None
     size = sampling.crop
     limit = (max(size[0], extent[0]), max(size[1], extent[1]))
-    inside = np.any(planes[:, : limit[0], : limit[1]], axis=0)
+    inside = np.any(planes[:of_classes, : limit[0], : limit[1]], axis=0)
     if positive is None and random.random() < sampling.centred:
         positive = True
     if positive is None:

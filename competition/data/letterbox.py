@@ -16,9 +16,13 @@ from competition.data.images import read_image
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs
+from competition.masks.geometry import resize_area
 from competition.workspace import require_space, text_sha256, whole_folder
 
 GridSize = tuple[int, int]
+
+_ANY = 1e-12
+"""Less than one pixel of any image covers."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,13 @@ class Letterbox:
 
     def planes(self, runs: Runs) -> np.ndarray:
         """Runs (K, H, W) → uint8 bit planes (P, h, w); a pixel is inside by area coverage ≥ ½."""
-        planes = planes_from_runs(runs, size=self.resized)
+        return self._padded(planes_from_runs(runs, size=self.resized))
+
+    def touched(self, runs: Runs) -> np.ndarray:
+        """Runs (1, H, W) → uint8 (1, h, w): 1 where any part of the pixel is covered."""
+        return self._padded(planes_from_runs(resize_area(runs, self.resized, coverage=_ANY)))
+
+    def _padded(self, planes: np.ndarray) -> np.ndarray:
         if self.resized == self.size:
             return planes
         letterboxed = np.zeros((len(planes), *self.size), np.uint8)

@@ -1,7 +1,7 @@
 """Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,13 @@ class Labelled:
     images: tuple[str, ...]
     letterboxed: Mapping[str, LetterboxedImages]
     runs: Mapping[str, Runs]
+    ignored: Mapping[str, Runs] = field(default_factory=dict)
+    """Pixels (1, H, W) that do not count, of those images that may have some."""
+
+    def ignores(self) -> bool:
+        """Whether any pixel of any of the images does not count."""
+        found = (self.ignored.get(image) for image in self.images)
+        return any(mask is not None and len(mask) > 0 for mask in found)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,6 +72,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         distances: the number of classes where the loss needs maps of signed distances; 0: none.
         """
         self.labelled, self.seed, self.distances = labelled, seed, distances
+        self.ignores = labelled.ignores()
         self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
@@ -79,7 +87,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         letterbox, seed = letterboxed.letterboxes[image], (self.seed, draw.epoch, draw.index)
         pixels, planes = augment(
             letterboxed[image],
-            letterbox.planes(self.labelled.runs[image]),
+            self._planes(image),
             change=self.change,
             flip=self.flip,
             seed=seed,
@@ -92,13 +100,31 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
                 extent=letterbox.resized,
                 positive=draw.positive,
                 random=np.random.default_rng((*seed, 1)),
+                of_classes=len(planes) - self.ignores,
             )
+        ignored = None
+        if self.ignores:
+            planes, ignored = planes[:-1], planes[-1:]
         example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}
         example["place"] = torch.tensor(draw.place)
+        if ignored is not None:
+            example["ignored"] = torch.from_numpy(ignored)
         if self.distances:
             masks = unpack(planes, self.distances).astype(bool)
             example["distances"] = torch.from_numpy(signed_distances(masks))
         return example
+
+    def _planes(self, image: str) -> np.ndarray:
+        """Bit planes uint8 (P, h, w) of an image's classes and, where any image ignores pixels, one
+        more: 1 where the pixel touches an ignored one, which no class then has.
+        """
+        letterbox = self.labelled.letterboxed[image].letterboxes[image]
+        planes = letterbox.planes(self.labelled.runs[image])
+        if not self.ignores:
+            return planes
+        ignored = self.labelled.ignored.get(image)
+        touched = np.zeros_like(planes[:1]) if ignored is None else letterbox.touched(ignored)
+        return np.concatenate([planes * (1 - touched), touched])
 
 
 class PlainSet(Dataset[dict[str, Any]]):

@@ -101,13 +101,13 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     )
     return Task(
         training=training,
-        train=Labelled(images, pixels, labels),
-        validation=Labelled(held, pixels, project.labels),
+        train=Labelled(images, pixels, labels, project.ignored),
+        validation=Labelled(held, pixels, project.labels, project.ignored),
         metric=project.competition.metric,
         exclusive=project.exclusive,
         permutation=project.permutation,
         start=start,
-        aside=Labelled(aside, pixels, project.labels) if aside else None,
+        aside=Labelled(aside, pixels, project.labels, project.ignored) if aside else None,
     )
 
 

@@ -138,12 +138,17 @@ def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -
 
 
 def scorer_at_native_size(labelled: Labelled, metric: Metric) -> ImageScorer:
-    """Scores logits as the leaderboard would: decided at p = .5, at the image's native size."""
+    """Scores logits as the leaderboard would: decided at p = .5, at the image's native size, without
+    the pixels that do not count.
+    """
 
     def score_image_of(image: str, logits: np.ndarray) -> ImageScores:
         letterbox, truth = labelled.letterboxed[image].letterboxes[image], labelled.runs[image]
         region = letterbox.region(logits.shape[-2:])
         predicted = runs_from_logits(logits, letterbox.native, 0.5, region=region)
+        ignored = labelled.ignored.get(image)
+        if ignored is not None:
+            predicted = predicted.without(ignored)
         counts = np.stack(dice_statistics(truth, predicted), axis=1)
         scores = counts if metric.counts_pixels else score_image(truth, predicted, metric)
         return ImageScores(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
@@ -176,11 +181,15 @@ def _network(task: Task) -> SegmentationNetwork:
 
 
 def loss_context_of(task: Task) -> LossContext:
-    """What the loss may need: the metric, whether classes exclude each other, their frequencies."""
+    """What the loss may need: the metric, whether classes exclude each other, their frequencies
+    among the pixels that count.
+    """
     runs = [task.train.runs[image] for image in task.train.images]
     pixels = sum(one.height * one.width for one in runs)
+    ignored = (task.train.ignored.get(image) for image in task.train.images)
+    pixels -= sum(int(one.area()[0]) for one in ignored if one is not None)
     areas = np.sum([one.area() for one in runs], axis=0)
-    return LossContext(task.metric, task.exclusive, (areas / pixels).tolist())
+    return LossContext(task.metric, task.exclusive, (areas / max(pixels, 1)).tolist())
 
 
 def _plain(labelled: Labelled, batch: int) -> DataLoader:

@@ -25,23 +25,31 @@ def term_values(
     *,
     of_classes: tuple[float, ...] | None,
     distances: Tensor | None,
+    ignored: Tensor | None = None,
 ) -> Tensor:
-    """The term's mean over images and classes, the classes weighted by `of_classes`."""
+    """The term's mean over images and classes, the classes weighted by `of_classes`.
+
+    ignored: bool (B,1,h,w), pixels that are 0 in the targets and surely absent in the logits: no
+    term is wrong there, and a mean over pixels is one over the others of the batch.
+    """
+    counted = 1.0 if ignored is None else (~ignored).float().mean().clamp(min=1e-12)
     weights = None if of_classes is None else logits.new_tensor(of_classes)
     match term.name:
         case "bce":
-            return _mean(bce(logits, targets), weights)
+            return _mean(bce(logits, targets), weights) / counted
         case "focal":
             assert term.alpha is not None and term.gamma is not None  # by the name's defaults
-            return _mean(focal(logits, targets, alpha=term.alpha, gamma=term.gamma), weights)
+            values = focal(logits, targets, alpha=term.alpha, gamma=term.gamma)
+            return _mean(values, weights) / counted
         case "dice" | "jaccard" | "tversky" | "focal-tversky":
-            return _overlap(term, logits, targets, weights)
+            return _overlap(term, logits, targets, weights, counted)
         case "cross-entropy":
-            return cross_entropy(logits, targets, weights)
+            return cross_entropy(logits, targets, weights, ignored)
         case "boundary":
             if distances is None:
                 raise InputFault("the boundary loss needs distance maps, which the loader prepares")
-            return _mean(boundary_loss(_probabilities(term, logits), distances), weights)
+            values = boundary_loss(_probabilities(term, logits), distances)
+            return _mean(values, weights) / counted
     raise InputFault(f"the loss term {term.name!r} has no values before it is resolved")
 
 
@@ -61,16 +69,23 @@ def focal(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Ten
     ) * inside  # α_t is α inside, else 1 − α
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, targets: Tensor, weights: Tensor | None, ignored: Tensor | None = None
+) -> Tensor:
     """Cross-entropy over background and the classes, for masks that do not overlap.
 
     Background has the logit 0, so that a class wins a pixel only where its own logit is above 0;
-    it weighs 1.
+    it weighs 1. ignored: bool (B,1,h,w), pixels that weigh nothing.
     """
     labels = torch.where(targets.amax(1) >= 0.5, targets.argmax(1) + 1, 0)
     if weights is not None:
         weights = torch.cat([weights.new_ones(1), weights])
-    return functional.cross_entropy(_with_background(logits), labels, weights)
+    if ignored is None:
+        return functional.cross_entropy(_with_background(logits), labels, weights)
+    counted = (~ignored[:, 0]).float()
+    shares = counted if weights is None else weights[labels] * counted
+    losses = functional.cross_entropy(_with_background(logits), labels, reduction="none")
+    return (losses * shares).sum() / shares.sum().clamp(min=1e-12)
 
 
 def boundary_loss(probabilities: Tensor, distances: Tensor) -> Tensor:
@@ -104,7 +119,14 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
     raise InputFault(f"the loss term {term.name!r} is no fraction of overlaps")
 
 
-def _overlap(term: LossTerm, logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+def _overlap(
+    term: LossTerm,
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+    counted: Tensor | float,
+) -> Tensor:
+    """counted: share of the pixels that count, 0 … 1, by which a BCE is divided."""
     probabilities = _probabilities(term, logits)
     sums = [
         torch.einsum("bkhw,bkhw->bk", probabilities, targets),
@@ -122,7 +144,8 @@ def _overlap(term: LossTerm, logits: Tensor, targets: Tensor, weights: Tensor | 
         case "skip":
             return _mean(losses, weights, counted=there)
         case "bce":
-            return _mean(torch.where(there, losses, _bce_like(losses, logits, targets)), weights)
+            entropy = _bce_like(losses, logits, targets) / counted
+            return _mean(torch.where(there, losses, entropy), weights)
 
 
 def _bce_like(losses: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -154,11 +177,15 @@ DEEP_SUPERVISION_DECAY = 0.5
 """Each coarser auxiliary output weighs half of the one before it (Isensee et al. 2021)."""
 
 
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""(logits (B,K,h',w'), targets (B,K,h,w) 0 or 1, distances) → scalar float32.
+SURELY_ABSENT = -1e4
+"""The logit of ignored pixels: its probability is 0 in float32, and so is every term there."""
+
+Loss = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+"""(logits (B,K,h',w'), targets (B,K,h,w) 0 or 1, distances, ignored) → scalar float32.
 
 Coarser logits are enlarged to the targets' size first. `distances` (B,K,h,w): signed distances to each
-mask's edge in pixels, negative inside; for the boundary term alone, else None.
+mask's edge in pixels, negative inside; for the boundary term alone, else None. `ignored`: bool
+(B,1,h,w), pixels that have no part in it; None: all have.
 """
 
 
@@ -182,15 +209,24 @@ def build_loss(terms: tuple[LossTerm, ...], context: LossContext = UNKNOWN_CONTE
     resolved = [_resolved(term, context) for term in terms]
     weights = [class_weights(term.class_weights, context.frequencies) for term in terms]
 
-    def loss(logits: Tensor, targets: Tensor, distances: Tensor | None = None) -> Tensor:
+    def loss(
+        logits: Tensor,
+        targets: Tensor,
+        distances: Tensor | None = None,
+        ignored: Tensor | None = None,
+    ) -> Tensor:
         # Targets lie channel by channel; logits in another order cost 1.5 times as much (CPU).
         logits = enlarged(logits.float(), (targets.shape[-2], targets.shape[-1])).contiguous()
         targets = targets.float()
+        if ignored is not None:
+            logits = logits.masked_fill(ignored, SURELY_ABSENT)
+            targets = targets.masked_fill(ignored, 0)
+        options = {"distances": distances, "ignored": ignored}
         total = logits.new_zeros(())
         with torch.autocast(logits.device.type, enabled=False):
             for term, of_classes in zip(resolved, weights, strict=True):
                 total = total + term.weight * term_values(
-                    term, logits, targets, of_classes=of_classes, distances=distances
+                    term, logits, targets, of_classes=of_classes, **options
                 )
         return total
 
@@ -210,20 +246,26 @@ def total_loss(
     auxiliary: float,
     presence: float = 0.0,
     distances: Tensor | None = None,
+    ignored: Tensor | None = None,
 ) -> Tensor:
     """The loss of the logits, plus `auxiliary` times that of the first auxiliary output.
 
     Each further auxiliary output weighs half as much; the presence head adds `presence` times the
-    BCE of whether a class is in the image at all.
+    BCE of whether a class is in the image at all, which an image without a pixel that counts does
+    not tell. ignored: as in `Loss`.
     """
-    total = loss(output.logits, targets, distances)
+    total = loss(output.logits, targets, distances, ignored)
     for depth, logits in enumerate(output.auxiliary):
         weight = auxiliary * DEEP_SUPERVISION_DECAY**depth
-        total = total + weight * loss(logits, targets, distances)
+        total = total + weight * loss(logits, targets, distances, ignored)
     if output.presence is not None:
+        told = None
+        if ignored is not None:
+            targets = targets.masked_fill(ignored, 0)
+            told = (~ignored).flatten(2).any(-1).float()
         there = (targets.flatten(2).amax(-1) > 0).float()
         total = total + presence * functional.binary_cross_entropy_with_logits(
-            output.presence.float(), there
+            output.presence.float(), there, told
         )
     return total
 

@@ -67,7 +67,7 @@ class TrainingStep:
         """
         torch.manual_seed((self.seed * 1_000_003 + step) * 1009 + index)
         output = self.network(self._shown(batch["images"], step))
-        targets, distances = self._asked_for(batch, output.logits.shape[-2:])
+        targets, distances, ignored = self._asked_for(batch, output.logits.shape[-2:])
         loss = total_loss(
             self.total_of,
             output,
@@ -75,6 +75,7 @@ class TrainingStep:
             auxiliary=getattr(self.recipe.network, "auxiliary", 0.0),
             presence=self.recipe.network.presence,
             distances=distances,
+            ignored=ignored,
         )
         if not torch.isfinite(loss):
             raise InputFault(
@@ -92,12 +93,20 @@ class TrainingStep:
 
     def _asked_for(
         self, batch: Mapping[str, Tensor], size: torch.Size
-    ) -> tuple[Tensor, Tensor | None]:
-        """Targets and distances (B,K,h,w) of a batch, or at `size` where the loss is taken there."""
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Targets and distances (B,K,h,w) of a batch and which pixels are ignored, bool (B,1,h,w),
+        or at `size` where the loss is taken there: a cell that holds an ignored pixel is ignored.
+
+        None for the last where none is: such a batch is what it would be without the key.
+        """
         targets, distances = unpack(batch["planes"], self.classes), batch.get("distances")
+        ignored = batch["ignored"] > 0 if "ignored" in batch else None
+        if ignored is not None and not ignored.any():
+            ignored = None
         if self.recipe.loss_at == "image":
-            return targets, distances
-        return averaged(targets, size), None if distances is None else averaged(distances, size)
+            return targets, distances, ignored
+        coarse = [None if one is None else averaged(one, size) for one in (distances, ignored)]
+        return averaged(targets, size), coarse[0], None if coarse[1] is None else coarse[1] > 0
 
     def validate_with(self, *scorers: ImageScorer) -> None:
         """One for each validation loader; `image_scores` holds what each has found."""
