@@ -16,7 +16,7 @@ from competition.recipes import LossTerm, Recipe, Sampling
 from competition.scoring import Metric
 from competition.training.fit import loss_context_of, scorer_at_native_size
 from competition.training.losses import LossContext, build_loss, total_loss
-from competition.training.step import TrainingStep, averaged
+from competition.training.step import TrainingStep
 
 TERMS = [
     *(LossTerm(name=name) for name in NAMES),
@@ -72,27 +72,18 @@ def test_labels_and_logits_of_ignored_pixels_change_nothing(term):
     assert not torch.equal(value, loss(logits, targets, distances))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_loss_is_that_of_the_other_pixels_alone(name):
+@terms
+def test_the_loss_is_that_of_the_other_pixels_alone(term):
     """The columns that count, cut out: a mean over pixels is one over them."""
     logits, targets = batch(exclusive=True)
     ignored = torch.zeros(2, 1, 16, 16, dtype=torch.bool)
     ignored[..., 10:] = True
-    distances = distances_of(targets)
-    found = build_loss(one(name))(logits, targets, distances, ignored)
+    loss, distances = build_loss((term,), CONTEXT), distances_of(targets)
+    found = loss(logits, targets, distances, ignored)
     rest = (logits[..., :10], targets[..., :10], distances[..., :10])
-    assert found.item() == pytest.approx(build_loss(one(name))(*rest).item(), rel=1e-5)
-    if name != "boundary":
-        assert found.item() == pytest.approx(formula(*one(name), *rest[:2]), rel=1e-5)
-
-
-def test_class_weights_are_those_of_the_pixels_that_count():
-    logits, targets = batch(exclusive=True)
-    ignored = torch.zeros(2, 1, 16, 16, dtype=torch.bool)
-    ignored[..., 10:] = True
-    loss = build_loss(one("cross-entropy", class_weights="inverse"), CONTEXT)
-    found = loss(logits, targets, None, ignored)
-    assert found.item() == pytest.approx(loss(logits[..., :10], targets[..., :10]).item(), rel=1e-5)
+    assert found.item() == pytest.approx(loss(*rest).item(), rel=1e-5)
+    if term in [LossTerm(name=name) for name in NAMES if name != "boundary"]:
+        assert found.item() == pytest.approx(formula(term, *rest[:2]), rel=1e-5)
 
 
 @terms
@@ -282,10 +273,21 @@ def step_and_batch(project, loss_at):
     return step, {name: torch.stack([e[name] for e in examples]) for name in ("images", "planes")}
 
 
-def test_a_coarse_cell_that_holds_an_ignored_pixel_is_ignored():
-    ignored = torch.zeros(1, 1, 9, 9, dtype=torch.bool)
-    ignored[..., 4, 8] = True
-    assert (averaged(ignored, (3, 3)) > 0).flatten().tolist() == [False] * 5 + [True] + [False] * 3
+def test_a_coarse_cell_that_holds_an_ignored_pixel_is_ignored(project):
+    step, example = step_and_batch(project, "logits")
+    example["ignored"] = torch.zeros_like(example["planes"][:, :1])
+    height, width = (side // 4 for side in example["ignored"].shape[-2:])
+    *_, nothing = step._asked_for(example, (height, width))
+    example["ignored"][1, 0, 4, 11] = 1
+    targets, _, found = step._asked_for(example, (height, width))
+    assert nothing is None and targets.shape[-2:] == found.shape[-2:] == (height, width)
+    assert found.nonzero().tolist() == [[1, 0, 1, 2]]
+
+
+def test_every_side_of_a_training_knows_the_ignored_pixels(project):
+    task = task_of(project, best={"rounds": 1, "aside": 0.3})
+    sides = (task.train, task.validation, task.aside)
+    assert all(side.ignored is project.ignored for side in sides)
 
 
 def labelled_with(ignored):
