@@ -234,3 +234,48 @@ def test_what_is_never_counted_leaves_a_gap_and_no_error(tmp_path):
     tradeoffs(tmp_path / "tradeoffs.png", curves, names=["a", "b"], chosen=curves[..., 3], title="")
     for name in ("classes", "reliability", "tradeoffs"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 5
+
+
+# Ignored pixels
+
+
+@pytest.mark.parametrize("shade", [0, 127, 255])
+def test_ignored_pixels_are_hatched_and_seen_on_dark_and_bright(shade):
+    image = np.full((40, 60, 3), shade, np.uint8)
+    mask = np.zeros((1, 40, 60), bool)
+    mask[:, 10:30, 20:50] = True
+    picture = overlay(image, Runs.empty((2, 40, 60)), ignored=Runs.from_dense(mask))
+    assert (picture[~mask[0]] == shade).all()
+    inside = picture[10:30, 20:50, 0]
+    assert {0, 255} <= set(np.unique(inside)) <= {0, shade, 255}
+    assert np.array_equal(inside[1:, :-1], inside[:-1, 1:]), "lines of 45 degrees"
+    assert (np.abs(inside.astype(int) - shade) > 100).mean() > 0.2
+
+
+def test_ignored_pixels_thinner_than_one_of_the_picture_are_seen():
+    mask = np.zeros((1, 400, 600), bool)
+    mask[:, 201] = True
+    image = np.full((400, 600, 3), 100, np.uint8)
+    options = {"size": (40, 60), "ignored": Runs.from_dense(mask)}
+    changed = overlay(image, Runs.empty((1, 400, 600)), **options) != 100
+    assert changed[20].any() and not changed[18].any() and not changed[22].any()
+
+
+def test_where_pixels_are_ignored_nothing_differs():
+    one, other = (np.zeros((1, 40, 60), bool) for _ in range(2))
+    one[:, 5:15, 5:15] = other[:, 5:15, 10:20] = True
+    ignored = Runs.from_dense(one ^ other)
+    found = comparison(grey(), Runs.from_dense(one), Runs.from_dense(other), ignored=ignored)
+    colours = np.array([RIGHT, FALSE, MISSED], np.uint8)
+    both = Runs.stack([Runs.from_dense(one & other), *[Runs.empty((1, 40, 60))] * 2])
+    expected = overlay(grey(), both, colours=colours, fill=0.45, ignored=ignored)
+    assert np.array_equal(found[:, -60:], expected)
+
+
+def test_the_legend_says_what_hatched_pixels_are(tmp_path):
+    plain, told = tmp_path / "plain.png", tmp_path / "told.png"
+    contact_sheet([grey()], plain, legend=["a"])
+    contact_sheet([grey()], told, legend=["a"], hatched=True)
+    first, second = (np.array(Image.open(path).convert("L")) for path in (plain, told))
+    assert second.shape[0] >= first.shape[0] and second.shape[1] == first.shape[1]
+    assert (second == 0).sum() > (first == 0).sum() + 20

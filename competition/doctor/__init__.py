@@ -13,9 +13,9 @@ from functools import partial
 import pandas as pd
 
 from competition.data.catalog import build_catalog
-from competition.data.labels import load_labels, read_labels
+from competition.data.labels import LabelCache, load_labels, read_labels
 from competition.doctor.image_checks import check_images, check_readable, describe_catalog
-from competition.doctor.label_checks import check_labels, check_objects
+from competition.doctor.label_checks import check_ignored, check_labels, check_objects
 from competition.doctor.report import Report
 from competition.doctor.rle_order_checks import check_order
 from competition.doctor.sample_checks import check_folds, check_groups, check_sample
@@ -64,11 +64,12 @@ def _unlabelled(competition: Competition, catalog: pd.DataFrame) -> Report:
 def _labels(
     competition: Competition,
     catalog: pd.DataFrame,
-    read: Callable[[pd.DataFrame], Mapping[str, Runs]],
+    read: Callable[[pd.DataFrame], LabelCache],
 ) -> tuple[Mapping[str, Runs], Report]:
     """The labels, none where they cannot be read, and what is to be said about them."""
     try:
         labels = read(catalog)
     except InputFault as fault:
         return {}, Report.error("labels", str(fault))
-    return labels, check_labels(competition, catalog, labels)
+    report = check_labels(competition, catalog, labels)
+    return labels, report + check_ignored(competition, catalog, labels.ignored)

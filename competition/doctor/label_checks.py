@@ -1,14 +1,17 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import of_split
+from competition.data.catalog import of_split, with_labels
 from competition.data.folds import class_presence
+from competition.data.images import read_index
 from competition.data.letterbox import Letterbox
+from competition.data.readers.file_per_image import pattern_files
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
@@ -16,7 +19,7 @@ from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import crop, resize_nearest
 from competition.recipes import recipe_named
 from competition.scoring import dice_from_statistics, dice_statistics
-from competition.spec import Competition, MaskLabels, RleLabels
+from competition.spec import Competition, MaskLabels, PolygonLabels, RleLabels
 
 _SIDED = 0.95
 _ENOUGH = 10
@@ -79,6 +82,66 @@ def _check_classes(
         if 0 < count < competition.split.folds
     ]
     return Report.of("classes", warnings=warnings, found=found)
+
+
+def check_ignored(
+    competition: Competition, catalog: pd.DataFrame, ignored: Mapping[str, Runs]
+) -> Report:
+    """How many pixels do not count; images of which none does; what is ignored and never there.
+
+    ignored: Runs (1, H, W) of all labelled images.
+    """
+    labels = competition.labels
+    named = list(getattr(labels, "ignore", ()))
+    if not named and labels.ignore_files is None:
+        return Report()
+    areas = {image: int(mask.area()[0]) for image, mask in ignored.items()}
+    pixels = sum(mask.plane for mask in ignored.values())
+    share, some = sum(areas.values()) / max(pixels, 1), sum(map(bool, areas.values()))
+    warnings = [
+        f"image {image!r} is ignored wholly: nothing is learnt or scored there; leave it out by "
+        "exclude in [data]"
+        for image, mask in ignored.items()
+        if areas[image] == mask.plane
+    ]
+    missing = _never_there(competition, catalog, named) if share else named
+    warnings += [f"ignore in [labels] names {one!r}, which no label has" for one in missing]
+    if not share and labels.ignore_files is not None:
+        warnings.append(
+            f"no pixel of {labels.ignore_files!r}, ignore_files in [labels], is above 0"
+        )
+    found = [("ignored", f"{share:.2%} of the pixels, {some} images")]
+    return Report.of("ignored pixels", warnings=warnings, found=found)
+
+
+def _never_there(
+    competition: Competition, catalog: pd.DataFrame, named: list[int | str]
+) -> list[int | str]:
+    """Of some values or names those that stand in no label file."""
+    for found in _found_in_files(competition, catalog):
+        named = [one for one in named if one not in found]
+        if not named:
+            break
+    return named
+
+
+def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator[set[int | str]]:
+    """Values or names in one label file after another; these have been read before."""
+    match competition.labels:
+        case MaskLabels(files=pattern):
+            for path in pattern_files(competition, with_labels(catalog), pattern):
+                yield set(np.unique(read_index(path)).tolist())
+        case PolygonLabels(files=pattern):
+            for path in pattern_files(competition, with_labels(catalog), pattern):
+                content = json.loads(path.read_bytes().decode("utf-8-sig"))
+                yield {annotation["label"] for annotation in content["annotations"]}
+        case RleLabels():
+            rows, empty = label_rows(competition), competition.label_format.empty
+            yield {
+                name
+                for (_, name), text in zip(rows.keys, rows.texts, strict=True)
+                if text.strip(" ") != empty
+            }
 
 
 def _value_of(competition: Competition, k: int) -> str:

@@ -21,6 +21,7 @@ Kind = Literal[
     "smeared masks",
     "mirroring",
     "classes",
+    "ignored pixels",
     "recipe size",
     "test part",
     "plain images",

@@ -20,6 +20,9 @@ RIGHT, FALSE, MISSED = (58, 181, 92), (226, 62, 62), (64, 128, 240)
 
 _GAP = 12
 
+_STRIPE, _PERIOD = 2, 8
+"""Pixels of a bright and of a dark line, and from one pair of lines to the next, along a row."""
+
 
 def class_colours(classes: int) -> np.ndarray:
     """RGB uint8 (K, 3): neighbours in the class order lie far apart on the colour circle.
@@ -42,11 +45,13 @@ def overlay(
     size: tuple[int, int] | None = None,
     colours: np.ndarray | None = None,
     fill: float = 0.3,
+    ignored: Runs | None = None,
 ) -> np.ndarray:
     """The image with each class tinted and outlined: uint8 (height, width, 3).
 
     image: uint8 (H, W, 3); runs: (K, H, W) or (H, W) of the same size; size: (height, width) of
-    the picture, the image's unless given; colours: uint8 (K, 3).
+    the picture, the image's unless given; colours: uint8 (K, 3); ignored: pixels (1, H, W) that do
+    not count, hatched.
     """
     if image.shape[:2] != (runs.height, runs.width):
         raise InputFault(f"an image of {image.shape[:2]} and masks of {runs.shape[-2:]}")
@@ -59,16 +64,27 @@ def overlay(
     canvas = painted.round().astype(np.uint8)
     for k in np.flatnonzero(runs.area()):
         _outline(canvas, runs[k], colours[k], scale)
+    if ignored is not None and len(ignored):
+        _hatch(canvas, ignored[0])
     return canvas
 
 
 def comparison(
-    image: np.ndarray, truth: Runs, prediction: Runs, *, size: tuple[int, int] | None = None
+    image: np.ndarray,
+    truth: Runs,
+    prediction: Runs,
+    *,
+    size: tuple[int, int] | None = None,
+    ignored: Runs | None = None,
 ) -> np.ndarray:
     """Truth and prediction side by side, and where they differ: uint8 (height, 3 width + gaps, 3).
 
-    Third panel: green both, red predicted only, blue missed; over all classes together.
+    Third panel: green both, red predicted only, blue missed; over all classes together. ignored:
+    pixels (1, H, W) that do not count, hatched in all panels and never different.
     """
+    whole = prediction
+    if ignored is not None:
+        truth, prediction = truth.without(ignored), prediction.without(ignored)
     first, second = truth.any_mask(), prediction.any_mask()
     if len(truth.shape) == 3 and truth.classes > 1:
         wrong = (truth ^ prediction).any_mask()
@@ -79,9 +95,9 @@ def comparison(
     compared = Runs.stack([both, second_only, first_only])
     colours = np.array([RIGHT, FALSE, MISSED], np.uint8)
     panels = [
-        overlay(image, truth, size=size),
-        overlay(image, prediction, size=size),
-        overlay(image, compared, size=size, colours=colours, fill=0.45),
+        overlay(image, truth, size=size, ignored=ignored),
+        overlay(image, whole, size=size, ignored=ignored),
+        overlay(image, compared, size=size, colours=colours, fill=0.45, ignored=ignored),
     ]
     return beside(panels)
 
@@ -124,10 +140,12 @@ def contact_sheet(
     captions: Sequence[str] = (),
     title: str = "",
     legend: Sequence[str] = (),
+    hatched: bool = False,
 ) -> None:
     """Write pictures uint8 (h, w, 3) of any sizes as one PNG, row by row, captions below them.
 
-    legend: names of the classes, shown in the colours that `overlay` gives them.
+    legend: names of the classes, shown in the colours that `overlay` gives them; hatched: it says
+    too what hatched pixels are.
     """
     if not tiles:
         raise InputFault(f"{path}: a contact sheet of no pictures")
@@ -136,7 +154,7 @@ def contact_sheet(
     across = min(columns, len(tiles))
     line = 22 if captions else 0
     heights = [max(tile.shape[0] for tile in row) + line + _GAP for row in rows]
-    names = _legend_rows(legend, across * (width + _GAP))
+    names = _legend_rows([*legend, *(["ignored"] if hatched else [])], across * (width + _GAP))
     top = _GAP + (34 if title else 0)
     size = (across * (width + _GAP) + _GAP, top + sum(heights) + 24 * len(names))
     sheet = Image.new("RGB", size, _PAPER)
@@ -149,7 +167,7 @@ def contact_sheet(
         if captions:
             text = _shortened(captions[number], width)
             pen.text((left, upper + tile.shape[0] + 3), text, fill=_FAINT, font=_font(13))
-    _draw_legend(pen, names, len(legend), size[1] - 24 * len(names))
+    _draw_legend(sheet, names, len(legend), size[1] - 24 * len(names))
     with whole_file(path, "wb") as file:
         sheet.save(file, format="PNG")
 
@@ -186,6 +204,18 @@ def _outline(
     cv2.polylines(canvas, whole, True, tone, thickness, cv2.LINE_AA, _SHIFT)
 
 
+def _hatch(canvas: np.ndarray, mask: Runs) -> None:
+    """Lines at 45° on uint8 (h, w, 3) where the mask (H, W) is: a bright one beside a dark one each."""
+    dense, size = mask.to_dense().view(np.uint8) * np.uint8(255), canvas.shape[:2]
+    # What is thinner than a pixel of the picture is seen too; what is enlarged keeps its edges.
+    least = 1 if size[0] * size[1] < dense.size else 128
+    rows, columns = np.indices(size, sparse=True)
+    place = (rows + columns) % _PERIOD
+    inside = _resized(dense, size) >= least
+    canvas[inside & (place < _STRIPE)] = 255
+    canvas[inside & (place >= _STRIPE) & (place < 2 * _STRIPE)] = 0
+
+
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
@@ -217,15 +247,21 @@ def _legend_rows(names: Sequence[str], width: int) -> list[list[tuple[int, int, 
 
 
 def _draw_legend(
-    pen: ImageDraw.ImageDraw,
+    sheet: Image.Image,
     rows: Sequence[Sequence[tuple[int, int, str]]],
     classes: int,
     top: int,
 ) -> None:
-    colours = class_colours(classes)
+    """A box and a name each; what comes after the classes is hatched."""
+    pen, colours = ImageDraw.Draw(sheet), class_colours(classes)
     for number, row in enumerate(rows):
         upper = top + 24 * number
         for left, k, name in row:
             box = (left, upper + 2, left + 13, upper + 15)
-            pen.rounded_rectangle(box, radius=3, fill=tuple(int(c) for c in colours[k]))
+            if k < classes:
+                pen.rounded_rectangle(box, radius=3, fill=tuple(int(c) for c in colours[k]))
+            else:
+                patch = np.full((14, 14, 3), _FAINT, np.uint8)
+                _hatch(patch, Runs.full((1, 14, 14))[0])
+                sheet.paste(Image.fromarray(patch), box[:2])
             pen.text((left + 19, upper), name, fill=_INK, font=_font(13))

@@ -19,7 +19,8 @@ _MANY = 8
 
 
 def draw_label_sheet(project: Project) -> Path:
-    """Write runs/<competition>/labels.png: images on which every class is seen, if any has it.
+    """Write runs/<competition>/labels.png: images on which every class is seen, if any has it, and
+    ignored pixels, hatched.
 
     Each class has its name where it is, so that one which lies on what another name says is seen.
     """
@@ -29,9 +30,17 @@ def draw_label_sheet(project: Project) -> Path:
     for image in images:
         pixels, masks = project.pixels(image), project.labels[image]
         size = fitted(pixels.shape[:2], TILE)
-        tiles.append(_named(overlay(pixels, masks, size=size), masks, project.classes))
-    title = f"labels of {project.competition.name} as they were read"
-    contact_sheet(tiles, path, columns=3, captions=images, title=title, legend=project.classes)
+        picture = overlay(pixels, masks, size=size, ignored=project.ignored[image])
+        tiles.append(_named(picture, masks, project.classes))
+    contact_sheet(
+        tiles,
+        path,
+        columns=3,
+        captions=images,
+        title=f"labels of {project.competition.name} as they were read",
+        legend=project.classes,
+        hatched=any(len(project.ignored[image]) for image in images),
+    )
     return path
 
 
@@ -53,11 +62,13 @@ def draw_look_alikes(project: Project, pairs: Sequence[tuple[str, ...]]) -> Path
 
 
 def _showing_every_class(project: Project) -> list[str]:
-    """Some training images: first one for each class that was not seen before, then evenly spread."""
+    """Some training images: first one for each class that was not seen before, then evenly spread.
+
+    Ignored pixels are here a class after the others.
+    """
     images = project.rows("train")["image"].tolist()
-    present = {
-        image: set(np.flatnonzero(project.labels[image].area()).tolist()) for image in images
-    }
+    both = {image: Runs.stack([project.labels[image], project.ignored[image]]) for image in images}
+    present = {image: set(np.flatnonzero(one.area()).tolist()) for image, one in both.items()}
     chosen: list[str] = []
     seen: set[int] = set()
     while len(chosen) < MOST_LABELLED:

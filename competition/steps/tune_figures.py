@@ -112,13 +112,16 @@ def draw_worst(
 ) -> None:
     """The images that score worst out of fold: labels, masks, and where they differ."""
     scores = found.by_image()
-    tiles, captions = [], []
+    tiles, captions, hatched = [], [], False
     for place in np.argsort(found.metric_sums.sign * scores)[:_WORST]:
         image = found.images[place]
         pixels = project.pixels(image)
         masks = decide(together, image, decisions.rules)
         size = fitted(pixels.shape[:2], _LONGEST)
-        tiles.append(comparison(pixels, project.labels[image], masks, size=size))
+        ignored = project.ignored[image]
+        hatched = hatched or len(ignored) > 0
+        tiles.append(comparison(pixels, project.labels[image], masks, size=size, ignored=ignored))
         captions.append(f"{image}  {scores[place]:.3f} at threshold 0.5")
     title = "worst out of fold: labels, masks, and green right, red too much, blue missed"
+    title += "; hatched: ignored" if hatched else ""
     contact_sheet(tiles, path, columns=2, captions=captions, title=title)

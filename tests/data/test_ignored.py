@@ -15,13 +15,17 @@ from downloads import (
     write_annotations,
     write_csv,
 )
+from PIL import Image
 
 from competition.data.catalog import build_catalog
 from competition.data.labels import label_files, labels_key, load_labels, read_labels
 from competition.data.readers.rle import read_label_objects
+from competition.doctor import examine
 from competition.errors import InputFault
 from competition.masks import RleFormat, Runs, encode
 from competition.project import Project
+from competition.steps import data_sheets
+from competition.steps.data_sheets import draw_label_sheet
 from competition.workspace import Workspace
 
 INDEX = {"kind": "masks", "files": "train/masks/{stem}.png", "values": "index"}
@@ -258,6 +262,76 @@ def test_a_changed_ignore_file_is_read_again(tmp_path):
     save(tmp_path / "ignore/0000.png", np.ones((20, 30), np.uint8))
     after = load_labels(competition, space, catalog)
     assert after.ignored["0000"] == Runs.full((1, 20, 30)) and not len(after["0000"])
+
+
+# What the doctor says of them
+
+
+def said(competition, root):
+    return examine(competition, Workspace(root, competition.name))
+
+
+def of_kind(report, kind="ignored pixels"):
+    return [finding.text for finding in report.doubtful if finding.kind == kind]
+
+
+def test_the_doctor_tells_the_share_of_ignored_pixels(tmp_path):
+    report = said(index_masks(tmp_path, ignore=[254, 255]), tmp_path)
+    share = (6 * 20 + 6) / (6 * 20 * 30)
+    assert ("ignored", f"{share:.2%} of the pixels, 6 images") in report.found
+    assert not of_kind(report)
+    plain = said(salt(tmp_path), tmp_path)
+    assert "ignored" not in dict(plain.found) and not of_kind(plain)
+
+
+def test_a_value_that_occurs_nowhere_is_a_warning(tmp_path):
+    report = said(index_masks(tmp_path, ignore=[100, 254, 255]), tmp_path)
+    assert of_kind(report) == ["ignore in [labels] names 100, which no label has"]
+
+
+def test_names_that_occur_nowhere_are_warnings(tmp_path):
+    hands = hand_bone(tmp_path, labels={**HAND_BONE["labels"], "ignore": ["void", "doubt"]})
+    both = [f"ignore in [labels] names {name!r}, which no label has" for name in ("void", "doubt")]
+    assert of_kind(said(hands, tmp_path)) == both
+    path = tmp_path / "train/outputs_json/ID000/image0000L.json"
+    write_annotations(path, [("void", [[1, 1], [5, 1], [5, 5]])])
+    assert of_kind(said(hands, tmp_path)) == both[1:]
+
+
+def test_names_without_a_pixel_in_a_csv_are_warnings(tmp_path):
+    competition = rle_labels(tmp_path, named=["void", "doubt"])
+    lines = (tmp_path / "train.csv").read_text().splitlines()
+    lines = [line.rpartition(",")[0] + "," if ",doubt," in line else line for line in lines]
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    report = said(competition, tmp_path)
+    assert of_kind(report) == ["ignore in [labels] names 'doubt', which no label has"]
+
+
+def test_an_image_without_a_pixel_that_counts_is_a_warning(tmp_path):
+    competition = index_masks(tmp_path, ignore=[254, 255])
+    save(tmp_path / "train/masks/0003.png", np.full((20, 30), 255, np.uint8))
+    (text,) = of_kind(said(competition, tmp_path))
+    assert text.startswith("image '0003' is ignored wholly") and "exclude in [data]" in text
+
+
+def test_ignore_files_without_a_pixel_are_a_warning(tmp_path):
+    competition = with_files(tmp_path, salt)
+    assert not of_kind(said(competition, tmp_path))
+    for path in (tmp_path / "ignore").glob("*.png"):
+        save(path, np.zeros((20, 30), np.uint8))
+    (text,) = of_kind(said(competition, tmp_path))
+    assert "'ignore/{stem}.png'" in text
+
+
+def test_the_sheet_of_labels_shows_an_image_that_has_ignored_pixels(tmp_path):
+    competition = index_masks(tmp_path, ignore=[254, 255])
+    for number in range(5):
+        values = label_map(number)
+        save(tmp_path / f"train/masks/{number:04}.png", np.where(values > 2, 0, values))
+    project = Project(competition, tmp_path)
+    assert "0005" in data_sheets._showing_every_class(project)[:2]
+    drawn = np.array(Image.open(draw_label_sheet(project)).convert("L"))
+    assert (drawn[:14] > 0).all() and (drawn[-24:] == 0).any(), "the box of the legend"
 
 
 # Neither key
