@@ -40,6 +40,7 @@ TUNED = (
 """What `tune` leaves in an entry's folder."""
 
 _LATER_KEYS = {"exclude", "units", "coordinates", "first", "ignore", "ignore_files"}
+_LATER_KEYS |= {"colours", "background", "masks.positives_only"}  # that of "rle" is older
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
@@ -340,11 +341,12 @@ class Pipeline:
         competition = self.project.competition
         found = {"data": {"extra_images", "look_alikes"}, "labels": set()}
         for section, table in (("data", competition.data), ("labels", competition.labels)):
-            fields = type(table).model_fields
+            fields, kind = type(table).model_fields, getattr(table, "kind", "")
             found[section] |= {
                 key
-                for key in _LATER_KEYS & set(fields)
-                if getattr(table, key) == fields[key].get_default()
+                for key in fields
+                if {key, f"{kind}.{key}"} & _LATER_KEYS
+                and getattr(table, key) == fields[key].get_default(call_default_factory=True)
             }
         return found
 

@@ -68,6 +68,10 @@ def _as_list(given: Any) -> Any:
     return (given,) if isinstance(given, str | int) and not isinstance(given, bool) else given
 
 
+_Value = Annotated[int, Field(ge=0)] | str
+"""A number in a mask, or a colour."""
+
+
 class LabelSettings(Settings):
     """What labels of every kind have."""
 
@@ -121,12 +125,17 @@ class RleLabels(NamedLabels):
 
 
 class MaskLabels(LabelSettings):
-    """One mask image an image."""
+    """Mask images: one an image, one for each of its classes, or one for each of its objects."""
 
     kind: Literal["masks"]
-    files: str = Field(description="path below root; {folder} and {stem} are those of the image")
-    values: Literal["nonzero", "index"] = Field(
-        "nonzero", description="nonzero: > 0 is the one class; index: value k is the k-th class"
+    files: str = Field(
+        description="path below root; {folder} and {stem} are those of the image, {class} the class "
+        "that a file is of, and * stands for whatever tells several files of an image apart"
+    )
+    values: Literal["nonzero", "index", "colours"] = Field(
+        "nonzero",
+        description="nonzero: > 0 is the one class; index: value k is the k-th class; colours: those "
+        "of the key colours",
     )
     first: Literal[0, 1] = Field(
         1,
@@ -135,17 +144,57 @@ class MaskLabels(LabelSettings):
     threshold: int | None = Field(
         None, ge=1, description="smeared masks (JPEG): inside from this value; with nonzero only"
     )
-    ignore: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_list)] = Field(
-        (), description="index: values that do not count, such as 255"
+    ignore: Annotated[tuple[_Value, ...], BeforeValidator(_as_list)] = Field(
+        (),
+        description='values that do not count: of index masks such as 255, or "#rrggbb" of colours',
     )
+    colours: dict[str, str] = Field(
+        default_factory=dict, description='colour of each class, such as { nucleus = "#800000" }'
+    )
+    background: tuple[str, ...] = Field(
+        (), description="colours of no class, beside black; with colours only"
+    )
+    positives_only: bool = Field(False, description="true: an image that holds nothing has no file")
 
     @model_validator(mode="after")
     def _options_fit_the_values(self) -> "MaskLabels":
-        if self.threshold is not None and self.values == "index":
-            raise ValueError("a threshold makes one class; values = 'index' has several")
+        if self.threshold is not None and self.values != "nonzero":
+            raise ValueError(f"a threshold makes one class; values = {self.values!r} has several")
+        if "{class}" in self.files and self.values != "nonzero":
+            raise ValueError(f"a file of one {{class}} is nonzero, not {self.values!r}")
+        if self.values != "colours" and (self.colours or self.background):
+            raise ValueError('colours and background are for values = "colours"')
         if self.ignore and self.values == "nonzero":
             raise ValueError("ignore names values of index masks; set values = 'index'")
+        odd = [v for v in self.ignore if isinstance(v, str) != (self.values == "colours")]
+        if odd:
+            meant = '"#rrggbb"' if self.values == "colours" else "a valid integer"
+            raise ValueError(
+                f"ignore holds {odd[0]!r}; with values = {self.values!r} it is {meant}"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _colours_tell_apart(self) -> "MaskLabels":
+        owners: dict[int, str] = {}
+        named = [("background", colour) for colour in self.background]
+        named += [("ignore", str(colour)) for colour in self.ignore if self.values == "colours"]
+        for owner, colour in (*self.colours.items(), *named):
+            before = owners.setdefault(colour_code(colour), owner)
+            if before != owner:
+                raise ValueError(f"{colour} is the colour of {before!r} and of {owner!r}")
+        return self
+
+
+def colour_code(colour: str) -> int:
+    """Red, green and blue of "#rrggbb" as one number.
+
+    >>> colour_code("#000100")
+    256
+    """
+    if not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+        raise ValueError(f'{colour!r} is no colour; "#rrggbb" is asked for, such as "#800000"')
+    return int(colour[1:], 16)
 
 
 Labels = Annotated[PolygonLabels | RleLabels | MaskLabels, Field(discriminator="kind")]
@@ -253,9 +302,8 @@ class Competition(Settings):
             raise ValueError(f"{odd[0]!r} holds '@', which stands between a recipe and a variant")
         if self.exclusive and len(self.classes) == 1:
             raise ValueError("exclusive is about two classes and more; there is one")
-        nonzero = isinstance(self.labels, MaskLabels) and self.labels.values == "nonzero"
-        if nonzero and len(self.classes) > 1:
-            raise ValueError(f"nonzero masks hold one class, not {len(self.classes)}; use index")
+        if isinstance(self.labels, MaskLabels):
+            _check_masks(self.labels, self.classes)
         self._refuse_ignored_classes()
         flipped = [c for pair in self.flip_pairs for c in pair]
         unknown = sorted(set(flipped) - set(self.classes))
@@ -319,6 +367,21 @@ class Competition(Settings):
         own = {key: getattr(self.labels, key) for key in _TEXT_FORM}
         changed = {key: value for key, value in own.items() if value is not None}
         return replace(self.submission.format, **changed)
+
+
+def _check_masks(labels: MaskLabels, classes: tuple[str, ...]) -> None:
+    """ValueError where the masks cannot hold these classes."""
+    if labels.values == "nonzero" and "{class}" not in labels.files and len(classes) > 1:
+        raise ValueError(
+            f"nonzero masks hold one class, not {len(classes)}; use index or colours, or a file of "
+            "each {class}"
+        )
+    if labels.values == "colours" and set(labels.colours) != set(classes):
+        missing = [name for name in classes if name not in labels.colours]
+        strange = [name for name in labels.colours if name not in classes]
+        found = [f"without a colour: {missing}"] if missing else []
+        found += [f"no such classes: {strange}"] if strange else []
+        raise ValueError(f"colours needs each of {list(classes)}; {'; '.join(found)}")
 
 
 def load_competition(path: Path) -> Competition:

@@ -109,6 +109,28 @@ def read_index(path: Path, *, threshold: int | None = None, limit: int = PIXEL_L
     return np.ascontiguousarray(_turned(values, orientation))
 
 
+def read_colours(path: Path, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """The colours of a mask image: int32 (H, W), red · 65536 + green · 256 + blue, EXIF-turned.
+
+    A palette gives its colours, and alpha that is opaque everywhere changes nothing. InputFault for
+    pixels that are not opaque, for more than 8 bits a channel, and for a JPEG, which smears colours.
+    """
+    with _opened(path) as image:
+        _refuse_large(image, path, limit)
+        if image.format in ("JPEG", "MPO"):
+            raise InputFault(
+                f"{path}: a mask in JPEG has smeared colours; take the originals, such as PNG"
+            )
+        orientation = _orientation(image)
+        if _file_depth(image) > 8 or image.mode == "F":
+            raise InputFault(f"{path} has more than 8 bits a channel; colours of masks have 8")
+        rgba = np.asarray(_decoded(image, path).convert("RGBA"), np.int32)
+    if rgba[..., 3].min() != 255:
+        raise InputFault(f"{path}: a mask with transparent pixels; expected opaque colours")
+    codes = rgba[..., 0] << 16 | rgba[..., 1] << 8 | rgba[..., 2]
+    return np.ascontiguousarray(_turned(codes, orientation))
+
+
 @dataclass(frozen=True)
 class FileFacts:
     """What a header declares: format and Pillow's mode, bits a value, EXIF orientation (1: none)."""

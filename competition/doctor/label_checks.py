@@ -145,10 +145,13 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
 
 
 def _value_of(competition: Competition, k: int) -> str:
-    """What a class is called by in the labels, where that is a number; else its place, from 1."""
+    """What a class is called by in the labels, where that is a number or a colour; else its place."""
     labels = competition.labels
-    index = isinstance(labels, MaskLabels) and labels.values == "index"
-    return f"value {k + labels.first}" if index else str(k + 1)
+    if isinstance(labels, MaskLabels) and labels.values == "index":
+        return f"value {k + labels.first}"
+    if isinstance(labels, MaskLabels) and labels.values == "colours":
+        return labels.colours[competition.classes[k]]
+    return str(k + 1)
 
 
 def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Report:

@@ -79,7 +79,8 @@ def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:
 
 def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> dict[str, Runs]:
     """Runs (K, H, W) of the mask images that hold the same labels."""
-    values = "nonzero" if len(competition.classes) == 1 else "index"
+    one_class = len(competition.classes) == 1 or "{class}" in files
+    values = "nonzero" if one_class else "index"
     masks = MaskLabels(kind="masks", files=files, values=values)
     return read_labels(competition.model_copy(update={"labels": masks}), catalog)
 

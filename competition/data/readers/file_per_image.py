@@ -1,9 +1,16 @@
-"""Labels of one file an image, named by a pattern with {folder} and {stem} of the image."""
+"""Labels in files of their own for each image, named by a pattern with {folder} and {stem} of the image.
 
+A pattern may hold {class} (a file for each class of the image) and * (several files, whatever tells them
+apart): the masks of one image are then united.
+"""
+
+import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Sequence
+from glob import escape
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,36 +20,65 @@ from competition.data.images import read_index, safe_path
 from competition.errors import InputFault, listed
 from competition.spec import Competition
 
+
+class LabelFile(NamedTuple):
+    """A label file: its path below root, and the class that it is of, where the pattern names one."""
+
+    path: str
+    of_class: str | None
+
+
 FromFile = TypeVar("FromFile")
+
+FileReader = Callable[[Competition, Path, tuple[int, int]], FromFile]
+"""(competition, file, size of its image) → what it holds."""
 
 
 def read_files(
     competition: Competition,
     images: pd.DataFrame,
     pattern: str,
-    read: Callable[[Competition, Path, tuple[int, int]], FromFile],
+    read: FileReader[FromFile],
     *,
     key: str = "files",
 ) -> dict[str, FromFile]:
-    """One label file an image, named by `pattern` and read by `read` (competition, file, image's size).
+    """One label file an image, named by `pattern` and read by `read`.
 
     The set of files must be that of the images. key: of `[labels]`, where the pattern stands.
     """
-    paths = [label_path(pattern, path) for path in images["path"]]
-    files = [safe_path(competition.root, path) for path in paths]
-    left_out = {PurePosixPath(name).stem for name in competition.data.exclude}
-    strange = _file_set_faults(
-        competition.root, (key, pattern), paths, images["path"].tolist(), left_out=left_out
-    )
+    found = read_several(competition, images, pattern, read, key=key)
+    return {image: only for image, ((_, only),) in found.items()}
+
+
+def read_several(
+    competition: Competition,
+    images: pd.DataFrame,
+    pattern: str,
+    read: FileReader[FromFile],
+    *,
+    positives_only: bool = False,
+    key: str = "files",
+) -> dict[str, list[tuple[str | None, FromFile]]]:
+    """What each label file of an image holds, with the class that the file is of.
+
+    Every image has one at least, but with `positives_only`, and none is left over. key: of `[labels]`,
+    where the pattern stands.
+    """
+    files = _files_of_images(competition, images, pattern)
+    owned = dict(zip(images["path"], files, strict=True))
+    strange = _file_set_faults(competition, (key, pattern), owned, positives_only=positives_only)
     labels, faults = {}, []
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
-    for image, file, size in zip(images["image"], files, sizes, strict=True):
-        if not file.is_file():
-            continue  # among the strange ones
-        try:
-            labels[image] = read(competition, file, size)
-        except InputFault as fault:
-            faults.extend(str(fault).splitlines())
+    for image, own, size in zip(images["image"], files, sizes, strict=True):
+        labels[image] = []
+        for file in own:
+            path = competition.root / file.path
+            if not path.is_file():
+                continue  # among the strange ones, or a class that is not there
+            try:
+                labels[image].append((file.of_class, read(competition, path, size)))
+            except InputFault as fault:
+                faults.extend(str(fault).splitlines())
     if strange or faults:
         raise InputFault("\n".join(listed(kind) for kind in (strange, faults) if kind))
     return labels
@@ -53,62 +89,156 @@ def values_of_size(
 ) -> np.ndarray:
     """The numbers of a mask image, as `read_index` has them; InputFault unless it has this size."""
     values = read_index(path, threshold=threshold)
-    if values.shape != size:
-        hint = " (transposed?)" if values.shape == size[::-1] else ""
-        raise InputFault(
-            f"{path} has {values.shape[0]} × {values.shape[1]} pixels (height × width) and its image "
-            f"{size[0]} × {size[1]}{hint}"
-        )
+    require_size(values.shape, size, path)
     return values
+
+
+def require_size(found: tuple[int, ...], size: tuple[int, int], place: object) -> None:
+    """InputFault unless labels of (height, width) `found`, of this file or place, fit their image."""
+    if found == size:
+        return
+    hint = " (transposed?)" if found == size[::-1] else ""
+    raise InputFault(
+        f"{place} has {found[0]} × {found[1]} pixels (height × width) and its image {size[0]} × "
+        f"{size[1]}{hint}"
+    )
 
 
 def label_path(pattern: str, image_path: str) -> str:
     """The label file of an image, below root: {folder} and {stem} are those of the image."""
     image = PurePosixPath(image_path)
-    return _filled(pattern, folder=image.parent.name, stem=image.stem)
-
-
-def _filled(pattern: str, *, folder: str, stem: str) -> str:
     # str.replace, since a template language would also run what stands in odd file names
-    return pattern.replace("{folder}", folder).replace("{stem}", stem)
-
-
-def _file_set_faults(
-    root: Path,
-    named: tuple[str, str],
-    paths: list[str],
-    images: list[str],
-    *,
-    left_out: Collection[str],
-) -> list[str]:
-    """Images without a label file, files that several images share, files that are left over.
-
-    named: the key and its pattern; left_out: the stems of images that are left out, whose label
-    files may stay.
-    """
-    key, pattern = named
-    faults = [
-        f"label file {path!r} of image {image!r} does not exist"
-        for path, image in zip(paths, images, strict=True)
-        if not (root / path).is_file()
-    ]
-    faults += [
-        f"label file {path!r} is that of {count} images; {key} in [labels] must tell them apart"
-        for path, count in Counter(paths).items()
-        if count > 1
-    ]
-    there = {
-        path.relative_to(root).as_posix()
-        for path in root.glob(_filled(pattern, folder="*", stem="*"))
-        if not path.name.startswith(".") and path.stem not in left_out
-    }
-    orphans = sorted(there - set(paths))
-    return faults + [
-        f"label file {path!r} belongs to no training image{hint}"
-        for path, hint in zip(orphans, hints(orphans, paths), strict=True)
-    ]
+    return pattern.replace("{folder}", image.parent.name).replace("{stem}", image.stem)
 
 
 def pattern_files(competition: Competition, images: pd.DataFrame, pattern: str) -> list[Path]:
-    """The files that a pattern names, in the catalog's order."""
-    return [competition.root / label_path(pattern, path) for path in images["path"]]
+    """The files that a pattern names, in the catalog's order; of several those that are there."""
+    root = competition.root
+    several = "{class}" in pattern or "*" in pattern
+    return [
+        root / file.path
+        for files in _files_of_images(competition, images, pattern)
+        for file in files
+        if not several or (root / file.path).is_file()
+    ]
+
+
+def _files_of_images(
+    competition: Competition, images: pd.DataFrame, pattern: str
+) -> list[list[LabelFile]]:
+    """The label files of each image: as they are named, there or not; of a * those that are there."""
+    safe_path(competition.root, pattern)
+    classes = competition.classes if "{class}" in pattern else (None,)
+    there = _globbed(competition.root, pattern) if "*" in pattern else []
+    found = []
+    for path in images["path"]:
+        own: list[LabelFile] = []
+        for name in classes:
+            texts = _texts(
+                pattern,
+                folder=PurePosixPath(path).parent.name,
+                stem=PurePosixPath(path).stem,
+                of_class=name,
+            )
+            own += [LabelFile(file, name) for file in _named(texts, there)]
+        for file in own:
+            safe_path(competition.root, file.path)
+        found.append(own)
+    return found
+
+
+def _texts(
+    pattern: str, *, folder: str | None, stem: str | None, of_class: str | None
+) -> list[str]:
+    """The texts of a file's name between which anything may stand: where the pattern has a *, and
+    where folder, stem or class are not given.
+
+    Cut first and filled then: what stands in odd file names is no pattern.
+    """
+    values = {"{folder}": folder, "{stem}": stem, "{class}": of_class}
+    for key, value in values.items():
+        pattern = pattern if value is not None else pattern.replace(key, "*")
+    texts = pattern.split("*")
+    for key, value in values.items():
+        texts = [text.replace(key, value or "") for text in texts]
+    return texts
+
+
+def _named(texts: Sequence[str], there: Sequence[str]) -> Iterator[str]:
+    """The name that these texts make; where there are gaps between them, those of the sorted `there`."""
+    if len(texts) == 1:
+        yield texts[0]
+        return
+    whole = re.compile("[^/]*".join(map(re.escape, texts)))
+    place = bisect_left(there, texts[0])
+    while place < len(there) and there[place].startswith(texts[0]):
+        if whole.fullmatch(there[place]):
+            yield there[place]
+        place += 1
+
+
+def _globbed(root: Path, pattern: str) -> list[str]:
+    """Paths below root of all files that the pattern meets, hidden ones left out; sorted."""
+    texts = _texts(pattern, folder=None, stem=None, of_class=None)
+    whole = re.sub(r"\*+", "*", "*".join(map(escape, texts)))
+    names = (path.relative_to(root) for path in root.glob(whole) if path.is_file())
+    return sorted(name.as_posix() for name in names if not name.name.startswith("."))
+
+
+def _file_set_faults(
+    competition: Competition,
+    named: tuple[str, str],
+    files: dict[str, list[LabelFile]],
+    *,
+    positives_only: bool,
+) -> list[str]:
+    """Images without a label file, files that several images share, files that are left over.
+
+    named: the key and its pattern; files: of each image, by its path.
+    """
+    root, (key, pattern) = competition.root, named
+    faults = [
+        _absence(pattern, image, own)
+        for image, own in files.items()
+        if not positives_only and not any((root / file.path).is_file() for file in own)
+    ]
+    owners = Counter(file.path for own in files.values() for file in own)
+    faults += [
+        f"label file {path!r} is that of {count} images; {key} in [labels] must tell them apart"
+        for path, count in owners.items()
+        if count > 1
+    ]
+    left_over = [path for path in _globbed(root, pattern) if path not in owners]
+    excluded = set(_files_of_excluded(competition, pattern, left_over))
+    orphans = [path for path in left_over if path not in excluded]
+    return faults + [
+        f"label file {path!r} belongs to no training image{hint}"
+        for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)
+    ]
+
+
+def _files_of_excluded(
+    competition: Competition, pattern: str, there: Sequence[str]
+) -> Iterator[str]:
+    """Label files of images that are left out, which may stay."""
+    for name in competition.data.exclude:
+        match competition.data.image_id:
+            case "folder":
+                folder, stem = name, None
+            case "stem":
+                folder, stem = None, name
+            case _:
+                folder, stem = None, PurePosixPath(name).stem
+        texts = _texts(pattern, folder=folder, stem=stem, of_class=None)
+        yield from _named(texts, there) if len(texts) > 1 else texts
+
+
+def _absence(pattern: str, image: str, own: Sequence[LabelFile]) -> str:
+    """An image without any label file."""
+    if len(own) == 1 and "{class}" not in pattern:
+        return f"label file {own[0].path!r} of image {image!r} does not exist"
+    meant = label_path(pattern, image)
+    return (
+        f"image {image!r} has no label file {meant!r}; if such images hold nothing, set "
+        "positives_only = true in [labels]"
+    )

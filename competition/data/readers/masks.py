@@ -1,16 +1,26 @@
-"""Mask images: one an image, 0 and another value, or the number of a class in each pixel."""
+"""Mask images: 0 and another value, the number of a class, or its colour, in each pixel.
 
-from functools import partial
+One an image, one for each of its classes, or several whose masks are united.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from competition.data.catalog import sizes_of
+from competition.data.images import read_colours
 from competition.data.pixel_labels import PixelLabels
-from competition.data.readers.file_per_image import pattern_files, read_files, values_of_size
+from competition.data.readers.file_per_image import (
+    pattern_files,
+    read_several,
+    require_size,
+    values_of_size,
+)
 from competition.errors import InputFault
 from competition.masks import Runs
-from competition.spec import Competition, MaskLabels
+from competition.spec import Competition, MaskLabels, colour_code
 
 
 def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
@@ -20,8 +30,27 @@ def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
 
 def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]:
     """See `readers`."""
-    options = _options(competition)
-    return read_files(competition, images, options.files, partial(_read_mask, options))
+    options, sizes = _options(competition), sizes_of(images)
+    found = read_several(
+        competition, images, options.files, _read_mask, positives_only=options.positives_only
+    )
+    return {image: _united(competition, parts, sizes[image]) for image, parts in found.items()}
+
+
+def _united(
+    competition: Competition,
+    parts: Sequence[tuple[str | None, PixelLabels]],
+    size: tuple[int, int],
+) -> PixelLabels:
+    """All masks of an image; the classes of what is a file of one class are (1, H, W)."""
+    classes, ignored = Runs.empty((len(competition.classes), *size)), Runs.empty((1, *size))
+    none = ignored
+    for of_class, part in parts:
+        mask = part.classes
+        if of_class is not None:
+            mask = Runs.stack([mask if name == of_class else none for name in competition.classes])
+        classes, ignored = classes | mask, ignored | part.ignored
+    return PixelLabels(classes, ignored)
 
 
 def _options(competition: Competition) -> MaskLabels:
@@ -29,10 +58,15 @@ def _options(competition: Competition) -> MaskLabels:
     return competition.labels
 
 
-def _read_mask(
-    options: MaskLabels, competition: Competition, path: Path, size: tuple[int, int]
-) -> PixelLabels:
-    """Of a mask image: > 0 is the one class, or value k the k-th."""
+def _read_mask(competition: Competition, path: Path, size: tuple[int, int]) -> PixelLabels:
+    """Of a mask image: > 0 is its one class, value k the k-th, or each class has its colour."""
+    options, classes = _options(competition), competition.classes
+    if options.values == "colours":
+        codes = read_colours(path)
+        require_size(codes.shape, size, path)
+        ignored = np.isin(codes, [colour_code(str(colour)) for colour in options.ignore])
+        labels = _by_colour(codes, options, classes, path)
+        return PixelLabels.of(Runs.from_label_map(labels, len(classes)), Runs.from_dense(ignored))
     values = values_of_size(path, size, threshold=options.threshold)
     if options.values == "nonzero":
         _check_two_values(values, path)
@@ -44,6 +78,51 @@ def _read_mask(
         labels[found] = 0
         ignored = Runs.from_dense(found)
     return PixelLabels.of(Runs.from_label_map(labels, len(competition.classes)), ignored)
+
+
+def _by_colour(
+    codes: np.ndarray, options: MaskLabels, classes: Sequence[str], path: Path
+) -> np.ndarray:
+    """int64 (H, W): 0 background, k + 1 class k, by the colour of each pixel.
+
+    Looked up once for each stretch of one colour.
+    """
+    none = (*options.background, *map(str, options.ignore))
+    known = {0: 0} | {colour_code(colour): 0 for colour in none}
+    known |= {colour_code(options.colours[name]): k for k, name in enumerate(classes, start=1)}
+    colours = np.array(sorted(known))
+    values = np.array([known[colour] for colour in colours.tolist()])
+    flat = codes.reshape(-1)
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+    lengths = np.diff(starts, append=flat.size)
+    places = np.minimum(np.searchsorted(colours, flat[starts]), len(colours) - 1)
+    strange = colours[places] != flat[starts]
+    if strange.any():
+        found, owner = np.unique(flat[starts][strange], return_inverse=True)
+        counts = np.bincount(owner, lengths[strange]).astype(int)
+        raise InputFault(_unknown_colours(path, found, counts, options))
+    return np.repeat(values[places], lengths).reshape(codes.shape)
+
+
+def _unknown_colours(path: Path, found: np.ndarray, counts: np.ndarray, options: MaskLabels) -> str:
+    """The commonest colours that are of no class, each with the class whose colour is nearest."""
+    order = np.argsort(-counts, kind="stable")
+    parts = []
+    for code, count in zip(found[order[:8]].tolist(), counts[order[:8]].tolist(), strict=True):
+        name = min(
+            options.colours, key=lambda one: _distance(code, colour_code(options.colours[one]))
+        )
+        parts.append(f"#{code:06x}: {count} px (nearest {name!r} {options.colours[name]})")
+    more = ", …" if len(found) > 8 else ""
+    return (
+        f"{path} has {len(found)} colours of no class: {', '.join(parts)}{more}; add them to colours, "
+        "background or ignore in [labels]"
+    )
+
+
+def _distance(first: int, second: int) -> int:
+    """Between two colours: the squared differences of red, green and blue, added up."""
+    return sum(((first >> shift & 255) - (second >> shift & 255)) ** 2 for shift in (16, 8, 0))
 
 
 def _check_two_values(values: np.ndarray, path: Path) -> None:
@@ -75,7 +154,7 @@ _USUALLY_IGNORED = (254, 255)
 """Values by which PASCAL VOC, Cityscapes, ADE20K and others mark what does not count."""
 
 
-def _perhaps_ignored(found: np.ndarray, how: str, already: tuple[int, ...] = ()) -> str:
+def _perhaps_ignored(found: np.ndarray, how: str, already: Sequence[int | str] = ()) -> str:
     """The key that may be missing, where one of the usual values is among these."""
     usual = [value for value in _USUALLY_IGNORED if value in found]
     if not usual:
