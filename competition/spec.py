@@ -103,6 +103,17 @@ class PolygonLabels(NamedLabels):
     )
 
 
+_COORDINATES = "where (0, 0) is in the first pixel, as in kind polygons"
+
+
+class CocoLabels(NamedLabels):
+    """JSON files of many images: COCO's `images`, `categories` and `annotations`."""
+
+    kind: Literal["coco"]
+    files: str = Field(description="path below root, or a glob of several")
+    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+
+
 class RleLabels(NamedLabels):
     """A csv of run-length texts; what is not given here is as in `[submission]`."""
 
@@ -197,7 +208,10 @@ def colour_code(colour: str) -> int:
     return int(colour[1:], 16)
 
 
-Labels = Annotated[PolygonLabels | RleLabels | MaskLabels, Field(discriminator="kind")]
+Labels = Annotated[
+    PolygonLabels | RleLabels | MaskLabels | CocoLabels,
+    Field(discriminator="kind"),
+]
 
 
 _TEXT_FORM = ("order", "base", "relative", "empty", "rows")

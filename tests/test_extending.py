@@ -241,8 +241,8 @@ def test_a_view_that_the_page_does_not_have_is_refused_by_name():
 # A label format
 
 
-def coco_download(folder: Path) -> dict:
-    """Two training images and a test image; classes and images in another order in the file."""
+def via_download(folder: Path) -> dict:
+    """Two training images and a test image; images and regions in another order in the file."""
     for name, size in {
         "train/a.png": (12, 20),
         "train/b.png": (9, 14),
@@ -252,23 +252,30 @@ def coco_download(folder: Path) -> dict:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(path)
     (folder / "sample.csv").write_text("image,class,rle\nc.png,cat,\nc.png,dog,\n")
+    regions = {"b.png": [("dog", 0, 0, 3)], "a.png": [("cat", 2, 2, 4), ("cat", 10, 2, 2)]}
     return {
-        "images": [{"id": 7, "file_name": "b.png"}, {"id": 3, "file_name": "a.png"}],
-        "categories": [{"id": 2, "name": "dog"}, {"id": 1, "name": "cat"}],
-        "annotations": [
-            {"image_id": 3, "category_id": 1, "segmentation": [[2, 2, 6, 2, 6, 5, 2, 5]]},
-            {"image_id": 3, "category_id": 1, "segmentation": [[10, 2, 12, 2, 12, 4, 10, 4]]},
-            {"image_id": 7, "category_id": 2, "segmentation": [[0, 0, 3, 0, 3, 3, 0, 3]]},
-        ],
+        "_via_img_metadata": {
+            f"{name}123": {"filename": name, "regions": [region(*one) for one in own]}
+            for name, own in regions.items()
+        }
     }
 
 
-COCO = {
-    "name": "coco",
+def region(name: str, left: int, top: int, side: int) -> dict:
+    right, bottom = left + side, top + side
+    points = {
+        "all_points_x": [left, right, right, left],
+        "all_points_y": [top, top, bottom, bottom],
+    }
+    return {"shape_attributes": points, "region_attributes": {"what": name}}
+
+
+VIA = {
+    "name": "via",
     "classes": ["cat", "dog"],
     "horizontal_flip": "allowed",
     "data": {"root": ".", "train_images": "train/*.png", "test_images": "test/*.png"},
-    "labels": {"kind": "coco", "file": "labels.json"},
+    "labels": {"kind": "via", "files": "labels.json", "attribute": "what"},
     "submission": {
         "sample": "sample.csv",
         "image": "image",
@@ -283,19 +290,24 @@ COCO = {
 
 
 @pytest.fixture
-def read_coco(monkeypatch, tmp_path):
+def read_via(monkeypatch, tmp_path):
     """Reads a download with the reader of the page, by the spec with its table."""
     table, union, reader = code_of("A label format")
     text = (ROOT / "competition" / "spec.py").read_text(encoding="utf-8")
-    (old,) = re.findall(r"^Labels = .*\n", text, re.MULTILINE)
+    (old,) = re.findall(r"^Labels = .*?^\]\n", text, re.MULTILINE | re.DOTALL)
     changed = text.replace(old, f"{table}\n\n{union}\n")
     spec = made_module(monkeypatch, tmp_path, "competition.spec", changed)
     monkeypatch.setattr(competition, "spec", spec)
-    made_module(monkeypatch, tmp_path, "competition.data.readers.coco", reader)
+    for name in ("shapes", "exports"):  # they ask whether labels are of a class of the spec
+        path = ROOT / "competition" / "data" / "readers" / f"{name}.py"
+        text = path.read_text(encoding="utf-8")
+        made_module(monkeypatch, tmp_path, f"competition.data.readers.{name}", text)
+    made_module(monkeypatch, tmp_path, "competition.data.readers.via", reader)
 
-    def read(content: dict):
+    def read(content: dict, **labels):
         (tmp_path / "labels.json").write_text(json.dumps(content))
-        found = spec.parse_competition(COCO, folder=tmp_path, source="competition.toml")
+        made = {**VIA, "labels": {**VIA["labels"], **labels}}
+        found = spec.parse_competition(made, folder=tmp_path, source="competition.toml")
         catalog = build_catalog(found)
         assert label_files(found, catalog) == [tmp_path.resolve() / "labels.json"]
         return read_labels(found, catalog)
@@ -303,8 +315,8 @@ def read_coco(monkeypatch, tmp_path):
     return read
 
 
-def test_the_reader_of_the_page_has_the_classes_of_the_spec_in_its_order(read_coco, tmp_path):
-    labels = read_coco(coco_download(tmp_path))
+def test_the_reader_of_the_page_has_the_classes_of_the_spec_in_its_order(read_via, tmp_path):
+    labels = read_via(via_download(tmp_path))
     assert {image: runs.shape for image, runs in labels.items()} == {
         "a.png": (2, 12, 20),
         "b.png": (2, 9, 14),
@@ -312,19 +324,29 @@ def test_the_reader_of_the_page_has_the_classes_of_the_spec_in_its_order(read_co
     found = {image: runs.area().tolist() for image, runs in labels.items()}
     assert (found["a.png"][1], found["b.png"][0]) == (0, 0)
     columns = np.flatnonzero(labels["a.png"][0].to_dense().any(0))
-    assert columns.tolist() == [*range(2, 7), *range(10, 13)]  # of both polygons, united
+    assert columns.tolist() == [*range(2, 6), *range(10, 12)]  # of both polygons, united
 
 
-def test_the_reader_of_the_page_lists_its_faults_together(read_coco, tmp_path):
-    content = coco_download(tmp_path)
-    content["images"][1]["file_name"] = "A.png"
-    content["categories"][0]["name"] = "doq"
+def test_the_reader_of_the_page_ignores_what_the_competition_file_says(read_via, tmp_path):
+    content = via_download(tmp_path)
+    content["_via_img_metadata"]["a.png123"]["regions"].append(region("void", 5, 2, 1))
+    labels = read_via(content, ignore=["void"])
+    assert labels["a.png"].area().tolist() == [15 + 4, 0]
+    assert labels.ignored["a.png"].area().tolist() == [1]
+
+
+def test_the_reader_of_the_page_lists_its_faults_together(read_via, tmp_path):
+    content = via_download(tmp_path)
+    content["_via_img_metadata"]["a.png123"]["regions"] += [{}, region("doq", 0, 0, 1)]
     with pytest.raises(InputFault) as caught:
-        read_coco(content)
-    assert "no image 'a.png'; did you mean 'A.png'?" in str(caught.value)
-    assert "annotation 2: image 'b.png', class 'doq'" in str(caught.value)
-    with pytest.raises(InputFault, match=r"labels.json is not a file in COCO's form"):
-        read_coco({"images": []})
+        read_via(content)
+    assert "image 'a.png123', region 2 is no polygon in VIA's form" in str(caught.value)
+    assert "region 3: no class 'doq'; did you mean 'dog'?" in str(caught.value)
+    content["_via_img_metadata"]["a.png123"]["filename"] = "A.png"
+    with pytest.raises(InputFault, match=r"labels of 'A.png', which is no training image; did you"):
+        read_via(content)
+    with pytest.raises(InputFault, match=r"labels.json is no project of VIA"):
+        read_via({"images": []})
 
 
 # A preset

@@ -4,10 +4,14 @@ import ast
 import re
 from collections import defaultdict
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from competition.spec import Labels
+
 ROOT = Path(__file__).parents[1]
+KINDS = get_args(get_args(Labels)[0])
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (.+?) \| (.+?) \| (.*?) ?\|$", GLOSSARY, re.MULTILINE)[1:]
 REFUSED = {
@@ -65,7 +69,8 @@ def test_no_public_name_is_defined_in_two_modules():
                 if not name.startswith("_"):
                     homes[name].add(path.relative_to(ROOT / "competition").as_posix())
     twice = {name: paths for name, paths in homes.items() if len(paths) > 1}
-    readers = {f"data/readers/{kind}.py" for kind in ("masks", "polygons", "rle")}
+    kinds = [kind.__annotations__["kind"].__args__[0] for kind in KINDS]
+    readers = {f"data/readers/{kind.replace('-', '_')}.py" for kind in kinds}
     assert twice == {"files": readers, "read": readers}
 
 

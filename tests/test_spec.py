@@ -87,7 +87,7 @@ def test_the_data_folder_is_relative_to_the_file():
         ({"horizontal_flip": "maybe"}, "horizontal_flip"),
         ({"horizontal_flip": [["finger-1", "thumb"]]}, "horizontal_flip names ['thumb']"),
         ({"horizontal_flip": [["finger-1", "finger-2"], ["finger-2", "finger-10"]]}, "two pairs"),
-        ({"labels__kind": "coco"}, "labels"),
+        ({"labels__kind": "photoshop"}, "labels"),
         ({"labels__rows": "pixel"}, "labels.rle.rows"),
         ({"submission__order": "F"}, "submission.order: Input should be 'rows' or 'columns'"),
         ({"submission__base": 2}, "submission.base"),

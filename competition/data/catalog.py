@@ -26,7 +26,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     """
     data = competition.data
     rows = [
-        {"image": image_id(_identity(path, data.image_id)), "path": path, "split": split}
+        {"image": image_id(identity_of(path, data.image_id)), "path": path, "split": split}
         for split, pattern in _patterns(competition).items()
         for path in image_paths(competition.root, pattern)
     ]
@@ -138,7 +138,8 @@ def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
     return f"no image matches {pattern!r} below {root}{other}; {folder} holds {shown or 'nothing'}"
 
 
-def _identity(path: str, kind: str) -> str:
+def identity_of(path: str, kind: str) -> str:
+    """The id of an image, as `image_id` in `[data]` asks: name, stem or folder of its path."""
     parts = PurePosixPath(path)
     match kind:
         case "name":

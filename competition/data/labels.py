@@ -28,7 +28,8 @@ class LabelReader(Protocol):
 
 def _reader(competition: Competition) -> LabelReader:
     """The reader named after the kind of the labels; the spec knows the kinds, and this no list."""
-    return cast("LabelReader", import_module(f"competition.data.readers.{competition.labels.kind}"))
+    name = competition.labels.kind.replace("-", "_")
+    return cast("LabelReader", import_module(f"competition.data.readers.{name}"))
 
 
 def read_labels(competition: Competition, catalog: pd.DataFrame) -> "LabelCache":

@@ -159,3 +159,33 @@ def salt(root: Path, count: int = 6, **changes: Any) -> Competition:
     rows = [[f"{number:04}", ""] for number in range(count, count + 2)]
     write_csv(root / "sample_submission.csv", [["id", "rle_mask"], *rows])
     return parsed(SALT, root, **changes)
+
+
+CELLS = ["nucleus", "cytoplasm"]
+
+
+def cell_map(number: int) -> np.ndarray:
+    """int (20, 30): 0 background, then the two classes; where both would be, the second."""
+    values = np.zeros((20, 30), int)
+    values[blob(number).to_dense()] = 1
+    values[blob(number + 50).to_dense()] = 2
+    return values
+
+
+def cells(
+    root: Path,
+    labels: dict[str, Any],
+    *,
+    count: int = 4,
+    classes: Sequence[str] = CELLS,
+    **changes: Any,
+) -> Competition:
+    """Images of 20 × 30 as train/images/0000.png, …; labels: their table, of mask images by default."""
+    for number in range(count):
+        save(root / f"train/images/{number:04}.png", picture(number))
+    save(root / "test/images/t.png", picture(99))
+    rows = [["t", name, ""] for name in classes]
+    write_csv(root / "sample_submission.csv", [["id", "class", "rle_mask"], *rows])
+    rows_of = {"submission__rows": "image-class", "submission__label": "class"}
+    labels = {"kind": "masks", **labels}
+    return parsed(SALT, root, classes=list(classes), labels=labels, **rows_of, **changes)

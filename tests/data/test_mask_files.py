@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from downloads import SALT, blob, parsed, picture, save, write_csv
+from downloads import CELLS, cell_map, cells, parsed, picture, save
 from PIL import Image
 
 from competition.data.catalog import build_catalog
@@ -12,29 +12,8 @@ from competition.errors import InputFault
 from competition.masks import Runs
 from competition.workspace import Workspace
 
-CELLS = ["nucleus", "cytoplasm"]
 COLOURS = {"nucleus": "#800000", "cytoplasm": "#008000"}
 SIZE = (20, 30)
-
-
-def cells(root, labels, *, count=4, classes=CELLS, **changes):
-    """Images of 20 × 30 in train/images, and a competition file with these labels."""
-    for number in range(count):
-        save(root / f"train/images/{number:04}.png", picture(number))
-    save(root / "test/images/t.png", picture(99))
-    rows = [["t", name, ""] for name in classes]
-    write_csv(root / "sample_submission.csv", [["id", "class", "rle_mask"], *rows])
-    rows_of = {"submission__rows": "image-class", "submission__label": "class"}
-    labels = {"kind": "masks", **labels}
-    return parsed(SALT, root, classes=classes, labels=labels, **rows_of, **changes)
-
-
-def label_map(number):
-    """int (20, 30): 0 background, then the two classes; where both are, the second."""
-    values = np.zeros(SIZE, int)
-    values[blob(number).to_dense()] = 1
-    values[blob(number + 50).to_dense()] = 2
-    return values
 
 
 def masks_of(competition):
@@ -48,7 +27,7 @@ def fault_of(competition) -> str:
 
 
 def truths(count=4):
-    return {f"{n:04}": Runs.from_label_map(label_map(n), 2) for n in range(count)}
+    return {f"{n:04}": Runs.from_label_map(cell_map(n), 2) for n in range(count)}
 
 
 # Colours
@@ -58,7 +37,7 @@ def coloured(root, *, mode="RGB", **labels):
     """Masks of COLOURS as pictures of this mode of Pillow."""
     palette = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
     for number in range(4):
-        values = label_map(number)
+        values = cell_map(number)
         if mode == "P":
             picture_ = Image.fromarray(values.astype(np.uint8), "P")
             picture_.putpalette(palette.tobytes())
@@ -158,7 +137,7 @@ def of_classes(root, **labels):
     """masks/CLASS/0000.png; a class that is not in an image has no file."""
     for number in range(4):
         for k, name in enumerate(CELLS, start=1):
-            mask = label_map(number) == k
+            mask = cell_map(number) == k
             if (number + k) % 3:
                 save(root / f"masks/{name}/{number:04}.png", mask.astype(np.uint8) * 255)
     return cells(root, {"files": "masks/{class}/{stem}.png", **labels})
@@ -204,7 +183,7 @@ def test_several_classes_need_a_file_each_or_values_that_tell(tmp_path):
 def of_objects(root, **labels):
     """train/0000/masks/0.png …: the one class in parts; image folders as in nuclei."""
     for number in range(4):
-        mask = label_map(number) > 0
+        mask = cell_map(number) > 0
         for part in range(3):
             own = np.zeros(SIZE, np.uint8)
             own[part::3] = mask[part::3] * 255
@@ -217,7 +196,7 @@ def test_masks_of_objects_are_united(tmp_path):
     (tmp_path / "train/0001/masks/.DS_Store.png").write_text("left by a Mac")
     found = masks_of(competition)
     assert {image: mask[0] for image, mask in found.items()} == {
-        f"{n:04}": Runs.from_dense(label_map(n) > 0) for n in range(4)
+        f"{n:04}": Runs.from_dense(cell_map(n) > 0) for n in range(4)
     }
     files = label_files(competition, build_catalog(competition))
     assert [file.name for file in files] == ["0.png", "1.png", "2.png"] * 4

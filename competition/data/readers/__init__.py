@@ -4,7 +4,9 @@ Each has `read(competition, images)` → `PixelLabels` by image, and `files(comp
 files that it reads, whether they exist or not; images: rows of the catalog. To add one, add its table to
 the spec and a module of that name here.
 
-polygons.py  a JSON file an image      masks.py          a mask image an image
-rle.py       a csv of run-length text  file_per_image.py  what the first two share
-ignored.py   mask images of pixels that do not count, beside any of them
+masks.py     mask images               polygons.py  a JSON file an image
+rle.py       a csv of run-length text  coco.py      JSON files of many images
+
+file_per_image.py  files that a pattern names for each image     exports.py  files of many images
+shapes.py    shapes of named classes   ignored.py   mask images of pixels that do not count
 """

@@ -129,7 +129,7 @@ def _files_of_images(
     """The label files of each image: as they are named, there or not; of a * those that are there."""
     safe_path(competition.root, pattern)
     classes = competition.classes if "{class}" in pattern else (None,)
-    there = _globbed(competition.root, pattern) if "*" in pattern else []
+    there = files_below(competition.root, pattern) if "*" in pattern else []
     found = []
     for path in images["path"]:
         own: list[LabelFile] = []
@@ -177,8 +177,11 @@ def _named(texts: Sequence[str], there: Sequence[str]) -> Iterator[str]:
         place += 1
 
 
-def _globbed(root: Path, pattern: str) -> list[str]:
-    """Paths below root of all files that the pattern meets, hidden ones left out; sorted."""
+def files_below(root: Path, pattern: str) -> list[str]:
+    """Paths below root, sorted, of the files that a pattern meets, whatever its gaps and * stand for.
+
+    Hidden ones are left out.
+    """
     texts = _texts(pattern, folder=None, stem=None, of_class=None)
     whole = re.sub(r"\*+", "*", "*".join(map(escape, texts)))
     names = (path.relative_to(root) for path in root.glob(whole) if path.is_file())
@@ -208,7 +211,7 @@ def _file_set_faults(
         for path, count in owners.items()
         if count > 1
     ]
-    left_over = [path for path in _globbed(root, pattern) if path not in owners]
+    left_over = [path for path in files_below(root, pattern) if path not in owners]
     excluded = set(_files_of_excluded(competition, pattern, left_over))
     orphans = [path for path in left_over if path not in excluded]
     return faults + [
