@@ -103,6 +103,8 @@ class PolygonLabels(NamedLabels):
     )
 
 
+_OF_AN_IMAGE = "path below root; {folder} and {stem} are those of the image"
+_OF_MANY = "path below root, or a glob of several"
 _COORDINATES = "where (0, 0) is in the first pixel, as in kind polygons"
 
 
@@ -110,8 +112,49 @@ class CocoLabels(NamedLabels):
     """JSON files of many images: COCO's `images`, `categories` and `annotations`."""
 
     kind: Literal["coco"]
-    files: str = Field(description="path below root, or a glob of several")
+    files: str = Field(description=_OF_MANY)
     coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+
+
+class CvatLabels(NamedLabels):
+    """XML files of many images: "CVAT for images 1.1", with polygons and masks."""
+
+    kind: Literal["cvat"]
+    files: str = Field(description=_OF_MANY)
+    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+
+
+class LabelStudioLabels(NamedLabels):
+    """JSON files of many images: the export "JSON" of Label Studio, with polygons and brushes."""
+
+    kind: Literal["label-studio"]
+    files: str = Field(description=_OF_MANY)
+    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+
+
+class LabelmeLabels(NamedLabels):
+    """One JSON file an image, of labelme: polygons, rectangles, circles, masks."""
+
+    kind: Literal["labelme"]
+    files: str = Field(description=_OF_AN_IMAGE)
+    coordinates: Literal["centres", "edges"] = Field("centres", description=_COORDINATES)
+
+
+class SuperviselyLabels(NamedLabels):
+    """One JSON file an image, of Supervisely: polygons and bitmaps."""
+
+    kind: Literal["supervisely"]
+    files: str = Field(description=_OF_AN_IMAGE)
+    coordinates: Literal["centres", "edges"] = Field("centres", description=_COORDINATES)
+
+
+class YoloLabels(LabelSettings):
+    """One text file an image, of YOLO: a line for each polygon, the class as its number from 0."""
+
+    kind: Literal["yolo"]
+    files: str = Field(description=_OF_AN_IMAGE)
+    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+    positives_only: bool = Field(False, description="true: an image that holds nothing has no file")
 
 
 class RleLabels(NamedLabels):
@@ -209,7 +252,15 @@ def colour_code(colour: str) -> int:
 
 
 Labels = Annotated[
-    PolygonLabels | RleLabels | MaskLabels | CocoLabels,
+    PolygonLabels
+    | RleLabels
+    | MaskLabels
+    | CocoLabels
+    | CvatLabels
+    | LabelStudioLabels
+    | LabelmeLabels
+    | SuperviselyLabels
+    | YoloLabels,
     Field(discriminator="kind"),
 ]
 

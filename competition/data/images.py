@@ -3,6 +3,7 @@
 import os
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -129,6 +130,29 @@ def read_colours(path: Path, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
         raise InputFault(f"{path}: a mask with transparent pixels; expected opaque colours")
     codes = rgba[..., 0] << 16 | rgba[..., 1] << 8 | rgba[..., 2]
     return np.ascontiguousarray(_turned(codes, orientation))
+
+
+def png_mask(content: bytes, *, within: tuple[int, int]) -> np.ndarray:
+    """bool (h, w) of a PNG that a label file holds: what is not transparent, else what is above 0.
+
+    InputFault where it is none, is damaged, or is larger than `within` (height, width).
+    """
+    try:
+        image = Image.open(BytesIO(content), formats=("PNG",))
+        if image.height > within[0] or image.width > within[1]:
+            raise InputFault(
+                f"its PNG of {image.height} × {image.width} (height × width) is larger than its image "
+                f"of {within[0]} × {within[1]}"
+            )
+        _check_png(content)
+        values = np.asarray(image)
+    except InputFault:
+        raise
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        raise InputFault(f"its PNG cannot be read: {error}") from error
+    if image.mode in _WITH_ALPHA:
+        values = values[..., -1]
+    return values > 0 if values.ndim == 2 else values.max(axis=2) > 0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import crop, resize_nearest
 from competition.recipes import recipe_named
 from competition.scoring import dice_from_statistics, dice_statistics
-from competition.spec import Competition, MaskLabels, PolygonLabels, RleLabels
+from competition.spec import Competition, MaskLabels, PolygonLabels, RleLabels, YoloLabels
 
 _SIDED = 0.95
 _ENOUGH = 10
@@ -151,6 +151,8 @@ def _value_of(competition: Competition, k: int) -> str:
         return f"value {k + labels.first}"
     if isinstance(labels, MaskLabels) and labels.values == "colours":
         return labels.colours[competition.classes[k]]
+    if isinstance(labels, YoloLabels):
+        return f"value {k}"
     return str(k + 1)
 
 

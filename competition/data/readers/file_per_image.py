@@ -7,7 +7,7 @@ apart): the masks of one image are then united.
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -58,15 +58,18 @@ def read_several(
     *,
     positives_only: bool = False,
     key: str = "files",
+    others: Collection[str] = (),
 ) -> dict[str, list[tuple[str | None, FromFile]]]:
     """What each label file of an image holds, with the class that the file is of.
 
     Every image has one at least, but with `positives_only`, and none is left over. key: of `[labels]`,
-    where the pattern stands.
+    where the pattern stands; others: names of files that may lie there and are no labels.
     """
     files = _files_of_images(competition, images, pattern)
     owned = dict(zip(images["path"], files, strict=True))
-    strange = _file_set_faults(competition, (key, pattern), owned, positives_only=positives_only)
+    strange = _file_set_faults(
+        competition, (key, pattern), owned, positives_only=positives_only, others=others
+    )
     labels, faults = {}, []
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
     for image, own, size in zip(images["image"], files, sizes, strict=True):
@@ -194,6 +197,7 @@ def _file_set_faults(
     files: dict[str, list[LabelFile]],
     *,
     positives_only: bool,
+    others: Collection[str],
 ) -> list[str]:
     """Images without a label file, files that several images share, files that are left over.
 
@@ -213,7 +217,11 @@ def _file_set_faults(
     ]
     left_over = [path for path in files_below(root, pattern) if path not in owners]
     excluded = set(_files_of_excluded(competition, pattern, left_over))
-    orphans = [path for path in left_over if path not in excluded]
+    orphans = [
+        path
+        for path in left_over
+        if path not in excluded and PurePosixPath(path).name not in others
+    ]
     return faults + [
         f"label file {path!r} belongs to no training image{hint}"
         for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)

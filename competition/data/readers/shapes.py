@@ -99,6 +99,25 @@ def vertices_of(points: Any) -> np.ndarray:
     return found if found.ndim == 2 and found.shape[1] == 2 else np.empty((0, 2))
 
 
+def holding_pixels(points: Any) -> Any:
+    """The pixels [x, y] that points lie in: what tools draw that cut off the decimals of vertices."""
+    vertices = vertices_of(points)
+    return np.floor(vertices) if len(vertices) else points
+
+
+def placed(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int], place: str) -> Runs:
+    """Runs (H, W) of a bool mask (h, w) whose first pixel is at `corner` (top, left) of the image."""
+    (top, left), (height, width) = corner, mask.shape
+    if top < 0 or left < 0 or top + height > size[0] or left + width > size[1]:
+        raise InputFault(
+            f"{place}: a mask of {height} × {width} (height × width) at top {top}, left {left} does "
+            f"not lie in its image of {size[0]} × {size[1]}"
+        )
+    whole = np.zeros(size, bool)
+    whole[top : top + height, left : left + width] = mask
+    return Runs.from_dense(whole)
+
+
 def refuse_other_frame(points: Any, size: tuple[int, int], place: str) -> None:
     """An annotator's hand slips over the edge; most of a polygon beyond it was drawn elsewhere."""
     vertices = vertices_of(points)
