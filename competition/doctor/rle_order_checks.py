@@ -77,7 +77,7 @@ def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:
     )
 
 
-def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> dict[str, Runs]:
+def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> Mapping[str, Runs]:
     """Runs (K, H, W) of the mask images that hold the same labels."""
     one_class = len(competition.classes) == 1 or "{class}" in files
     values = "nonzero" if one_class else "index"

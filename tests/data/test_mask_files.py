@@ -130,6 +130,14 @@ def test_a_table_of_colours_that_does_not_fit_is_named(tmp_path, labels, message
     assert message in str(caught.value)
 
 
+def test_a_colour_mask_of_another_size_is_refused_with_both_sizes(tmp_path):
+    competition = coloured(tmp_path)
+    save(tmp_path / "masks/0002.png", np.zeros((30, 20, 3), np.uint8))
+    assert "0002.png has 30 × 20 pixels (height × width) and its image 20 × 30 (tr" in fault_of(
+        competition
+    )
+
+
 # A file for each class
 
 
@@ -233,11 +241,31 @@ def test_what_stands_in_a_file_name_is_no_pattern(tmp_path):
     assert masks_of(competition)["a[1]"].area().tolist() == [600]
 
 
+def test_what_tells_files_apart_may_stand_before_the_stem(tmp_path):
+    for number in range(4):
+        values = np.zeros((2, *SIZE), np.uint8)
+        values[0, : number + 1], values[1, 10:12] = 255, 255
+        for part, own in zip("ab", values, strict=True):
+            save(tmp_path / f"masks [old]/{part}_{number:04}.png", own)
+    competition = cells(tmp_path, {"files": "masks [old]/*_{stem}.png"}, classes=["cell"])
+    areas = [mask.area().tolist() for mask in masks_of(competition).values()]
+    assert areas == [[30 * (2 + number + 1)] for number in range(4)]
+
+
 def test_files_of_an_excluded_image_may_stay(tmp_path):
     competition = of_objects(tmp_path)
     table = competition.model_dump(exclude={"folder"})
     table["data"]["exclude"] = ["0002"]
     assert list(masks_of(parsed(table, tmp_path))) == ["0000", "0001", "0003"]
+
+
+@pytest.mark.parametrize("name", ["json/*{stem}.json", "json/{class}/{stem}.json"])
+def test_several_files_an_image_are_for_masks_alone(tmp_path, name):
+    fault = fault_of(cells(tmp_path, {"kind": "polygons", "files": name}))
+    assert f"files {name!r} in [labels]: one file an image is expected" in fault
+    labels = {"files": "train/{stem}/masks/*.png", "ignore_files": name}
+    fault = fault_of(of_objects(tmp_path, **labels))
+    assert f"ignore_files {name!r} in [labels]: one file an image is expected" in fault
 
 
 @pytest.mark.parametrize("files", ["../{stem}/*.png", "/etc/{class}/{stem}.png", "a\\{stem}*.png"])

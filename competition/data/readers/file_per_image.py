@@ -40,14 +40,20 @@ def read_files(
     pattern: str,
     read: FileReader[FromFile],
     *,
+    positives_only: bool = False,
     key: str = "files",
+    others: Collection[str] = (),
 ) -> dict[str, FromFile]:
-    """One label file an image, named by `pattern` and read by `read`.
-
-    The set of files must be that of the images. key: of `[labels]`, where the pattern stands.
-    """
-    found = read_several(competition, images, pattern, read, key=key)
-    return {image: only for image, ((_, only),) in found.items()}
+    """One label file an image, as `read_several` finds them; with `positives_only`, one at most."""
+    if "*" in pattern or "{class}" in pattern:
+        raise InputFault(
+            f"{key} {pattern!r} in [labels]: one file an image is expected; several, by {{class}} or *, "
+            "are for files of kind masks"
+        )
+    found = read_several(
+        competition, images, pattern, read, positives_only=positives_only, key=key, others=others
+    )
+    return {image: own[0][1] for image, own in found.items() if own}
 
 
 def read_several(

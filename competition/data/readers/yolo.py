@@ -12,7 +12,7 @@ import pandas as pd
 
 from competition.data.catalog import sizes_of
 from competition.data.pixel_labels import PixelLabels
-from competition.data.readers.file_per_image import pattern_files, read_several
+from competition.data.readers.file_per_image import pattern_files, read_files
 from competition.data.readers.shapes import drawn, labels_of_shapes
 from competition.errors import InputFault
 from competition.masks import Runs
@@ -38,7 +38,7 @@ def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabel
     """See `readers`; polygons of one class are united."""
     options = _options(competition)
     _check_names(competition)
-    found = read_several(
+    found = read_files(
         competition,
         images,
         options.files,
@@ -46,9 +46,9 @@ def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabel
         positives_only=options.positives_only,
         others=(_NAMES,),
     )
+    sizes = sizes_of(images).items()
     return {
-        image: found[image][0][1] if found[image] else labels_of_shapes(competition, size, ())
-        for image, size in sizes_of(images).items()
+        image: found.get(image) or labels_of_shapes(competition, size, ()) for image, size in sizes
     }
 
 
