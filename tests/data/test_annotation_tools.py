@@ -495,6 +495,7 @@ FULL = np.ones((5, 7), bool)
         (bitmap(FULL, origin=(24, 0)), "does not lie in its image of 20 × 30"),
         (bitmap(FULL, origin=(0, -1)), "does not lie in its image"),
         (bitmap(np.ones((21, 7), bool)), "its PNG of 21 × 7 (height × width) is larger than"),
+        (bitmap(np.ones((5, 31), bool)), "its PNG of 5 × 31 (height × width) is larger than"),
         ({"classTitle": None, "geometryType": "bitmap"}, "no class None"),
     ],
 )

@@ -116,6 +116,12 @@ def test_an_image_that_is_listed_without_annotations_is_empty(tmp_path):
     assert labels_of(coco(tmp_path, table))["0002"] == Runs.empty((2, *SIZE))
 
 
+def test_images_that_are_listed_without_annotations_may_be_others(tmp_path):
+    table = content()
+    table["images"].append({"id": 1, "file_name": "t.png", "height": 1, "width": 1})
+    assert dict(labels_of(coco(tmp_path, table)).items()) == truths()
+
+
 def test_an_image_that_is_not_listed_is_a_fault_and_so_are_labels_of_none(tmp_path):
     table = content()
     table["images"][1]["file_name"] = "001.png"

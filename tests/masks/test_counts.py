@@ -87,6 +87,7 @@ def test_counts_of_no_pixel_keep_runs_apart_and_join_them():
         [True, True, True],
     ]
     assert not len(runs_from_counts([6], (2, 3), "rows"))
+    assert not len(runs_from_counts([2, 0, 4, 0], (2, 3), "columns"))
     assert runs_from_counts([0, 6], (2, 3), "columns") == Runs.full((2, 3))
 
 
