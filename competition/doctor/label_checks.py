@@ -1,6 +1,5 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -9,7 +8,8 @@ import pandas as pd
 
 from competition.data.catalog import of_split, with_labels
 from competition.data.folds import class_presence
-from competition.data.images import read_index
+from competition.data.images import read_colours, read_index
+from competition.data.labels import read_labels
 from competition.data.letterbox import Letterbox
 from competition.data.readers.file_per_image import pattern_files
 from competition.data.readers.rle import label_rows
@@ -19,7 +19,14 @@ from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import crop, resize_nearest
 from competition.recipes import recipe_named
 from competition.scoring import dice_from_statistics, dice_statistics
-from competition.spec import Competition, MaskLabels, PolygonLabels, RleLabels, YoloLabels
+from competition.spec import (
+    Competition,
+    MaskLabels,
+    NamedLabels,
+    RleLabels,
+    YoloLabels,
+    colour_code,
+)
 
 _SIDED = 0.95
 _ENOUGH = 10
@@ -92,7 +99,7 @@ def check_ignored(
     ignored: Runs (1, H, W) of all labelled images.
     """
     labels = competition.labels
-    named = list(getattr(labels, "ignore", ()))
+    named: list[int | str] = list(getattr(labels, "ignore", ()))
     if not named and labels.ignore_files is None:
         return Report()
     areas = {image: int(mask.area()[0]) for image, mask in ignored.items()}
@@ -127,14 +134,15 @@ def _never_there(
 
 def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator[set[int | str]]:
     """Values or names in one label file after another; these have been read before."""
-    match competition.labels:
+    labels = competition.labels
+    match labels:
+        case MaskLabels(files=pattern, values="colours"):
+            for path in pattern_files(competition, with_labels(catalog), pattern):
+                codes = set(np.unique(read_colours(path)).tolist())
+                yield {value for value in labels.ignore if colour_code(str(value)) in codes}
         case MaskLabels(files=pattern):
             for path in pattern_files(competition, with_labels(catalog), pattern):
                 yield set(np.unique(read_index(path)).tolist())
-        case PolygonLabels(files=pattern):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
-                content = json.loads(path.read_bytes().decode("utf-8-sig"))
-                yield {annotation["label"] for annotation in content["annotations"]}
         case RleLabels():
             rows, empty = label_rows(competition), competition.label_format.empty
             yield {
@@ -142,6 +150,13 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
                 for (_, name), text in zip(rows.keys, rows.texts, strict=True)
                 if text.strip(" ") != empty
             }
+        case NamedLabels():
+            # read once more, with what is ignored as classes
+            names = (*competition.classes, *labels.ignore)
+            plain = labels.model_copy(update={"ignore": (), "ignore_files": None})
+            changes = {"classes": names, "exclusive": False, "labels": plain}
+            for mask in read_labels(competition.model_copy(update=changes), catalog).values():
+                yield {name for name, area in zip(names, mask.area(), strict=True) if area}
 
 
 def _value_of(competition: Competition, k: int) -> str:

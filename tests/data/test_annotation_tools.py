@@ -253,6 +253,15 @@ def test_shapes_of_ignored_names_do_not_count(tmp_path, tool):
 
 
 @pytest.mark.parametrize("tool", TOOLS[1:])
+def test_the_doctor_tells_ignored_names_that_are_nowhere(tmp_path, tool):
+    shapes = {image: [*own, ("void", ring(8, 8))] for image, own in shapes_of().items()}
+    competition = made(tool, tmp_path, shapes, ignore=["void", "doubt"])
+    report = examine(competition, Workspace(tmp_path / "workspace", "salt"))
+    found = [one.text for one in report.doubtful if one.kind == "ignored pixels"]
+    assert found == ["ignore in [labels] names 'doubt', which no label has"]
+
+
+@pytest.mark.parametrize("tool", TOOLS[1:])
 def test_names_that_are_no_class_are_named_with_the_nearest(tmp_path, tool):
     shapes = shapes_of() | {"0001": [("nucleos", ring(1, 1))]}
     fault = fault_of(made(tool, tmp_path, shapes))

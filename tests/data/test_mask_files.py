@@ -89,6 +89,16 @@ def test_a_colour_may_be_what_does_not_count(tmp_path):
     assert labels.ignored["0001"].area().tolist() == [0]
 
 
+def test_the_doctor_tells_ignored_colours_that_are_nowhere(tmp_path):
+    competition = coloured(tmp_path, ignore=["#E0E0C0", "#010203"])
+    pixels = np.zeros((*SIZE, 3), np.uint8)
+    pixels[:2, 3] = (0xE0, 0xE0, 0xC0)
+    save(tmp_path / "masks/0002.png", pixels)
+    report = examine(competition, Workspace(tmp_path / "workspace", "salt"))
+    found = [one.text for one in report.doubtful if one.kind == "ignored pixels"]
+    assert found == ["ignore in [labels] names '#010203', which no label has"]
+
+
 def test_a_colour_above_all_that_are_known_is_of_no_class(tmp_path):
     competition = coloured(tmp_path)
     save(tmp_path / "masks/0002.png", np.full((*SIZE, 3), 255, np.uint8))
