@@ -106,8 +106,9 @@ class Pipeline:
         )
 
     def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
-        """The parts that are predicted by the mean over folds."""
-        return ("test",) if self.project.rows("holdout").empty else ("test", "holdout")
+        """The parts that are predicted by the mean over folds, as far as there are any."""
+        parts: tuple[Literal["test", "holdout"], ...] = ("test", "holdout")
+        return tuple(part for part in parts if not self.project.rows(part).empty)
 
     def mean(self, member: Member, folds: tuple[int, ...], split: str = "test") -> Step:
         """The mean over folds of one member's predictions of a split of `averaged`."""
@@ -265,6 +266,9 @@ class Pipeline:
             "submit": (self.submit(entry, plain=plain),),
         }
         names = list(steps)
+        if not self.project.has_test_part:
+            names.remove("submit")
+            goal = "tune" if goal == "submit" else goal
         names = names[: names.index(goal) + 1] if goal in names else []
         ending = {"submit": ("--plain",)} if plain else {}
         return [Stage((name, *options, *ending.get(name, ())), steps[name]) for name in names]

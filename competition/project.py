@@ -72,8 +72,12 @@ class Project:
         *,
         say: Callable[[str], None] = print,
         watch: Watch = unwatched,
+        unsettled: bool = False,
     ) -> "Project":
-        """The project in the working folder, or in `root`; InputFault where there is no file."""
+        """The project in the working folder, or in `root`; InputFault where there is no file.
+
+        unsettled: also one whose file has marked lines; their first candidates are in force then.
+        """
         root = (root or Path.cwd()).resolve()
         path = competition_file(given, root)
         if path == demo_folder(root) / ACTIVE and not path.exists():
@@ -81,7 +85,10 @@ class Project:
                 "no competition.toml here, and the built-in demo competition is not written yet; "
                 "`python -m competition demo` writes it, `python -m competition new` begins yours"
             )
-        return cls(load_competition(path), root, say=say, watch=watch)
+        competition = load_competition(path)
+        if competition.questions and not unsettled:
+            raise InputFault("\n".join(competition.questions))
+        return cls(competition, root, say=say, watch=watch)
 
     def perform(self, step: Step, run: Callable[[], dict[str, Any] | None], *, force: bool) -> bool:
         """Do a step unless it is fresh; returns whether it was done."""
@@ -165,8 +172,23 @@ class Project:
         return dict(zip(self.catalog["image"], self.catalog["path"], strict=True))
 
     @property
+    def has_test_part(self) -> bool:
+        """A data set has none; everything up to tuning works without."""
+        return self.competition.data.test_images is not None
+
+    @property
     def sample(self) -> Path:
-        return self.competition.root / self.competition.submission.sample
+        """The organisers' sample; InputFault where there is no test part."""
+        self.require_test_part("nothing to submit")
+        return self.competition.root / str(self.competition.submission.sample)
+
+    def require_test_part(self, otherwise: str) -> None:
+        """InputFault where there is none; otherwise: what there is then."""
+        if not self.has_test_part:
+            raise InputFault(
+                f"{self.competition.name!r} has no test part, so there is {otherwise}: name "
+                "test_images in [data] and sample in [submission]"
+            )
 
     @property
     def permutation(self) -> tuple[int, ...] | None:

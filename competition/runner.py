@@ -55,7 +55,8 @@ class Runner:
 
     def prepare(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
         """Whatever is missing before the goal, but not the goal itself."""
-        self._perform(self._before(goal, entry, plain=plain)[:-1])
+        stages = self._before(goal, entry, plain=plain)
+        self._perform(stages[:-1] if stages[-1].command[0] == goal else stages)
 
     def prepare_ablation(self, choice: AblationChoice, solution: Path | None = None) -> None:
         """Train, predict and, where there is a solution, submit and score the trials not done yet.

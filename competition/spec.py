@@ -7,6 +7,7 @@ file describes a whole entry.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,19 +30,52 @@ class CsvColumn(Settings):
     value: str
 
 
+class PathPart(Settings):
+    """A part of an image's path below root: `{ pattern = "case\\d+" }`."""
+
+    pattern: str = Field(description="regular expression, searched for in the path")
+    value: str = Field(
+        r"\g<0>", description=r"what is made of it, with \1 for what its first brackets met"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PathPart":
+        try:
+            found = re.compile(self.pattern)
+            groups = set(re.findall(r"\\(\d)", self.value))
+        except re.error as error:
+            raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from None
+        beyond = [number for number in sorted(groups) if int(number) > found.groups]
+        if beyond:
+            raise ValueError(
+                f"value {self.value!r} asks for \\{beyond[0]}, and {self.pattern!r} has "
+                f"{found.groups} brackets"
+            )
+        return self
+
+    def of(self, path: str) -> str | None:
+        """What the pattern makes of a path; None where it is not met."""
+        found = re.search(self.pattern, path)
+        return found and found.expand(self.value)
+
+
 class Data(Settings):
     """Where the images lie."""
 
     root: str = Field(description="folder of the download, relative to this file")
     train_images: str = Field(description="glob of the labelled images below root")
-    test_images: str = Field(description="glob of the test images below root")
+    test_images: str | None = Field(
+        None, description="glob of the test images below root; none: a data set without a test part"
+    )
     extra_images: str | None = Field(
         None, description="glob of further labelled images: trained on, in no fold, never validated"
     )
-    image_id: Literal["name", "stem", "folder"] = Field(
-        "name", description="how label rows name an image: file name, name without ending, folder"
+    image_id: Literal["name", "stem", "folder", "path"] | PathPart = Field(
+        "name",
+        description="how label rows name an image: file name, name without ending, folder, path below "
+        "the folder where the glob begins, or a part of the path",
     )
-    group: Literal["image", "folder"] | CsvColumn = Field(
+    group: Literal["image", "folder"] | PathPart | CsvColumn = Field(
         "image", description="what must stay on one side of a split, for example the patient"
     )
     stratum: Literal["none", "size"] | CsvColumn = Field(
@@ -272,7 +306,10 @@ _TEXT_FORM = ("order", "base", "relative", "empty", "rows")
 class Submission(Settings):
     """What is submitted: the sample gives columns, rows and order; this says how to read them."""
 
-    sample: str = Field(description="the organisers' sample file, below root")
+    sample: str | None = Field(
+        None,
+        description="the organisers' sample file, below root; none where there is no test part",
+    )
     image: str = Field(description="column of the image")
     label: str | None = Field(None, description="column of the class")
     separator: str | None = Field(
@@ -357,11 +394,19 @@ class Competition(Settings):
         default_factory=dict, description="changes to lay over any recipe: RECIPE@VARIANT"
     )
     folder: Path = Field(Path(), exclude=True, description="where the file lies")
+    questions: tuple[str, ...] = Field(
+        (), exclude=True, description="what the file leaves open, each as a sentence with its line"
+    )
 
     @model_validator(mode="after")
     def _classes_are_known(self) -> "Competition":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"a class stands twice in {list(self.classes)}")
+        if (self.data.test_images is None) != (self.submission.sample is None):
+            raise ValueError(
+                "test_images in [data] and sample in [submission] go together: name both, or neither "
+                "where there is no test part"
+            )
         odd = [name for name in (*self.recipes, *self.variants) if "@" in name]
         if odd:
             raise ValueError(f"{odd[0]!r} holds '@', which stands between a recipe and a variant")
@@ -463,13 +508,57 @@ def load_competition(path: Path) -> Competition:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputFault(f"{path} is not valid TOML: {error}") from error
-    return parse_competition(table, folder=path.resolve().parent, source=str(path))
+    table, questions = settled(table, text, source=str(path))
+    return parse_competition(
+        table, folder=path.resolve().parent, source=str(path), questions=questions
+    )
 
 
-def parse_competition(table: dict[str, Any], *, folder: Path, source: str) -> Competition:
-    """A competition from a parsed table; `source` names it in messages."""
+OPEN = "? "
+"""What the value of a marked line begins with: candidates follow, with bars between."""
+
+
+def settled(table: dict[str, Any], text: str, *, source: str) -> tuple[dict[str, Any], list[str]]:
+    """The table with each marked value replaced by its first candidate, and the open questions.
+
+    >>> settled({"order": "? rows | columns"}, 'order = "? rows | columns"', source="c.toml")
+    ({'order': 'rows'}, ["c.toml line 1: order is open; write 'rows' or 'columns'"])
+    """
+    lines, questions = text.splitlines(), []
+
+    def value_of(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: value_of(f"{key}.{name}", one) for name, one in value.items()}
+        if not (isinstance(value, str) and value.startswith(OPEN)):
+            return value
+        candidates = [candidate(one) for one in value.removeprefix(OPEN).split(" | ")]
+        line = next(i for i, line in enumerate(lines, 1) if value in line)
+        shown = " or ".join(repr(one) for one in candidates)
+        section, _, name = key.lstrip(".").rpartition(".")
+        where = f" in [{section}]" if section else ""
+        questions.append(f"{source} line {line}: {name}{where} is open; write {shown}")
+        return candidates[0]
+
+    return value_of("", table), questions
+
+
+def candidate(text: str) -> Any:
+    """A candidate of a marked line: a value as TOML has it, or text."""
     try:
-        return Competition(**table, folder=folder)
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_competition(
+    table: dict[str, Any], *, folder: Path, source: str, questions: Sequence[str] = ()
+) -> Competition:
+    """A competition from a parsed table; `source` names it in messages."""
+    for key in ("folder", "questions"):  # ours, not the file's
+        if key in table:
+            raise InputFault(f"{source}: {key}: no such key; docs/competition-file.md has them all")
+    try:
+        return Competition(**table, folder=folder, questions=tuple(questions))
     except ValidationError as error:
         raise InputFault(describe_mistakes(error, source)) from error
 

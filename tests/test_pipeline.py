@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from competition import steps
 from competition.cli import app
+from competition.doctor import examine
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
 from competition.evaluation.groups import read_group_sums
@@ -375,3 +376,27 @@ def test_entries_have_names_of_their_own(project):
         "main+r2",
         "main+scratch",
     }
+
+
+def test_a_data_set_without_a_test_part_goes_up_to_tuning_and_says_why_no_further(copied):
+    said = []
+    source = copied.competition.folder / "competition.toml"
+    kept = [
+        line
+        for line in source.read_text().splitlines()
+        if not line.startswith(("test_images", "sample"))
+    ]
+    source.write_text("\n".join(kept))
+    shutil.rmtree(copied.competition.root / "test")
+    project = reopened(copied, say=said.append)
+    assert "submit main" not in kinds(project) and kinds(project)["tune main"].kind == "fresh"
+    entry = entry_of(project.competition)
+    steps.predict_entry(project, entry, force=True)
+    steps.score_ensemble(project, entry, force=True)
+    steps.tune_entry(project, entry, force=True)
+    assert kinds(project)["predict tiny fold 0"].kind == kinds(project)["tune main"].kind == "fresh"
+    assert examine(project.competition, project.workspace).errors == ()
+    with pytest.raises(InputFault, match="has no test part, so there is nothing to submit"):
+        steps.submit_entry(project, entry)
+    with pytest.raises(InputFault, match="has no test part, so there is no image to label"):
+        steps.make_pseudo_round(project, entry, steps.PseudoRound("round2"))

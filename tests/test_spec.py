@@ -201,7 +201,7 @@ def test_an_unknown_view_is_told_what_there_is(tmp_path):
 def _keys(model: type, found: set[str]) -> set[str]:
     """Names of all fields of a model and of the tables inside it."""
     for name, field in model.model_fields.items():
-        found.add(name)
+        found |= set() if field.exclude else {name}
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 _keys(kind, found)
@@ -212,3 +212,81 @@ def test_every_key_is_explained_in_the_docs():
     page = (Path(__file__).parents[1] / "docs" / "competition-file.md").read_text()
     explained = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", page))))
     assert _keys(Competition, set()) <= explained
+
+
+def written(tmp_path, order: str) -> Path:
+    """The demo's kind of file with `order` as it is given."""
+    path = tmp_path / "competition.toml"
+    path.write_text(
+        f"""name = "bones"
+classes = ["a", "b"]
+horizontal_flip = "allowed"
+[data]
+root = "."
+train_images = "train/*.png"
+test_images = "test/*.png"
+group = "? image | folder | {{ pattern = 'p[0-9]+' }}"
+[labels]
+kind = "masks"
+files = "masks/{{stem}}.png"
+values = "index"
+[submission]
+sample = "s.csv"
+image = "id"
+label = "class"
+rle = "rle"
+rows = "image-class"
+order = {order}
+[metric]
+name = "dice"
+[ensemble]
+recipes = ["unet-resnet18-cpu"]
+"""
+    )
+    return path
+
+
+def test_a_marked_line_is_a_question_and_stands_in_for_its_first_candidate(tmp_path):
+    path = written(tmp_path, '"? rows | columns"')
+    competition = load_competition(path)
+    assert competition.questions == (
+        f"{path} line 8: group in [data] is open; write 'image' or 'folder' or "
+        "{'pattern': 'p[0-9]+'}",
+        f"{path} line 19: order in [submission] is open; write 'rows' or 'columns'",
+    )
+    assert competition.submission.order == "rows" and competition.data.group == "image"
+
+
+def test_a_marked_line_stops_every_command_but_the_doctor(tmp_path):
+    path = written(tmp_path, '"? columns | rows"')
+    with pytest.raises(InputFault, match=r"line 19: order in \[submission\] is open"):
+        Project.open(path, tmp_path)
+    assert Project.open(path, tmp_path, unsettled=True).competition.submission.order == "columns"
+
+
+@pytest.mark.parametrize("key", ["folder", "questions"])
+def test_what_a_file_cannot_say_is_no_key(key):
+    assert f"{key}: no such key" in fault(**{key: ["x"]})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data__test_images": None}, {"submission__sample": None}], ids=str
+)
+def test_half_a_test_part_is_refused(changes):
+    assert "test_images in [data] and sample in [submission] go together" in fault(**changes)
+
+
+def test_a_data_set_has_no_test_part():
+    found = competition(data__test_images=None, submission__sample=None)
+    assert found.data.test_images is None
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"pattern": "("}, "is no regular expression"),
+        ({"pattern": "(a)", "value": r"\2"}, r"has 1 brackets"),
+    ],
+)
+def test_a_part_of_the_path_that_cannot_be_met_is_refused(part, message):
+    assert message in fault(data__group=part)

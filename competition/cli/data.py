@@ -67,7 +67,9 @@ def new(
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
     typer.echo(new_competition(preset, data, target, name or own_name, changes=changes))
-    _show_labels(Project.open(target, target.resolve().parent, say=say, watch=watch))
+    _show_labels(
+        Project.open(target, target.resolve().parent, say=say, watch=watch, unsettled=True)
+    )
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -95,7 +97,9 @@ def doctor(
     from competition.project import Project
     from competition.submission import check_submission, check_text_order
 
-    project = Project.open(competition)
+    project = Project.open(competition, unsettled=True)
+    for question in project.competition.questions:
+        typer.echo(f"open: {question}", err=as_json)
     if csv is not None:
         check_submission(project.competition, csv, project.sample, project.sizes)
         fact = Report.fact(str(csv), "the sample's rows, every text legal")

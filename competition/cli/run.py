@@ -53,9 +53,16 @@ def _before(goal: str, group: Group) -> Before:
     return before
 
 
+def _before_submit(runner: Any, values: Values) -> None:
+    """Whether there is anything to submit, before it costs hours."""
+    runner.project.require_test_part("nothing to submit")
+    _before("submit", on_entry)(runner, values)
+
+
 def _before_pseudo(runner: Any, values: Values) -> None:
     """The teachers' decisions, unless the labels come from a csv."""
     if values["source"] is None:
+        runner.project.require_test_part("no image to label")
         _before("submit", on_teachers)(runner, values)
 
 
@@ -81,7 +88,7 @@ GOALS: dict[str, Before] = {
     "predict": _before("predict", on_entry),
     "ensemble": _before("ensemble", on_entry),
     "tune": _before("tune", on_entry),
-    "submit": _before("submit", on_entry),
+    "submit": _before_submit,
     "holdout": _before("submit", on_entry),  # what is scored there is what would be submitted
     "pseudo": _before_pseudo,
     "leaderboard": _nothing,

@@ -10,7 +10,7 @@ from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
 from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
 from competition.errors import InputFault, listed
-from competition.spec import Competition, CsvColumn
+from competition.spec import Competition, CsvColumn, PathPart
 
 CATALOG_COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
 
@@ -26,11 +26,12 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     """
     data = competition.data
     rows = [
-        {"image": image_id(identity_of(path, data.image_id)), "path": path, "split": split}
+        {"image": image_id(identity_of(path, data.image_id, pattern)), "path": path, "split": split}
         for split, pattern in _patterns(competition).items()
         for path in image_paths(competition.root, pattern)
     ]
     frame = pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
+    _refuse_unmet(frame, "image_id", data.image_id)
     _refuse_shared_ids(frame)
     frame = _without_excluded(frame, data.exclude)
     paths = frame["path"].tolist()
@@ -138,15 +139,19 @@ def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
     return f"no image matches {pattern!r} below {root}{other}; {folder} holds {shown or 'nothing'}"
 
 
-def identity_of(path: str, kind: str) -> str:
-    """The id of an image, as `image_id` in `[data]` asks: name, stem or folder of its path."""
+def identity_of(path: str, kind: str | PathPart, pattern: str) -> str:
+    """The id of an image that a glob met; the path itself where a part of it is not there."""
     parts = PurePosixPath(path)
     match kind:
+        case PathPart():
+            return kind.of(path) or path
         case "name":
             return parts.name
         case "stem":
             return parts.stem
-    return parts.parent.name
+        case "folder":
+            return parts.parent.name
+    return parts.relative_to(_fixed_folder(pattern)).as_posix()
 
 
 def _refuse_shared_ids(frame: pd.DataFrame) -> None:
@@ -157,7 +162,8 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
     ]
     if faults:
         raise InputFault(
-            listed(faults) + "\nimage_id in [data] (name, stem, folder) must tell images apart"
+            listed(faults)
+            + "\nimage_id in [data] (name, stem, folder, path, or a part of it) must tell images apart"
         )
 
 
@@ -199,7 +205,24 @@ def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
             return frame["image"].tolist()
         case "folder":
             return _folders(frame, _patterns(competition))
+        case PathPart() as part:
+            _refuse_unmet(of_split(frame, "train"), "group", part)
+            rows = zip(frame["path"], frame["image"], strict=True)
+            return [part.of(path) or image for path, image in rows]
     return _from_csv(competition, frame, competition.data.group, "group")
+
+
+def _refuse_unmet(frame: pd.DataFrame, key: str, part: object) -> None:
+    """InputFault for images in whose path a part that `key` names is not found."""
+    if not isinstance(part, PathPart):
+        return
+    faults = [
+        f"{path}: {key} in [data] looks for {part.pattern!r}, which is not in this path"
+        for path in frame["path"]
+        if not part.of(path)
+    ]
+    if faults:
+        raise InputFault(listed(faults))
 
 
 def _folders(frame: pd.DataFrame, patterns: Mapping[str, str]) -> list[str]:

@@ -76,7 +76,7 @@ def check_readable(competition: Competition, *, said: str) -> Report:
     try:
         paths = [
             path
-            for pattern in (data.train_images, data.test_images)
+            for pattern in filter(None, (data.train_images, data.extra_images, data.test_images))
             for path in image_paths(competition.root, pattern)
         ]
     except InputFault:

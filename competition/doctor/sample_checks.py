@@ -19,6 +19,8 @@ from competition.workspace import Workspace
 def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
     """Its rows are those that the test images and classes ask for, in both directions."""
     form = competition.submission
+    if form.sample is None:
+        return Report.fact("sample", "none: there is no test part, so everything ends with tuning")
     try:
         path = safe_path(competition.root, form.sample)
         table = read_csv_text(path, [c for c in (form.image, form.label, form.rle) if c])

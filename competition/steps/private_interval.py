@@ -34,8 +34,10 @@ Mix = Callable[[Mapping[str, Reader]], Blend]
 def interval_of_entry(
     project: Project, entry: Entry, sums: GroupSums, mix: Mix, rules: Mapping[str, ClassRule]
 ) -> PrivateInterval | None:
-    """The interval of Private under these rules; None with fewer than two groups out of fold."""
-    if len(sums.names) < 2:
+    """The interval of Private under these rules; None with fewer than two groups out of fold, or
+    without a test part.
+    """
+    if len(sums.names) < 2 or not project.has_test_part:
         return None
     test = project.rows("test")
     share = project.competition.submission.public

@@ -45,6 +45,7 @@ def _confident(
     project: Project, entry: Entry, confidence: float
 ) -> tuple[Iterator[pseudo.PseudoLabel], pseudo.Origin]:
     """The entry's decided test masks with their shares of decided pixels, and whose they are."""
+    project.require_test_part("no image to label")
     path = entry.folder(project.workspace) / "decisions.json"
     decisions = read_decisions(path, classes=project.classes)
     readers = mean_predictions(project, entry)

@@ -27,6 +27,7 @@ def submit_entry(
     project: Project, entry: Entry, *, plain: bool = False, force: bool = False
 ) -> Path:
     """Write the checked submission and its receipt; returns the csv."""
+    project.require_test_part("nothing to submit")
     target = project.workspace.submission(submission_name(entry, plain=plain))
 
     def run() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from competition.data.catalog import build_catalog, ignored_paths, of_split
 from competition.errors import InputFault
+from competition.spec import PathPart
 
 
 def fault_of(competition) -> str:
@@ -184,3 +185,56 @@ def test_an_image_of_a_size_that_would_fill_the_memory_is_refused_by_its_header(
     monkeypatch.setattr("competition.data.catalog.PIXEL_LIMIT", 600)
     save(tmp_path / "train/images/0002.png", picture(2, (20, 31)))
     assert "train/images/0002.png has 20 × 31 pixels; the limit is 600" in fault_of(competition)
+
+
+def named_by(tmp_path, way, paths):
+    """A salt download with these training images, named in `way`."""
+    competition = salt(tmp_path)
+    shutil.rmtree(tmp_path / "train/images")
+    for number, path in enumerate(paths):
+        save(tmp_path / "train/images" / path, picture(number))
+    data = competition.data.model_copy(update=way | {"train_images": "train/images/*/*.png"})
+    return competition.model_copy(update={"data": data})
+
+
+def test_ids_can_be_paths_below_the_glob_or_parts_of_them(tmp_path):
+    paths = ["case1_day2/slice_0001_266.png", "case2_day1/slice_0001_266.png"]
+    catalog = build_catalog(named_by(tmp_path / "a", {"image_id": "path"}, paths))
+    assert of_split(catalog, "train")["image"].tolist() == paths
+    assert of_split(catalog, "test")["image"].str.contains("/").sum() == 0
+    part = PathPart(pattern=r"(case\d+_day\d+)/(slice_\d+)|[^/]+$", value=r"\1_\2")
+    competition = named_by(tmp_path / "b", {"image_id": part}, paths)
+    save(tmp_path / "b/test/images/only.png", picture(9))
+    for file in (tmp_path / "b/test/images").iterdir():
+        if file.name != "only.png":
+            file.unlink()
+    catalog = build_catalog(competition)
+    assert of_split(catalog, "train")["image"].tolist() == [
+        "case1_day2_slice_0001",
+        "case2_day1_slice_0001",
+    ]
+
+
+def test_a_part_of_the_path_can_be_the_group(tmp_path):
+    part = PathPart(pattern=r"case(\d+)", value=r"\1")
+    paths = ["case1_day2/a.png", "case1_day3/b.png", "case2_day1/c.png"]
+    catalog = build_catalog(named_by(tmp_path, {"group": part}, paths))
+    assert of_split(catalog, "train")["group"].tolist() == ["1", "1", "2"]
+    tests = of_split(catalog, "test")
+    assert tests["group"].tolist() == tests["image"].tolist()
+
+
+def test_an_image_in_whose_path_the_part_is_not_found_is_refused(tmp_path):
+    part = PathPart(pattern=r"case\d+")
+    paths = ["case1/a.png", "patient/b.png"]
+    fault = fault_of(named_by(tmp_path, {"group": part}, paths))
+    assert fault == (
+        r"train/images/patient/b.png: group in [data] looks for 'case\\d+', which is not in this path"
+    )
+
+
+def test_a_data_set_without_a_test_part_has_training_images_alone(tmp_path):
+    competition = salt(tmp_path)
+    data = competition.data.model_copy(update={"test_images": None})
+    catalog = build_catalog(competition.model_copy(update={"data": data}))
+    assert catalog["split"].unique().tolist() == ["train"]
