@@ -23,7 +23,8 @@ from competition.pipeline import Pipeline
 from competition.progress_bar import Watch, unwatched
 from competition.recipes import Recipe, recipe_named
 from competition.spec import Competition, load_competition
-from competition.workspace import Workspace
+from competition.submission.rows import own_sample
+from competition.workspace import Workspace, write_text
 
 ACTIVE = "competition.toml"
 VARIABLE = "PODIUM_COMPETITION"
@@ -178,16 +179,21 @@ class Project:
 
     @property
     def sample(self) -> Path:
-        """The organisers' sample; InputFault where there is no test part."""
+        """The organisers' sample, or our own of all test images; InputFault where there are none."""
         self.require_test_part("nothing to submit")
-        return self.competition.root / str(self.competition.submission.sample)
+        given = self.competition.submission.sample
+        if given is not None:
+            return self.competition.root / given
+        path = self.workspace.runs / "sample_submission.csv"
+        write_text(path, own_sample(self.competition, self.rows("test")["image"].tolist()))
+        return path
 
     def require_test_part(self, otherwise: str) -> None:
         """InputFault where there is none; otherwise: what there is then."""
         if not self.has_test_part:
             raise InputFault(
                 f"{self.competition.name!r} has no test part, so there is {otherwise}: name "
-                "test_images in [data] and sample in [submission]"
+                "test_images in [data]"
             )
 
     @property

@@ -70,6 +70,10 @@ class Data(Settings):
     extra_images: str | None = Field(
         None, description="glob of further labelled images: trained on, in no fold, never validated"
     )
+    not_images: str | None = Field(
+        None,
+        description="glob of files that lie among the images and are none, such as their masks",
+    )
     image_id: Literal["name", "stem", "folder", "path"] | PathPart = Field(
         "name",
         description="how label rows name an image: file name, name without ending, folder, path below "
@@ -402,11 +406,8 @@ class Competition(Settings):
     def _classes_are_known(self) -> "Competition":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"a class stands twice in {list(self.classes)}")
-        if (self.data.test_images is None) != (self.submission.sample is None):
-            raise ValueError(
-                "test_images in [data] and sample in [submission] go together: name both, or neither "
-                "where there is no test part"
-            )
+        if self.data.test_images is None and self.submission.sample is not None:
+            raise ValueError("sample in [submission] names test images: name them in [data] too")
         odd = [name for name in (*self.recipes, *self.variants) if "@" in name]
         if odd:
             raise ValueError(f"{odd[0]!r} holds '@', which stands between a recipe and a variant")
@@ -532,14 +533,25 @@ def settled(table: dict[str, Any], text: str, *, source: str) -> tuple[dict[str,
         if not (isinstance(value, str) and value.startswith(OPEN)):
             return value
         candidates = [candidate(one) for one in value.removeprefix(OPEN).split(" | ")]
-        line = next(i for i, line in enumerate(lines, 1) if value in line)
         shown = " or ".join(repr(one) for one in candidates)
         section, _, name = key.lstrip(".").rpartition(".")
         where = f" in [{section}]" if section else ""
-        questions.append(f"{source} line {line}: {name}{where} is open; write {shown}")
+        line = _line_of(lines, section, name)
+        questions.append(f"{source}{line}: {name}{where} is open; write {shown}")
         return candidates[0]
 
     return value_of("", table), questions
+
+
+def _line_of(lines: Sequence[str], section: str, name: str) -> str:
+    """` line N`, where a key stands; "" inside an inline table."""
+    here = ""
+    for number, line in enumerate(lines, 1):
+        found = re.match(r"\s*\[([^\[\]]+)\]\s*(#|$)", line)
+        here = found[1].strip() if found else here
+        if here == section and re.match(rf"\s*{re.escape(name)}\s*=", line):
+            return f" line {number}"
+    return ""
 
 
 def candidate(text: str) -> Any:

@@ -269,11 +269,8 @@ def test_what_a_file_cannot_say_is_no_key(key):
     assert f"{key}: no such key" in fault(**{key: ["x"]})
 
 
-@pytest.mark.parametrize(
-    "changes", [{"data__test_images": None}, {"submission__sample": None}], ids=str
-)
-def test_half_a_test_part_is_refused(changes):
-    assert "test_images in [data] and sample in [submission] go together" in fault(**changes)
+def test_a_sample_without_test_images_is_refused():
+    assert "sample in [submission] names test images" in fault(data__test_images=None)
 
 
 def test_a_data_set_has_no_test_part():

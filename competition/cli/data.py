@@ -1,6 +1,7 @@
 """Commands on the data: the demo, a new competition, its proof, its split."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from competition.errors import InputFault
 
 if TYPE_CHECKING:
     from competition.doctor import Report
+    from competition.new.values import FoundValue
     from competition.project import Project
 
 
@@ -45,8 +47,11 @@ _PRESETS = sorted(file.stem for file in (Path(__file__).parents[1] / "presets").
 
 @app.command()
 def new(
-    preset: Annotated[str, typer.Option(help=", ".join(_PRESETS))],
     data: Annotated[Path, typer.Option(help="Folder of the organisers' download")],
+    preset: Annotated[
+        str | None,
+        typer.Option(help=", ".join(_PRESETS), show_default="searched for in the download"),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(help="Name of the competition", show_default="the folder's"),
@@ -56,20 +61,38 @@ def new(
         list[str] | None,
         typer.Option(
             "--set",
-            help="A value that the preset has otherwise, such as metric.name=dice; may be repeated",
+            help="A value said beforehand, such as metric.name=dice; may be repeated",
         ),
     ] = None,
 ) -> None:
-    """Write a commented competition.toml for a download, prove that it reads it, say what it found."""
+    """Write a commented competition.toml for a download, prove that it reads it, say what it found.
+
+    It looks at images, masks, csv and annotation files, and writes behind each value where it comes
+    from. What the data do not tell is asked on a terminal; otherwise its line is marked, and every
+    command but doctor stops until it is answered. --preset names a layout that is known.
+    """
     from competition.new.write import new_competition
     from competition.project import Project
 
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
-    typer.echo(new_competition(preset, data, target, name or own_name, changes=changes))
+    asked = {"ask": _ask} if sys.stdin.isatty() else {}
+    typer.echo(new_competition(preset, data, target, name or own_name, changes=changes, **asked))
     _show_labels(
         Project.open(target, target.resolve().parent, say=say, watch=watch, unsettled=True)
     )
+
+
+def _ask(key: str, value: "FoundValue") -> str | None:
+    """One question on the terminal: a number of the list, or a value; return leaves it open."""
+    typer.echo(f"{key}: {value.why}")
+    for number, one in enumerate(value.candidates, 1):
+        typer.echo(f"  {number}  {one}")
+    left = "leave it open" if value.marked else value.candidates[0]
+    answer = typer.prompt(f"number or value (return: {left})", default="", show_default=False)
+    if answer.isdigit() and 1 <= int(answer) <= len(value.candidates):
+        return value.candidates[int(answer) - 1]
+    return answer.strip() or None
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -25,12 +25,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     no image, ids that two files share, images without a group.
     """
     data = competition.data
-    rows = [
-        {"image": image_id(identity_of(path, data.image_id, pattern)), "path": path, "split": split}
-        for split, pattern in _patterns(competition).items()
-        for path in image_paths(competition.root, pattern)
-    ]
-    frame = pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
+    frame = named_images(competition)
     _refuse_unmet(frame, "image_id", data.image_id)
     _refuse_shared_ids(frame)
     frame = _without_excluded(frame, data.exclude)
@@ -47,6 +42,17 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     return frame[list(CATALOG_COLUMNS)]
 
 
+def named_images(competition: Competition) -> pd.DataFrame:
+    """image, path and split of every image that the globs meet, also of those that are left out."""
+    root, data = competition.root, competition.data
+    rows = [
+        {"image": image_id(identity_of(path, data.image_id, pattern)), "path": path, "split": split}
+        for split, pattern in _patterns(competition).items()
+        for path in _without(image_paths(root, pattern), data.not_images, root)
+    ]
+    return pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
+
+
 def image_paths(root: Path, pattern: str) -> list[str]:
     """Paths below `root`, with `/`, of the images that a glob meets; sorted, at least one.
 
@@ -59,6 +65,12 @@ def image_paths(root: Path, pattern: str) -> list[str]:
     for path in found:
         safe_path(root, path)
     return found
+
+
+def _without(paths: list[str], pattern: str | None, root: Path) -> list[str]:
+    """The paths that another glob does not meet."""
+    out = set(_globbed(root, pattern)[0]) if pattern else set()
+    return [path for path in paths if path not in out]
 
 
 def ignored_paths(competition: Competition) -> list[str]:
@@ -139,7 +151,7 @@ def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
     return f"no image matches {pattern!r} below {root}{other}; {folder} holds {shown or 'nothing'}"
 
 
-def identity_of(path: str, kind: str | PathPart, pattern: str) -> str:
+def identity_of(path: str, kind: str | PathPart, pattern: str = "") -> str:
     """The id of an image that a glob met; the path itself where a part of it is not there."""
     parts = PurePosixPath(path)
     match kind:

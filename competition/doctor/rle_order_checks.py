@@ -33,6 +33,8 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
     images = with_labels(catalog)
     if not isinstance(options, RleLabels):
         order = competition.submission.order
+        if any("order in [submission]" in question for question in competition.questions):
+            return Report.fact("order", "open: these labels are no texts, and nothing proves it")
         return Report.fact(
             "order",
             f"{order}, as [submission] says: these labels are no texts, and nothing proves it; compare "
@@ -52,10 +54,19 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
             "labels", f"{rows.path} has no mask with pixels: nothing can be learnt"
         )
     form = competition.label_format
-    report = _judged(
-        form, _proof(competition, images, rows, pictured if form.rows != "object" else {})
-    )
+    proof = _proof(competition, images, rows, pictured if form.rows != "object" else {})
+    report = _judged(form, proof)
     return report if report.errors else report + _check_equal(competition, rows, images, pictured)
+
+
+def order_proof(competition: Competition, catalog: pd.DataFrame) -> OrderProof:
+    """All that the data tell of how label texts count pixels, whatever the competition file says."""
+    options, images = competition.labels, with_labels(catalog)
+    assert isinstance(options, RleLabels)
+    rows, there = label_rows(competition), set(images["image"])
+    rows = _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
+    pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
+    return _proof(competition, images, rows, pictured if options.rows != "object" else {})
 
 
 def check_texts(competition: Competition, images: pd.DataFrame, rows: LabelRows) -> Report:
@@ -81,7 +92,7 @@ def _pictured(competition: Competition, catalog: pd.DataFrame, files: str) -> Ma
     """Runs (K, H, W) of the mask images that hold the same labels."""
     one_class = len(competition.classes) == 1 or "{class}" in files
     values = "nonzero" if one_class else "index"
-    masks = MaskLabels(kind="masks", files=files, values=values)
+    masks = MaskLabels(kind="masks", files=files, values=values, positives_only="*" in files)
     return read_labels(competition.model_copy(update={"labels": masks}), catalog)
 
 

@@ -1,6 +1,8 @@
 """The organisers' sample against the test images, groups against folds, and the split in force."""
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -20,7 +22,10 @@ def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
     """Its rows are those that the test images and classes ask for, in both directions."""
     form = competition.submission
     if form.sample is None:
-        return Report.fact("sample", "none: there is no test part, so everything ends with tuning")
+        none = "none: there is no test part, so everything ends with tuning"
+        each = "test image and class" if form.rows == "image-class" else "test image"
+        own = f"none of organisers: a row for each {each}"
+        return Report.fact("sample", none if of_split(catalog, "test").empty else own)
     try:
         path = safe_path(competition.root, form.sample)
         table = read_csv_text(path, [c for c in (form.image, form.label, form.rle) if c])
@@ -81,6 +86,7 @@ def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
             f"{counts.index[0]!r}: if a folder above is the patient, one patient is in several; name "
             "the groups in a csv ([data] group)",
         )
+    found += _other_spellings(competition, counts.index.tolist())
     if len(counts) < folds:
         return found + Report.error(
             "groups",
@@ -94,6 +100,25 @@ def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
         "groups",
         f"group {name!r} has {largest} of {len(images)} training images ({largest / len(images):.0%}), "
         f"more than a fold's share of {1 / folds:.0%}: its fold will be larger than the others",
+    )
+
+
+def _other_spellings(competition: Competition, groups: Sequence[str]) -> Report:
+    """Groups whose names differ by case, signs or leading zeros alone: one person, on two sides."""
+    if competition.data.group == "image":
+        return Report()
+    spelt: dict[str, list[str]] = {}
+    for group in groups:
+        plain = re.sub(r"[^a-z0-9]", "", group.casefold())
+        spelt.setdefault(re.sub(r"(?<!\d)0+(?=\d)", "", plain), []).append(group)
+    several = [sorted(names) for plain, names in spelt.items() if plain and len(names) > 1]
+    return Report.of(
+        "groups",
+        warnings=[
+            f"groups {' and '.join(map(repr, names))} are spelt alike: if that is one patient, name it "
+            "in one way in the csv of [data] group"
+            for names in several
+        ],
     )
 
 

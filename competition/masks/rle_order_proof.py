@@ -69,9 +69,15 @@ def _raggedness(mask: Runs) -> float:
 
 
 def from_image_edges(
-    pairs: list[tuple[int, Runs, Runs]], images: list[np.ndarray | None]
+    pairs: list[tuple[int, Runs, Runs]],
+    images: list[np.ndarray | None],
+    choices: tuple[Any, Any] = ("columns", "rows"),
+    readings: tuple[str, str] = ("by columns", "by rows"),
 ) -> Finding:
-    """How much steeper an image is along the outline of a mask than elsewhere."""
+    """How much steeper an image is along the outline of a mask than elsewhere, in two readings.
+
+    pairs: row and its two masks; choices: the values that they stand for; readings: in words.
+    """
     pictured = [(image, masks) for row, *masks in pairs if (image := images[row]) is not None]
     steepness = np.array(
         [
@@ -82,11 +88,11 @@ def from_image_edges(
     ).reshape(-1, 2)
     if not len(steepness):
         return Finding(None, "unknown", "no images to compare outlines with")
-    value, certainty = sign_test(steepness[:, 0] - steepness[:, 1], ("columns", "rows"))
-    by_columns, by_rows = np.median(steepness, axis=0)
+    value, certainty = sign_test(steepness[:, 0] - steepness[:, 1], choices)
+    one, other = np.median(steepness, axis=0)
     line = (
-        f"along the outlines {len(steepness)} images are {by_columns:.2f} times as steep as "
-        f"elsewhere by columns, {by_rows:.2f} times by rows (medians)"
+        f"along the outlines {len(steepness)} images are {one:.2f} times as steep as elsewhere "
+        f"{readings[0]}, {other:.2f} times {readings[1]} (medians)"
     )
     return Finding(value, certainty, line)
 
@@ -192,7 +198,8 @@ def prove_order(
     base = base or _base_of_numbers(sample, relative.value)
     order = order or _order(sample, bool(relative.value), base.value)
     if base.value is None:
-        base = _base_of_frame(sample, order.value)
+        found = [_base_of_frame(sample, order.value), _base_of_edges(sample, order.value)]
+        base = max(found, key=lambda finding: CERTAINTIES.index(finding.certainty))
     findings = {"relative": relative, "base": base, "order": order}
     return OrderProof(
         order=order.value,
@@ -341,3 +348,12 @@ def _base_of_frame(sample: _Sample, order: str | None) -> Finding:
     value, certainty = sign_test(crosses[0].astype(int) - crosses[1], (1, 0))
     line = f"{crosses[0].sum()} runs cross the frame counted from 0, {crosses[1].sum()} from 1"
     return Finding(value, certainty, line)
+
+
+def _base_of_edges(sample: _Sample, order: Order | None) -> Finding:
+    """Counted from the wrong number, a mask lies a pixel beside what the image shows."""
+    if order is None:
+        return Finding(None, "unknown", "the order is unknown, and so is where outlines lie")
+    read = [_readings(sample, order, False, base) for base in (0, 1)]
+    pairs = [(row, *pair) for row, pair in enumerate(zip(*read, strict=True)) if None not in pair]
+    return from_image_edges(pairs, sample.images, (0, 1), ("counted from 0", "counted from 1"))

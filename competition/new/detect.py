@@ -78,13 +78,19 @@ def csv_columns(path: Path, section: str, expected: dict[str, str | None]) -> Ch
 
 def class_names(root: Path, sample: Path, label: str | None) -> list[str]:
     """The classes in the organisers' order: classes.txt, else the sample's; none if neither tells."""
-    listed = root / "classes.txt"
-    if listed.is_file():
-        lines = listed.read_text(encoding="utf-8-sig").splitlines()
-        return [line.strip() for line in lines if line.strip()]
-    if label is None:
-        return []
+    listed = listed_classes(root)
+    if listed or label is None:
+        return listed
     return list(dict.fromkeys(read_csv_text(sample, (label,))[label]))
+
+
+def listed_classes(root: Path) -> list[str]:
+    """The lines of classes.txt; none without one."""
+    path = root / "classes.txt"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def identity(ids: Sequence[str], paths: Sequence[str]) -> str | None:

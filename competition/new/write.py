@@ -1,4 +1,4 @@
-"""A preset and a download → a commented competition file, proven to read the data."""
+"""A download, with a preset or without → a commented competition file, proven to read the data."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Array
 
 from competition.data.catalog import image_paths
 from competition.data.images import image_size, safe_path
@@ -14,7 +13,11 @@ from competition.doctor import Report, prove
 from competition.errors import InputFault, listed, nearest
 from competition.new import detect
 from competition.new.detect import Changes
-from competition.spec import parse_competition
+from competition.new.file_text import file_text, toml_item
+from competition.new.layout import FoundLayout
+from competition.new.search import Ask, found_layout
+from competition.new.values import FoundValue
+from competition.spec import Competition, parse_competition, settled
 from competition.workspace import write_text
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -24,13 +27,24 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
+def leave_open(key: str, value: FoundValue) -> None:
+    """No one is there to be asked: questions become marked lines."""
+
+
 def new_competition(
-    preset: str, data: Path, target: Path, name: str, *, changes: Mapping[str, Any] | None = None
+    preset: str | None,
+    data: Path,
+    target: Path,
+    name: str,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    ask: Ask = leave_open,
 ) -> str:
     """Write the competition file `target` for the download `data`; returns what was found, as text.
 
-    The preset's values are adjusted to what lies in `data` (endings, columns, classes, …), then
-    `changes` are laid over them: dotted keys and values, such as {"metric.name": "dice"}. Nothing
+    Without a preset the whole file is made of what lies there (`found_layout`), and what nothing tells
+    is asked. A preset's values are adjusted to what lies in `data` (endings, columns, classes, …). In
+    both, `changes` are laid over them: dotted keys and values, such as {"metric.name": "dice"}. Nothing
     is written where images, labels and sample do not fit together, or `target` exists: InputFault.
     """
     if target.exists():
@@ -38,19 +52,21 @@ def new_competition(
     root = data.resolve()
     if not root.is_dir():
         raise InputFault(f"the data folder {str(data)!r} does not exist")
-    text = _preset_text(preset)
-    made = _made_sample(text, root)
-    try:
+    changes = dict(changes or {})
+    if preset is None:
+        place = target.resolve().parent, _root_value(root, target)
+        layout = found_layout(root, name, changes, place=place, ask=ask)
+        text, said = file_text(layout.values), _findings(target, layout)
+    else:
+        text = _preset_text(preset)
+        text = filled(text, changes)  # a key that is none, or a value, is refused before the search
+        _parsed(text, target)
         found = _found(tomllib.loads(text), root, name)
-        found |= {"name": name, "data.root": _root_value(root, target), **(changes or {})}
-        text = filled(text, found)
-        report = _proven(text, target, preset)
-        write_text(target, text)
-    except BaseException:
-        if made:
-            made.unlink()
-        raise
-    return _summary(target, preset, found, report, made)
+        found |= {"name": name, "data.root": _root_value(root, target), **changes}
+        text, said = filled(text, found), _summary(target, preset, found)
+    report = _proven(text, target, preset)
+    write_text(target, text)
+    return "\n".join([*said, "", report.text()])
 
 
 def filled(text: str, changes: Mapping[str, Any]) -> str:
@@ -72,19 +88,10 @@ def filled(text: str, changes: Mapping[str, Any]) -> str:
                 )
             table = table[one]
         if value is not None:
-            table[name] = _item(value)
+            table[name] = toml_item(value)
         elif name in table:
             del table[name]
     return tomlkit.dumps(document)
-
-
-def _item(value: Any) -> Any:
-    """A value as TOML, a long list over several lines."""
-    if isinstance(value, list | tuple):
-        array = tomlkit.item(list(value))
-        long = isinstance(array, Array) and len(array.as_string()) > 80
-        return array.multiline(True) if long else array
-    return tomlkit.item(value)
 
 
 def _preset_text(preset: str) -> str:
@@ -131,6 +138,8 @@ def _found_images(data: dict[str, Any], root: Path) -> Changes:
 def _found_sample(table: dict[str, Any], root: Path, found: Changes) -> Changes:
     """The sample's name, its columns, how it names images, and the classes in its order."""
     form = {**table["submission"], **_below("submission", found)}
+    if form["sample"] is None:
+        return {}
     sample = detect.sample_file(root, form["sample"])
     columns = {key: form.get(key) for key in ("image", "label", "rle")}
     changes = {"submission.sample": sample}
@@ -169,61 +178,82 @@ def _found_in_folders(root: Path) -> Changes:
         "labels.files": parts["masks"].replace("*", "{stem}"),
         **detect.mask_values(root, parts["masks"]),
     }
+    if not list(root.glob("*sample*.csv")):  # there are no organisers
+        named = detect.listed_classes(root)
+        changes |= {"submission.sample": None} | ({"classes": named} if named else {})
     if len(changes.get("classes", ())) > 1:
         changes |= {"submission.rows": "image-class", "submission.label": "class"}
     return changes
 
 
-def _made_sample(text: str, root: Path) -> Path | None:
-    """A folder of images and masks has no organisers: its sample is made, empty masks throughout."""
-    path = root / "sample_submission.csv"
-    folders = tomllib.loads(text)["labels"]["kind"] == "masks"
-    test = detect.image_folder(root, "test") if folders else None
-    if test is None or list(root.glob("*sample*.csv")):
-        return None
-    images = [PurePosixPath(image).name for image in image_paths(root, test)]
-    classes = _found_in_folders(root).get("classes", [""])
-    classes = detect.class_names(root, path, None) or classes
-    rows = ["image,rle"] + [f"{image}," for image in images]
-    if len(classes) > 1:
-        rows = ["image,class,rle"] + [f"{image},{name}," for image in images for name in classes]
-    write_text(path, "\n".join(rows) + "\n")
-    return path
+def _parsed(text: str, target: Path) -> Competition:
+    """The competition of a text; of questions the first candidates."""
+    table, questions = settled(tomllib.loads(text), text, source=str(target))
+    return parse_competition(
+        table, folder=target.resolve().parent, source=str(target), questions=questions
+    )
 
 
-def _proven(text: str, target: Path, preset: str) -> Report:
+def _proven(text: str, target: Path, preset: str | None) -> Report:
     """The report of reading the data by this text; its errors are an InputFault."""
-    folder = target.resolve().parent
-    competition = parse_competition(tomllib.loads(text), folder=folder, source=str(target))
-    report = prove(competition)
+    report = prove(_parsed(text, target))
     if report.errors:
-        raise InputFault(
-            f"{listed(list(report.errors))}\nNothing was written. Where the layout is another one, "
+        other = (
+            "say what differs by --set, or name the layout by --preset"
+            if preset is None
+            else f"where the layout is another one, leave --preset out: `new --data PATH` searches, or "
             f"copy {PRESETS / preset}.toml to {target} and edit it"
         )
+        raise InputFault(f"{listed(list(report.errors))}\nNothing was written; {other}")
     return report
 
 
-def _summary(target: Path, preset: str, found: Changes, report: Report, made: Path | None) -> str:
-    """What was written, what differs from the preset, and what was read."""
+def _findings(target: Path, layout: FoundLayout) -> list[str]:
+    """Each key with where it comes from; what waits for an answer comes last, to be seen."""
+    values = layout.values
+    lines = [f"wrote {target}, from what lies in the data:"]
+    lines += [
+        f"  {key} = {_shortened(_in_one_line(value.value))}  ({value.origin}: {value.why})"
+        for key, value in values.items()
+        if value.origin != "chosen" and not value.is_open
+    ]
+    taken = [key for key, value in values.items() if value.candidates and not value.is_open]
+    lines += [
+        f"not in the data, so taken as usual: {key} = {values[key].value!r}; say it by --set, or in "
+        f"{target.name}"
+        for key in taken
+    ]
+    lines += layout.notes
+    lines += [
+        f"open: {key}: {value.why}; write one of {', '.join(value.candidates)} into {target.name}"
+        for key, value in values.items()
+        if value.is_open
+    ]
+    return lines
+
+
+def _summary(target: Path, preset: str, found: Changes) -> list[str]:
+    """What was written and what differs from the preset."""
     original = tomllib.loads(_preset_text(preset))
     lines = [f"wrote {target}, from the preset {preset!r} with"]
     for key, value in found.items():
         table, _, name = key.rpartition(".")
         before = (original.get(table, {}) if table else original).get(name)
         if value != before:
-            shown = "(none)" if value is None else tomlkit.item(value).as_string()
+            shown = "(none)" if value is None else _in_one_line(value)
             lines.append(f"  {key} = {_shortened(shown)}")
     if found.get("labels.values") == "index" and "labels.first" not in found:
         lines.append(
             "value 0 of the masks is taken for background: if it is a class, name all of them in "
             "classes.txt of the data, the first one first, and begin again"
         )
-    if made:
-        lines.append(
-            f"wrote {made}: every test image with an empty mask, since there was no sample"
-        )
-    return "\n".join([*lines, "", report.text()])
+    if found.get("submission.sample", "") is None:
+        lines.append("there is no sample: the submission will have a row for each test image")
+    return lines
+
+
+def _in_one_line(value: Any) -> str:
+    return " ".join(toml_item(value).as_string().split())
 
 
 def _shortened(text: str) -> str:

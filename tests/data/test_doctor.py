@@ -420,3 +420,15 @@ def test_labels_that_are_no_texts_do_not_prove_the_order_and_the_doctor_says_so(
     competition = salt(tmp_path, labels=SALT_MASKS)
     said = facts(report_of(competition, tmp_path))["order"]
     assert said.startswith("columns, as [submission] says") and "nothing proves it" in said
+
+
+def test_groups_that_are_spelt_alike_are_named(tmp_path):
+    salt(tmp_path, count=12)
+    names = sorted(path.stem for path in (tmp_path / "train/images").iterdir())
+    spelt = ["P01", "p1", "P-01", "P10", "P02", "P3"]
+    rows = [[name, spelt[n % 6]] for n, name in enumerate(names)]
+    write_csv(tmp_path / "groups.csv", [["id", "patient"], *rows])
+    group = {"file": "groups.csv", "image": "id", "value": "patient"}
+    competition = parsed(SALT, tmp_path, data__group=group)
+    (warning,) = [w for w in report_of(competition, tmp_path).warnings if "spelt" in w]
+    assert warning.startswith("groups 'P-01' and 'P01' and 'p1' are spelt alike")

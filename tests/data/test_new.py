@@ -13,6 +13,7 @@ from competition.data.labels import read_labels
 from competition.doctor import prove
 from competition.errors import InputFault
 from competition.new.write import PRESETS, filled, new_competition, preset_names
+from competition.project import Project
 from competition.spec import load_competition
 
 
@@ -148,8 +149,11 @@ def folders(root, index=False):
 def test_folders_of_images_and_masks_get_a_sample(tmp_path):
     folders(tmp_path)
     text, competition = written("folders", tmp_path, tmp_path / "competition.toml")
-    assert "every test image with an empty mask" in text and competition.data.root == "."
-    assert (tmp_path / "sample_submission.csv").read_text() == "image,rle\n9.png,\n"
+    assert "there is no sample: the submission will have a row for each test image" in text
+    assert competition.data.root == "." and competition.submission.sample is None
+    project = Project.open(tmp_path / "competition.toml", tmp_path / "work")
+    assert project.sample.read_text() == "image,rle\n9.png,\n"
+    assert not list(tmp_path.glob("*.csv"))  # downloads may be read only
     assert competition.classes == ("foreground",) and not competition.exclusive
 
 
@@ -158,16 +162,10 @@ def test_index_masks_have_several_exclusive_classes(tmp_path):
     _, competition = written("folders", tmp_path, tmp_path / "competition.toml")
     assert competition.classes == ("class-1", "class-2", "class-3") and competition.exclusive
     assert competition.labels.values == "index" and competition.submission.label == "class"
-    assert len((tmp_path / "sample_submission.csv").read_text().splitlines()) == 4
+    sample = Project.open(tmp_path / "competition.toml", tmp_path / "work").sample
+    assert len(sample.read_text().splitlines()) == 4
     masks = read_labels(competition, build_catalog(competition))
     assert masks["3.png"].area()[2] == 60
-
-
-def test_a_fault_takes_the_sample_back(tmp_path):
-    folders(tmp_path)
-    save(tmp_path / "masks/0.png", np.zeros((5, 5), np.uint8))
-    assert "0.png has 5 × 5 pixels" in fault_of("folders", tmp_path, tmp_path / "competition.toml")
-    assert not (tmp_path / "sample_submission.csv").exists()
 
 
 def test_the_file_that_is_there_is_never_overwritten(tmp_path):

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
-from competition.data.csv_text import hints
+from competition.data.catalog import named_images
+from competition.data.csv_text import hints, image_id
 from competition.data.images import read_index, safe_path
 from competition.errors import InputFault, listed
 from competition.spec import Competition
@@ -221,33 +222,19 @@ def _file_set_faults(
         for path, count in owners.items()
         if count > 1
     ]
-    left_over = [path for path in files_below(root, pattern) if path not in owners]
-    excluded = set(_files_of_excluded(competition, pattern, left_over))
+    known = named_images(competition)
+    out = known["split"].ne("test") & known["image"].isin(map(image_id, competition.data.exclude))
+    spared = _files_of_images(competition, known[out], pattern)
+    expected = {*owners, *known["path"], *(file.path for own in spared for file in own)}
     orphans = [
         path
-        for path in left_over
-        if path not in excluded and PurePosixPath(path).name not in others
+        for path in files_below(root, pattern)
+        if path not in expected and PurePosixPath(path).name not in others
     ]
     return faults + [
         f"label file {path!r} belongs to no training image{hint}"
         for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)
     ]
-
-
-def _files_of_excluded(
-    competition: Competition, pattern: str, there: Sequence[str]
-) -> Iterator[str]:
-    """Label files of images that are left out, which may stay."""
-    for name in competition.data.exclude:
-        match competition.data.image_id:
-            case "folder":
-                folder, stem = name, None
-            case "stem":
-                folder, stem = None, name
-            case _:
-                folder, stem = None, PurePosixPath(name).stem
-        texts = _texts(pattern, folder=folder, stem=stem, of_class=None)
-        yield from _named(texts, there) if len(texts) > 1 else texts
 
 
 def _absence(pattern: str, image: str, own: Sequence[LabelFile]) -> str:

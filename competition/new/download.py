@@ -1,0 +1,63 @@
+"""A download as it was looked at: its images, masks, csv files and lists of classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.errors import InputFault
+from competition.new.class_names import ClassNames, lists_of_classes
+from competition.new.label_files import pattern_of
+from competition.new.mask_values import look_like_masks
+from competition.new.survey import MASK_WORDS, Place, Table, all_files, places, tables
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A download as it was looked at."""
+
+    root: Path
+    files: tuple[str, ...]
+    images: tuple[Place, ...]
+    masks: tuple[Place, ...]
+    tables: tuple[Table, ...]
+    names: tuple[ClassNames, ...]
+    unread: tuple[str, ...]
+
+
+def survey(root: Path) -> Survey:
+    """Look at all files of a download; images are told from masks by their pixels and names."""
+    files = all_files(root)
+    found, unread = tables(root, files)
+    every = places(files)
+    if not every:
+        raise InputFault(
+            f"{root} holds no image: {len(files)} files, of which "
+            f"{sum(path.endswith(('.zip', '.tar', '.gz', '.7z')) for path in files)} are archives; "
+            "unpack them, or name another folder by --data"
+        )
+    alike = {place.pattern: look_like_masks(root, place.paths) for place in every}
+    masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]
+    images = [place for place in every if place not in masks]
+    return Survey(
+        root,
+        tuple(files),
+        tuple(images),
+        tuple(masks),
+        tuple(found),
+        tuple(lists_of_classes(root, files, found)),
+        tuple(unread),
+    )
+
+
+def _may_be_masks(place: Place, every: Sequence[Place]) -> bool:
+    """Whether the names allow it: drawn images may have few values too."""
+    if place.words & MASK_WORDS:
+        return True
+    others = [one for one in every if one is not place]
+    return any(
+        pattern_of(place, other) is not None
+        and not other.words & MASK_WORDS
+        and "test" not in place.words
+        for other in others
+        if len(other) <= len(place) or "*" in place.pattern[:-6]
+    )

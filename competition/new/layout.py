@@ -1,0 +1,386 @@
+"""A download without a preset → the values of its competition file, each with where it comes from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from competition.errors import InputFault, listed
+from competition.new import detect
+from competition.new.annotations import annotation_sources
+from competition.new.class_names import is_void
+from competition.new.download import Survey, survey
+from competition.new.file_text import toml_item
+from competition.new.grouping import groups_of
+from competition.new.mask_labels import mask_sources
+from competition.new.survey import WAYS, Place, Table, ids_of, meets
+from competition.new.text_labels import class_column, few_values, naming_of, text_sources
+from competition.new.values import FoundValue, FoundValues, Source
+
+
+@dataclass
+class FoundLayout:
+    """What a download was found to be."""
+
+    values: FoundValues
+    notes: list[str] = field(default_factory=list)
+    """What lies there and was not used, and what could not be read."""
+    classes_named: bool = True
+
+    def plain(self) -> dict[str, Any]:
+        """The values alone, by dotted key."""
+        return {key: found.value for key, found in self.values.items()}
+
+
+def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
+    """The values of a competition file for what lies in `root`, before any label is read.
+
+    given: values that the person has said; they settle what the search would have to choose.
+    InputFault where no labels, or several kinds of them, are found.
+    """
+    seen = survey(root)
+    source = _chosen_source(seen, given)
+    sample = _sample(seen, source)
+    values: FoundValues = {"name": FoundValue(name, "chosen", "the folder's name")}
+    layout = FoundLayout(values)
+    test = _test_place(seen, source, sample)
+    values |= _data(seen, source, test, sample)
+    values |= source.values
+    values |= _submission(seen, source, test, sample, name)
+    _name_classes(layout, seen, source, sample, name)
+    values |= groups_of(seen, source, values)
+    values |= _usual(values)
+    layout.notes += [f"not read: {text}" for text in seen.unread]
+    layout.notes += _unused(seen, source, test, sample)
+    return layout
+
+
+def _chosen_source(seen: Survey, given: Mapping[str, Any]) -> Source:
+    """The labels; where csv and mask images say the same, the csv, which the images prove."""
+    found = [
+        *text_sources(seen),
+        *annotation_sources(seen.root, seen.files, seen.images),
+        *mask_sources(seen),
+    ]
+    kind = given.get("labels.kind")
+    if kind is not None:
+        found = [source for source in found if source.kind == kind]
+    for key, part in (("labels.files", "labels.files"), ("labels.file", "labels.file")):
+        if key in given:
+            found = [s for s in found if part in s.values and s.values[part].value == given[key]]
+    if not found:
+        raise InputFault(_nothing_labelled(seen, kind))
+    first = found[0]
+    others = [
+        source
+        for source in found[1:]
+        if source.images == first.images and not (first.kind == "rle" and source.kind == "masks")
+    ]
+    if others:
+        lines = [
+            f"  --set {key}={source.values[key].value}"
+            for source in (first, *others)
+            for key in ("labels.files", "labels.file")
+            if key in source.values
+        ]
+        raise InputFault(
+            f"{seen.root}: {len(lines)} kinds of labels for {first.images.pattern}; say which:\n"
+            + "\n".join(lines)
+        )
+    return _with_pictures(first, found)
+
+
+def _with_pictures(source: Source, found: Sequence[Source]) -> Source:
+    """A csv of one class with the mask images that hold the same."""
+    pictured = [one for one in found if one.kind == "masks" and one.images == source.images]
+    if source.kind != "rle" or len(pictured) != 1 or "labels.label" in source.values:
+        return source
+    files = pictured[0].values["labels.files"]
+    if "{class}" in files.value or pictured[0].values["labels.values"].value != "nonzero":
+        return source
+    masks = FoundValue(files.value, "found", f"{files.why}; the doctor proves the order by them")
+    return Source(
+        source.kind,
+        source.images,
+        source.values | {"labels.masks": masks},
+        source.labelled,
+        (*source.used, *pictured[0].used),
+        source.table,
+    )
+
+
+def _nothing_labelled(seen: Survey, kind: str | None) -> str:
+    """What was looked for, and what lies there."""
+    there = [f"  {place.pattern}: {len(place)} images" for place in seen.images]
+    there += [f"  {place.pattern}: {len(place)} images of few values" for place in seen.masks]
+    there += [f"  {table.path}: {', '.join(table.columns)}" for table in seen.tables]
+    what = f"labels of kind {kind!r}" if kind else "labels"
+    return (
+        f"{seen.root}: no {what} found for these images; there lie\n{listed(there)}\nLooked for: mask "
+        "images named after the images, a csv with a column of run-length texts whose rows name the "
+        "images, and annotation files. `new --preset NAME` takes a layout that you name"
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The organisers' sample and how its rows name test images."""
+
+    table: Table
+    images: Place
+    way: str
+    column: str
+    separator: str | None
+
+
+def _sample(seen: Survey, source: Source) -> Sample | None:
+    """The csv whose rows name images that are not the labelled ones."""
+    others = [place for place in seen.images if place != source.images]
+    found = []
+    for table in seen.tables:
+        if table.texts is None or table is source.table:
+            continue
+        naming = naming_of(table, others)
+        if naming is not None:
+            found.append(Sample(table, *naming))
+    said = [one for one in found if one.table.is_sample] or found
+    if len(said) > 1:
+        names = ", ".join(one.table.path for one in said)
+        raise InputFault(
+            f"{seen.root}: {names} may each be the sample submission; say which by --set "
+            f"submission.sample={said[0].table.path}, or move the others away"
+        )
+    lonely = [table for table in seen.tables if table.is_sample and table is not source.table]
+    if not said and lonely:
+        table = lonely[0]
+        raise InputFault(
+            f"{table.path} names no images that lie here: its rows begin with "
+            f"{', '.join(repr(v[0]) for v in table.columns.values())}; are the test images unpacked?"
+        )
+    return said[0] if said else None
+
+
+def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | None:
+    if sample is not None:
+        return sample.images
+    named = [p for p in seen.images if p != source.images and {"test", "testing"} & p.words]
+    if len(named) > 1:
+        raise InputFault(
+            f"{seen.root}: {', '.join(p.pattern for p in named)} may each be the test images; move the "
+            "others away, or say it by --preset and --set"
+        )
+    return named[0] if named else None
+
+
+def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | None) -> FoundValues:
+    """Where the images lie, and how label rows name them."""
+    images = source.images
+    values: FoundValues = {
+        "data.train_images": FoundValue(
+            images.pattern, "found", f"{len(source.labelled)} of {len(images)} images have labels"
+        )
+    }
+    if test is not None:
+        why = f"named by {sample.table.path}" if sample else "by the folder's name"
+        values["data.test_images"] = FoundValue(test.pattern, "found", f"{len(test)} images, {why}")
+    among = [
+        place
+        for place in seen.masks
+        if sum(meets(images.pattern, path) for path in place.paths) == len(place)
+    ]
+    if among:
+        why = f"{len(among[0])} masks lie among the images"
+        values["data.not_images"] = FoundValue(among[0].pattern, "found", why)
+    way, why = "name", "nothing names images otherwise"
+    if len(ids_of(images, way)) < len(images):
+        way = next((w for w in WAYS if len(ids_of(images, w)) == len(images)), "path")
+        why = f"names repeat, and the {way} tells images apart"
+    texts = source.table is not None
+    if sample is not None:
+        way, why = sample.way, f"as {sample.table.path} names them"
+    elif texts:
+        column = source.values["labels.image"]
+        way, why = next(w for w in WAYS if f"by their {w}" in column.why), column.why
+    values["data.image_id"] = FoundValue(way, "found", why)
+    return values
+
+
+def _submission(
+    seen: Survey, source: Source, test: Place | None, sample: Sample | None, name: str
+) -> FoundValues:
+    """The form of what is handed in: the sample's, or one of our own."""
+    if sample is None:
+        several = "classes" in source.values and len(source.values["classes"].value) > 1
+        several = several or "labels.label" in source.values
+        own = "there is no sample of organisers"
+        values = {
+            "submission.image": FoundValue("image", "chosen", own),
+            "submission.rle": FoundValue("rle", "chosen", own),
+            "submission.rows": FoundValue("image-class" if several else "image", "chosen", own),
+            "submission.order": FoundValue("rows", "chosen", own),
+        }
+        if several:
+            values["submission.label"] = FoundValue("class", "chosen", own)
+        return values
+    table, source_is = sample.table, f"in {sample.table.path}"
+    values = {
+        "submission.sample": FoundValue(
+            table.path, "found", f"{len(table)} rows of {sample.images.pattern}"
+        ),
+        "submission.image": FoundValue(sample.column, "found", source_is),
+        "submission.rle": FoundValue(str(table.texts), "found", source_is),
+    }
+    label = class_column(table, sample.column) if sample.separator is None else None
+    if sample.separator is not None:
+        values["submission.separator"] = FoundValue(
+            sample.separator, "found", "between image and class"
+        )
+    if label is not None:
+        values["submission.label"] = FoundValue(label, "found", few_values(table.columns[label]))
+    values["submission.rows"] = _row_form(source, sample, label)
+    texts = table.columns[str(table.texts)]
+    tokens = {text.strip(" ") for text in texts if " " not in text.strip()}
+    if len(tokens) == 1:
+        (token,) = tokens
+        values["submission.empty"] = FoundValue(token, "found", f"in {table.path}")
+    elif len(set(texts)) == 1 and texts[0].split()[1:] == ["0"]:
+        values["submission.empty"] = FoundValue(
+            texts[0], "found", f"in {table.path}: a run of no pixels"
+        )
+    else:
+        placeholder = f"{texts[0]!r} in the sample stands for any mask"
+        written = source.values.get("labels.empty", FoundValue("", "found", "")).value
+        values["submission.empty"] = FoundValue(
+            written, "found", f"{placeholder}; as the labels have it"
+        )
+    if source.kind != "rle":
+        values["submission.order"] = FoundValue(
+            "rows",
+            "asked",
+            "labels are no texts, so nothing here proves it: the organisers' page says it",
+            ("rows", "columns"),
+        )
+    return values
+
+
+def _row_form(source: Source, sample: Sample, label: str | None) -> FoundValue:
+    if label is not None or sample.separator is not None:
+        return FoundValue("image-class", "found", f"each row of {sample.table.path} has a class")
+    keys = sample.table.columns[sample.column]
+    if len(set(keys)) < len(keys):
+        return FoundValue("object", "found", f"{sample.table.path} repeats images")
+    if source.kind == "rle" and source.values["labels.rows"].value == "object":
+        return FoundValue(
+            "object",
+            "asked",
+            "label rows are objects; is a row of the submission one too, or a whole image?",
+            ("object", "image"),
+        )
+    return FoundValue("image", "found", f"{sample.table.path} names each image once")
+
+
+def _name_classes(
+    layout: FoundLayout, seen: Survey, source: Source, sample: Sample | None, name: str
+) -> None:
+    """The classes in the organisers' order, and a name for one without."""
+    values = layout.values
+    ordered = next((one for one in seen.names if one.ordered), None)
+    columns = []
+    if "submission.label" in values and sample is not None:
+        columns.append((sample.table, values["submission.label"].value))
+    if sample is not None and sample.separator is not None:
+        separator = sample.separator
+        keys = [key.rpartition(separator)[2] for key in sample.table.columns[sample.column]]
+        columns.append((Table(sample.table.path, {"key": keys}), "key"))
+    if "labels.label" in values and source.table is not None:
+        columns.append((source.table, values["labels.label"].value))
+    if source.kind == "yolo" and ordered is not None:
+        if len(ordered.ordered) < len(values["classes"].value):
+            raise InputFault(
+                f"{ordered.source} names {len(ordered.ordered)} classes, and the label files number "
+                f"{len(values['classes'].value)}"
+            )
+        why = f"in {ordered.source}, by their numbers"
+        values["classes"] = FoundValue(list(ordered.ordered), "found", why)
+    for table, column in columns:
+        named = list(dict.fromkeys(table.columns[column]))
+        known = values.get("classes")
+        if ordered is not None and set(ordered.ordered) == set(named):
+            values["classes"] = FoundValue(list(ordered.ordered), "found", f"in {ordered.source}")
+            return
+        if known is None or set(known.value) == set(named):
+            values["classes"] = FoundValue(named, "found", f"in the order of {table.path}")
+            return
+        if known.origin == "chosen" and len(known.value) == len(named):
+            _rename(values, named, table.path)
+            return
+    if "classes" not in values:
+        values["classes"] = FoundValue([name], "chosen", "there is one class; call it as you like")
+    named = values["classes"].value
+    void = [one for one in named if is_void(one)]
+    if void and source.kind not in ("masks", "yolo") and len(void) < len(named):
+        kept = [one for one in named if one not in void]
+        values["classes"] = FoundValue(kept, values["classes"].origin, values["classes"].why)
+        values["labels.ignore"] = FoundValue(void, "found", "by its name such pixels do not count")
+
+
+def _rename(values: FoundValues, named: list[str], source: str) -> None:
+    """Names of the sample for classes that the masks number: which is which, is asked."""
+    before = values["classes"].value
+    why = f"the masks' classes in the order of {source}? compare labels.png, and put them right"
+    if "labels.colours" in values:
+        colours = values["labels.colours"].value
+        renamed = {new: colours[old] for old, new in zip(before, named, strict=True)}
+        values["classes"] = FoundValue(named, "found", f"in the order of {source}")
+        shown = toml_item(renamed).as_string()
+        values["labels.colours"] = FoundValue(renamed, "asked", why, (shown,))
+    else:
+        values["classes"] = FoundValue(named, "asked", why, (str(named).replace("'", '"'),))
+
+
+_METRICS = (
+    *("dice", "iou", "f-beta", "mean-precision", "object-precision", "object-f-beta"),
+    *("surface-dice", "hausdorff-95"),
+)
+
+
+def _usual(values: FoundValues) -> FoundValues:
+    """What the data cannot say, and what is yours to choose."""
+    rows = values["submission.rows"].value
+    organised = "submission.sample" in values
+    metric = "object-precision" if rows == "object" else "dice"
+    said = "not in the data: see the organisers' page" if organised else "usual; yours to choose"
+    metrics = (metric, *(one for one in _METRICS if one != metric))
+    classes = values["classes"].value
+    pairs = detect.mirrored_pairs(classes)
+    mirror = (
+        FoundValue(pairs, "found", "classes named left and right")
+        if pairs
+        else FoundValue("allowed", "found", "no class is named after a side")
+    )
+    return {
+        "horizontal_flip": mirror,
+        "metric.name": FoundValue(
+            metric, "chosen", said, metrics if organised else (), marked=False
+        ),
+        "metric.empty": FoundValue("one", "chosen", f"{said} (empty truth and empty mask)"),
+        "split.folds": FoundValue(5, "chosen", "usual"),
+        "split.seed": FoundValue(0, "chosen", "decides between equally good splits"),
+        "ensemble.recipes": FoundValue(
+            ["unet-resnet18-cpu"], "chosen", "small; docs/models.md has more"
+        ),
+        "ensemble.views": FoundValue(["mirror"], "chosen", "where horizontal_flip allows it"),
+    }
+
+
+def _unused(seen: Survey, source: Source, test: Place | None, sample: Sample | None) -> list[str]:
+    """Images and csv files that nothing was made of."""
+    used = {source.images.pattern, *source.used}
+    used |= {test.pattern} if test else set()
+    used |= {sample.table.path} if sample else set()
+    notes = [
+        f"not used: {place.pattern} ({len(place)} images)"
+        for place in (*seen.images, *seen.masks)
+        if place.pattern not in used
+    ]
+    return notes + [f"not used: {t.path}" for t in seen.tables if t.path not in used]

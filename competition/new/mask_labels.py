@@ -1,0 +1,240 @@
+"""Mask images in a download: whose they are, and how their pixels name classes."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from competition.errors import InputFault
+from competition.new.class_names import ClassNames, is_background, is_void
+from competition.new.download import Survey
+from competition.new.label_files import LabelPattern, pattern_of
+from competition.new.mask_values import VOID, Coding, coding_of
+from competition.new.survey import Place
+from competition.new.values import FoundValue, FoundValues, Source
+
+
+def mask_sources(seen: Survey) -> list[Source]:
+    """Mask images that are named after images."""
+    found = []
+    for masks in _together(seen.masks, seen.images):
+        fits = [(pattern_of(masks, place), place) for place in seen.images]
+        fitting = [(one, place) for one, place in fits if one is not None]
+        if not fitting:
+            continue
+        best, place = max(fitting, key=lambda pair: (len(pair[0].images), -len(pair[1])))
+        coding = coding_of(seen.root, masks.paths)
+        if coding is None:
+            continue
+        values: FoundValues = {
+            "labels.kind": FoundValue(
+                "masks", "found", f"{masks.pattern} are images of few values"
+            ),
+            "labels.files": FoundValue(
+                best.pattern,
+                "found",
+                f"{len(masks)} files for {len(best.images)} of {len(place)} images",
+            ),
+            **_coded(seen, masks, best, coding),
+        }
+        bare = len(place) - len(best.images)
+        if bare:
+            values["labels.positives_only"] = FoundValue(
+                True,
+                "asked",
+                f"{bare} images have no mask file: do they hold nothing (true)? if they are unlabelled, "
+                "write false and name them in exclude of [data]",
+                ("true", "false"),
+            )
+        found.append(Source("masks", place, values, best.images, (masks.pattern,)))
+    return sorted(found, key=lambda source: -len(source.labelled))
+
+
+def _together(masks: Sequence[Place], images: Sequence[Place]) -> list[Place]:
+    """Places whose files differ by name alone (scan/liver.png, scan/spleen.png) as one of classes."""
+    beside: dict[str, list[Place]] = {}
+    for place in masks:
+        beside.setdefault(place.pattern.rpartition("/")[0], []).append(place)
+    found = []
+    for folder, members in beside.items():
+        joined = Place(f"{folder}/*.*", tuple(sorted(p for one in members for p in one.paths)))
+        fits = [pattern_of(joined, place) for place in images] if len(members) > 1 else []
+        found += [joined] if any(one is not None and one.classes for one in fits) else members
+    return found
+
+
+def _coded(seen: Survey, masks: Place, found: LabelPattern, coding: Coding) -> FoundValues:
+    """How these masks code classes."""
+    if found.classes:
+        named = FoundValue(list(found.classes), "found", "names in the paths of the mask files")
+        kind = {"labels.values": FoundValue("nonzero", "found", "a file a class")}
+        return kind | {"classes": named} | _smeared(coding)
+    match coding.kind:
+        case "smeared" | "nonzero":
+            values = sorted(coding.values) or ["two greys"]
+            shown = " and ".join(map(str, values))
+            return {"labels.values": FoundValue("nonzero", "found", f"values {shown}")} | _smeared(
+                coding
+            )
+        case "objects":
+            return {
+                "labels.values": FoundValue("nonzero", "found", "numbers of objects, which go on"),
+                "labels.threshold": FoundValue(1, "found", "whatever is above 0 is of the class"),
+            }
+        case "colours":
+            return _of_colours(seen, coding.colours, "colours")
+    levels = sorted(coding.values)
+    if len(levels) > 2 and min(b - a for a, b in itertools.pairwise(levels)) >= 10:
+        greys = {f"#{v:02x}{v:02x}{v:02x}": n for v, n in coding.values.items()}
+        return _of_colours(seen, greys, "greys")
+    return _of_index(seen, coding)
+
+
+def _voc_colours() -> dict[str, int]:
+    """Colour → number, as the Pascal VOC development kit makes them: three bits of it a digit."""
+    found = {}
+    for number in range(256):
+        channels, rest = [0, 0, 0], number
+        for shift in range(7, -1, -1):
+            channels = [c | ((rest >> k) & 1) << shift for k, c in enumerate(channels)]
+            rest >>= 3
+        red, green, blue = channels
+        found[f"#{red:02x}{green:02x}{blue:02x}"] = number
+    return found
+
+
+_VOC = _voc_colours()
+
+
+def _smeared(coding: Coding) -> FoundValues:
+    if coding.kind != "smeared":
+        return {}
+    return {"labels.threshold": FoundValue(128, "found", "masks in JPEG, of two greys")}
+
+
+def _of_colours(seen: Survey, colours: Mapping[str, int], what: str) -> FoundValues:
+    """A class for each colour but black, named by a list of the download, else by its number."""
+    given = next((one for one in seen.names if set(colours) <= {*one.by_colour, "#000000"}), None)
+    names = given.by_colour if given else {}
+    void = [colour for colour in colours if is_void(names.get(colour, ""))]
+    grounds = [c for c in colours if is_background(names.get(c, "")) and c != "#000000"]
+    order = list(names) if given else sorted(colours, key=lambda c: (_VOC.get(c, 256), c))
+    coded = [
+        colour
+        for colour in order
+        if colour not in (*void, *grounds)
+        and not (
+            colour == "#000000" and (not given or is_background(names.get(colour, "background")))
+        )
+    ]
+    named = {names.get(colour, f"class-{k}"): colour for k, colour in enumerate(coded, 1)}
+    known = "in VOC's order" if set(colours) <= _VOC.keys() else "by their numbers"
+    why = f"named in {given.source}" if given else f"{known}; no list names them"
+    values: FoundValues = {
+        "labels.values": FoundValue("colours", "found", f"{len(colours)} {what} in all masks"),
+        "labels.colours": FoundValue(named, "found", why),
+        "classes": FoundValue(list(named), "found" if given else "chosen", why),
+    }
+    if void:
+        values["labels.ignore"] = FoundValue(
+            void, "found", f"{names[void[0]]!r} in {_source_of(given)}"
+        )
+    if grounds:
+        values["labels.background"] = FoundValue(grounds, "found", f"in {_source_of(given)}")
+    return values
+
+
+def _source_of(names: ClassNames | None) -> str:
+    return names.source if names else "the masks"
+
+
+def _of_index(seen: Survey, coding: Coding) -> FoundValues:
+    """FoundValues as numbers of classes; one far beyond the others does not count."""
+    levels = sorted(coding.values)
+    void = [value for value in levels if value in VOID and value - 1 not in coding.values]
+    counted = [value for value in levels if value not in void]
+    values: FoundValues = {
+        "labels.values": FoundValue("index", "found", f"values {_ranges(levels)}")
+    }
+    given = next((one for one in seen.names if set(counted) <= set(one.by_value)), None)
+    if given is not None:
+        void += [v for v in counted if is_void(given.by_value[v])]
+    total = sum(coding.values.values())
+    if void:
+        share = sum(coding.values[value] for value in void) / total
+        values["labels.ignore"] = FoundValue(
+            void[0] if len(void) == 1 else void,
+            "found",
+            f"{share:.1%} of pixels; beyond the classes, as VOC and Cityscapes mark what does not count",
+        )
+    highest = max(value for value in levels if value not in void)
+    if given is not None:
+        return values | _by_value(given, void, highest)
+    listed_names = next((one for one in seen.names if one.ordered), None)
+    if listed_names is not None:
+        return values | _by_order(listed_names, highest)
+    names = [f"class-{k}" for k in range(1, highest + 1)]
+    values["classes"] = FoundValue(names, "chosen", "no list names the values")
+    return values | _first(coding, total)
+
+
+def _first(coding: Coding, total: int) -> FoundValues:
+    """Whether 0 is background, where no list of names tells."""
+    share = coding.values.get(0, 0) / total
+    black = coding.palette.get(0) == "#000000"
+    if black:
+        return {
+            "labels.first": FoundValue(1, "found", "the palette shows value 0 black: background")
+        }
+    if coding.present > 0.9 and share > 0.5:
+        why = f"value 0 is in {coding.present:.0%} of the masks and {share:.0%} of the pixels"
+        return {"labels.first": FoundValue(1, "found", f"{why}: background")}
+    why = f"value 0 has {share:.0%} of the pixels: is it background (1), or the first class (0)?"
+    return {"labels.first": FoundValue(1, "asked", why, ("1", "0"))}
+
+
+def _by_value(given: ClassNames, void: Sequence[int], highest: int) -> FoundValues:
+    """Classes as a list names their values."""
+    named = {value: name for value, name in sorted(given.by_value.items()) if value not in void}
+    first = 1 if is_background(named.get(0, "")) or 0 not in named else 0
+    last = max(highest, *named)
+    names = [named.get(value, f"class-{value}") for value in range(first, last + 1)]
+    return {
+        "classes": FoundValue(names, "found", f"in {given.source}"),
+        "labels.first": FoundValue(
+            first, "found", f"in {given.source}: 0 is {named.get(0, 'not named')!r}"
+        ),
+    }
+
+
+def _by_order(given: ClassNames, highest: int) -> FoundValues:
+    """Classes as a list has them, where their number tells whether 0 is one."""
+    names = list(given.ordered)
+    if is_background(names[0]):
+        names = names[1:]
+        first = 1
+    elif len(names) == highest:
+        first = 1
+    elif len(names) == highest + 1:
+        first = 0
+    else:
+        raise InputFault(
+            f"{given.source} names {len(names)} classes, and the masks have values up to {highest}; "
+            f"expected {highest} names (0 is background) or {highest + 1} (0 is the first class)"
+        )
+    why = f"{given.source} has {len(given.ordered)} names, and the highest value is {highest}"
+    values: FoundValues = {"labels.first": FoundValue(first, "found", why)}
+    if is_void(names[-1]):
+        number = len(names) - 1 + first
+        values["labels.ignore"] = FoundValue(number, "found", f"{names[-1]!r} in {given.source}")
+        names = names[:-1]
+    return values | {"classes": FoundValue(names, "found", why)}
+
+
+def _ranges(values: Sequence[int]) -> str:
+    """`0 to 20 and 255` of many numbers."""
+    parts: list[list[int]] = []
+    for value in values:
+        if parts and value == parts[-1][1] + 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return " and ".join(str(a) if a == b else f"{a} to {b}" for a, b in parts)

@@ -1,0 +1,132 @@
+"""How mask images code their classes: from their pixels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from competition.data.images import file_facts, read_image, read_index
+from competition.errors import InputFault
+
+_LOOKED_AT = 8
+"""Files by which masks are told from images."""
+
+_MOST_COLOURS = 40
+_MOST_VALUES = 64
+_SMEARED = 16
+"""How far JPEG takes a value from 0 or from the highest."""
+
+VOID = (255, 254)
+"""FoundValues beyond the classes that are usual for "does not count": VOC, Cityscapes, ADE20K."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the pixels of mask images are.
+
+    kind: nonzero (0 and one other value), index, colours, objects (numbers that go on from image to
+    image), smeared (JPEG of two values); values: pixels of each value, of index and objects; colours:
+    pixels of each colour "#rrggbb"; palette: colour of an index, where files have one; present: share
+    of the images that have value 0.
+    """
+
+    kind: str
+    values: dict[int, int] = field(default_factory=dict)
+    colours: dict[str, int] = field(default_factory=dict)
+    palette: dict[int, str] = field(default_factory=dict)
+    present: float = 1.0
+
+
+def look_like_masks(root: Path, paths: Sequence[str]) -> bool:
+    """Whether a few of these images have few values, as labels do and photographs do not."""
+    return coding_of(root, _spread(paths, _LOOKED_AT)) is not None
+
+
+def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
+    """The coding of these mask images; None where they are none."""
+    values: Counter[int] = Counter()
+    colours: Counter[str] = Counter()
+    palette: dict[int, str] = {}
+    most, zeros, smeared = 0, 0, False
+    for path in paths:
+        try:
+            facts = file_facts(root / path)
+            if facts.format == "JPEG":
+                if not _is_smeared(read_image(root / path)):
+                    return None
+                smeared = True
+                continue
+            index = _index(root / path)
+            if index is None:
+                colours.update(_colour_counts(read_image(root / path)))
+                if len(colours) > _MOST_COLOURS:
+                    return None
+                continue
+        except InputFault:
+            return None
+        found, counts = np.unique(index, return_counts=True)
+        if len(found) > _MOST_VALUES and (found != np.arange(len(found)) + found[0]).any():
+            return None
+        values.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        most = max(most, int((found != 0).sum()))
+        zeros += int(found[0] == 0)
+        if facts.mode == "P":
+            palette |= _palette(index, read_image(root / path), found)
+    if smeared:
+        return None if values or colours else Coding("smeared")
+    if colours:
+        return None if values else Coding("colours", colours=dict(colours))
+    present = zeros / max(1, len(paths))
+    if most <= 1 and _is_one_class({value for value in values if value}):
+        return Coding("nonzero", dict(values), palette=palette, present=present)
+    if max(values) > 255 or len(values) > _MOST_VALUES:
+        return Coding("objects", dict(values)) if min(values) == 0 else None
+    return Coding("index", dict(values), palette=palette, present=present)
+
+
+def _is_one_class(values: set[int]) -> bool:
+    """Whether these are what different tools write for "inside", not numbers of classes."""
+    return len(values) <= 1 or values <= {1, 255, 65535}
+
+
+def _index(path: Path) -> np.ndarray | None:
+    """The numbers of a mask; None for a colour picture."""
+    try:
+        return read_index(path)
+    except InputFault as fault:
+        if "colour picture" in str(fault):
+            return None
+        raise
+
+
+def _is_smeared(pixels: np.ndarray) -> bool:
+    """Whether an image is two greys but for what JPEG does to their border."""
+    grey = pixels.max(axis=2)
+    if (pixels.max(axis=2) - pixels.min(axis=2) > _SMEARED).mean() > 0.01:
+        return False
+    high = int(grey.max())
+    between = (grey > _SMEARED) & (grey < high - _SMEARED)
+    return high < _SMEARED or (high > 128 and float(between.mean()) < 0.05)
+
+
+def _colour_counts(pixels: np.ndarray) -> dict[str, int]:
+    """Pixels of each colour, as far as there are few."""
+    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    found, counts = np.unique(packed, return_counts=True)
+    found, counts = found[: _MOST_COLOURS + 1], counts[: _MOST_COLOURS + 1]
+    return {f"#{c:06x}": n for c, n in zip(found.tolist(), counts.tolist(), strict=True)}
+
+
+def _palette(index: np.ndarray, pixels: np.ndarray, values: np.ndarray) -> dict[int, str]:
+    """The colour that an image shows for each of its values."""
+    shown = {}
+    for value in values.tolist():
+        red, green, blue = pixels[index == value][0].tolist()
+        shown[value] = f"#{red:02x}{green:02x}{blue:02x}"
+    return shown
+
+
+def _spread(paths: Sequence[str], count: int) -> Sequence[str]:
+    return paths[:: max(1, -(-len(paths) // count))]

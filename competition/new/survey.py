@@ -1,0 +1,272 @@
+"""What lies in a download: images by place, and csv files by what their columns hold."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from competition.data.csv_text import image_id, read_csv_text
+from competition.data.images import ENDINGS
+from competition.errors import InputFault
+
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "sample", "samples"}
+MASK_WORDS = {
+    *(
+        "mask",
+        "masks",
+        "label",
+        "labels",
+        "annotation",
+        "annotations",
+        "gt",
+        "truth",
+        "groundtruth",
+    ),
+    *("seg", "segmentation", "segmentations", "segmentationclass", "target", "targets", "annots"),
+}
+IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "scan", "scans"}
+_ROLES = _PARTS | MASK_WORDS | IMAGE_WORDS
+"""Words by which a folder says what it holds; folders of other names lie beside their like."""
+
+_LARGEST_CSV = 2**31
+
+
+def words(name: str) -> set[str]:
+    """The words of a name, without numbers.
+
+    >>> sorted(words("stage1_trainMasks"))
+    ['masks', 'stage', 'train']
+    """
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Images that lie alike: the glob below the root that meets them, and their paths."""
+
+    pattern: str
+    paths: tuple[str, ...]
+
+    @cached_property
+    def words(self) -> set[str]:
+        """Of its folders and of what all its names have in common."""
+        return set().union(*(words(part) for part in PurePosixPath(self.pattern).parts))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def all_files(root: Path) -> list[str]:
+    """Paths below the root, with `/`, sorted; nothing hidden, no folder behind a link."""
+    found = []
+    for folder, inside, names in os.walk(root):
+        inside[:] = sorted(name for name in inside if not _is_junk(name))
+        here = Path(folder).relative_to(root)
+        found += [(here / name).as_posix() for name in names if not _is_junk(name)]
+    return sorted(found)
+
+
+def _is_junk(name: str) -> bool:
+    """Hidden, or left behind by the system that made the archive."""
+    return name.startswith(".") or name == "__MACOSX" or name.lower() == "thumbs.db"
+
+
+def places(paths: Iterable[str], endings: Sequence[str] = ENDINGS) -> list[Place]:
+    """The files of these endings by where they lie; the largest place first.
+
+    Folders that lie beside each other and hold the same are one place (`train/*/*.png`), unless their
+    names say what they hold; files that are named after others with something added are another
+    (`train/*_mask.png`). Endings that share a folder are one place, unless they name the same images.
+    """
+    folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in paths:
+        if PurePosixPath(path).suffix.lower() in endings:
+            folders[PurePosixPath(path).parts[:-1]].append(path)
+    found = []
+    for folder, inside in _joined(folders).items():
+        same = _same_names(inside) if folder[-1:] == ("*",) else {}
+        for name, own in (same or _by_name(inside)).items():
+            found.append(Place("/".join([*folder, name]), tuple(sorted(own))))
+    return sorted(found, key=lambda place: (-len(place), place.pattern))
+
+
+def _joined(folders: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], list[str]]:
+    """Folders that differ in one name alone become one with a `*`, the deepest difference first."""
+    joined = dict(folders)
+    for level in reversed(range(max(map(len, folders), default=0))):
+        alike: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+        for folder in joined:
+            if len(folder) > level and folder[level] != "*":
+                alike[tuple(_shape(part) for i, part in enumerate(folder) if i != level)].append(
+                    folder
+                )
+        for members in alike.values():
+            for folder in _lying_beside(members, level):
+                beside = (*folder[:level], "*", *folder[level + 1 :])
+                joined[beside] = [*joined.get(beside, []), *joined.pop(folder)]
+    for folder in sorted(joined, key=lambda one: one.count("*")):
+        for other in joined:
+            if folder != other and _met_by(folder, other):
+                joined[other] += joined.pop(folder)
+                break
+    return joined
+
+
+def _met_by(folder: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    if len(folder) != len(other) or "*" not in other:
+        return False
+    pairs = zip(folder, other, strict=True)
+    return all(b == a or (b == "*" and not words(a) & _ROLES) for a, b in pairs)
+
+
+def _shape(part: str) -> str:
+    """A name without its numbers: scans of all patients have one."""
+    return re.sub(r"\d+", "#", part)
+
+
+def _lying_beside(folders: Sequence[tuple[str, ...]], level: int) -> Sequence[tuple[str, ...]]:
+    """Those whose names at this level are of one kind: patients, scans, classes."""
+    names = {folder[level] for folder in folders}
+    if len(names) > 2 and len({_shape(name) for name in names}) == 1:
+        return folders
+    free = [folder for folder in folders if not words(folder[level]) & _ROLES]
+    return free if len({folder[level] for folder in free}) > 1 else []
+
+
+def _same_names(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files by name where every folder has them: image.png and mask.png of each scan."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        named[PurePosixPath(path).name].append(path)
+    folders = {PurePosixPath(path).parent for path in paths}
+    everywhere = all(len(own) * 2 > len(folders) for own in named.values())
+    return dict(named) if everywhere and len(folders) > 2 else {}
+
+
+def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files of a folder by what their names end with: `*_mask.png` beside `*.png`."""
+    by_ending: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_ending[PurePosixPath(path).suffix].append(path)
+    stems = {
+        ending: {str(PurePosixPath(p).with_suffix("")) for p in own}
+        for ending, own in by_ending.items()
+    }
+    named: dict[str, list[str]] = defaultdict(list)
+    for ending, own in by_ending.items():
+        others = set().union(*stems.values())
+        shared = any(len(stems[ending] & stems[e]) * 2 > len(own) for e in stems if e != ending)
+        for path in own:
+            stem = str(PurePosixPath(path).with_suffix(""))
+            added = _added(stem, others)
+            alone = shared or added or len(by_ending) == 1
+            named[f"*{added}{ending}" if alone else "*.*"].append(path)
+    return dict(named)
+
+
+def _added(stem: str, others: set[str]) -> str:
+    """What stands behind another file's name, such as _mask; "" where it is no addition."""
+    found = re.search(r"[-_. ][A-Za-z][A-Za-z_-]*$", stem)
+    return found[0] if found and stem[: found.start()] in others else ""
+
+
+WAYS = ("name", "stem", "folder", "path")
+"""How a csv may name an image, the likeliest first; see `image_id` in `[data]`."""
+
+
+def ids_of(place: Place, way: str) -> dict[str, str]:
+    """Id → path of a place's images, by a way to name them; what two share is left out."""
+    fixed = PurePosixPath(*_fixed(place.pattern))
+    named = {
+        "name": lambda path: path.name,
+        "stem": lambda path: path.stem,
+        "folder": lambda path: path.parent.name,
+        "path": lambda path: path.relative_to(fixed).as_posix(),
+    }[way]
+    pairs = [(image_id(named(PurePosixPath(path))), path) for path in place.paths]
+    counts = Counter(name for name, _ in pairs)
+    return {name: path for name, path in pairs if counts[name] == 1}
+
+
+def _fixed(pattern: str) -> Iterator[str]:
+    for part in PurePosixPath(pattern).parts[:-1]:
+        if "*" in part:
+            return
+        yield part
+
+
+@dataclass(frozen=True)
+class Table:
+    """A csv file below the root: its columns as text."""
+
+    path: str
+    columns: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+    @cached_property
+    def texts(self) -> str | None:
+        """The column of run-length texts, None without one."""
+        full = [name for name, values in self.columns.items() if _are_texts(values)]
+        if full:
+            return full[-1]
+        said = [name for name in self.columns if words(name) & _TEXT_WORDS]
+        rest = [name for name in said if _is_placeholder(self.columns[name])]
+        return rest[-1] if rest else None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether its name says so, or its texts are all alike, as no labels are."""
+        named = words(PurePosixPath(self.path).stem) & {"sample", "submission", "submit"}
+        return bool(named)
+
+
+_TEXT_WORDS = {
+    *("rle", "pixels", "mask", "masks", "predicted", "prediction", "segmentation", "annotation"),
+    *("encoded", "annotations", "encoding"),
+}
+_PAIRS = re.compile(r" ?-?\d+( \d+)* ?")
+
+
+def _are_texts(values: Sequence[str]) -> bool:
+    """Whether these are pairs of numbers, with empty ones and tokens such as -1 between."""
+    filled = [value for value in values if " " in value.strip()]
+    if not filled or not all(_PAIRS.fullmatch(value) for value in filled[:200]):
+        return False
+    even = sum(len(value.split()) % 2 == 0 for value in filled[:200])
+    return even == len(filled[:200])
+
+
+def _is_placeholder(values: Sequence[str]) -> bool:
+    return len(set(values)) <= 2
+
+
+def tables(root: Path, paths: Iterable[str]) -> tuple[list[Table], list[str]]:
+    """The csv files among these paths, and a line for each that cannot be read."""
+    found, unread = [], []
+    for path in paths:
+        if not path.lower().endswith(".csv") or (root / path).stat().st_size > _LARGEST_CSV:
+            continue
+        try:
+            frame = read_csv_text(root / path)
+        except InputFault as fault:
+            unread.append(str(fault))
+            continue
+        if len(frame):
+            found.append(Table(path, {str(name): frame[name].tolist() for name in frame.columns}))
+    return found, unread
+
+
+def meets(pattern: str, path: str) -> bool:
+    """Whether a glob of `places` meets a path.
+
+    >>> meets("train/*/*.png", "train/p1/a.png"), meets("train/*.png", "train/p1/a.png")
+    (True, False)
+    """
+    parts, names = PurePosixPath(pattern).parts, PurePosixPath(path).parts
+    return len(parts) == len(names) and all(map(fnmatchcase, names, parts))

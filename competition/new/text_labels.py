@@ -1,0 +1,110 @@
+"""Csv files of run-length texts in a download: whose rows they are, and what their columns say."""
+
+from collections.abc import Sequence
+
+from competition.errors import InputFault
+from competition.new.download import Survey
+from competition.new.survey import WAYS, Place, Table, ids_of, words
+from competition.new.values import FoundValue, FoundValues, Source
+
+
+def text_sources(seen: Survey) -> list[Source]:
+    """Csv files of run-length texts whose rows name images."""
+    found = []
+    for table in seen.tables:
+        if table.texts is None or table.is_sample:
+            continue
+        naming = naming_of(table, seen.images)
+        if naming is None:
+            continue
+        place, way, column, separator = naming
+        values: FoundValues = {
+            "labels.kind": FoundValue("rle", "found", f"{table.path} holds run-length texts"),
+            "labels.file": FoundValue(table.path, "found", f"{len(table)} rows of {place.pattern}"),
+            "labels.image": FoundValue(column, "found", f"its values name images by their {way}"),
+            "labels.rle": FoundValue(table.texts, "found", "pairs of numbers"),
+        }
+        label = class_column(table, column) if separator is None else None
+        if label is not None:
+            values["labels.label"] = FoundValue(label, "found", few_values(table.columns[label]))
+        keys = [column] if label is None else [column, label]
+        rows = list(zip(*(table.columns[key] for key in keys), strict=True))
+        repeated = len(rows) - len(set(rows))
+        form = "image-class" if label is not None or separator is not None else "image"
+        form, why = (
+            ("object", f"{repeated} rows repeat their key")
+            if repeated
+            else (form, "each key has one row")
+        )
+        values["labels.rows"] = FoundValue(form, "found", why)
+        ids = ids_of(place, way)
+        named = {_split(key, separator) for key in table.columns[column]}
+        empty = [text for text in table.columns[table.texts] if " " not in text.strip()]
+        absent = len(ids.keys() - named)
+        if absent and not empty:
+            values["labels.positives_only"] = FoundValue(
+                True, "found", f"{absent} images have no row, and no row is empty"
+            )
+        tokens = sorted({text.strip(" ") for text in empty})
+        if len(tokens) == 1 and tokens != [""]:
+            values["labels.empty"] = FoundValue(tokens[0], "found", f"in {len(empty)} rows")
+        labelled = frozenset(ids[key] for key in named if key in ids)
+        found.append(Source("rle", place, values, labelled, (table.path,), table))
+    return found
+
+
+def _split(key: str, separator: str | None) -> str:
+    return key if separator is None else key.rpartition(separator)[0]
+
+
+Naming = tuple[Place, str, str, str | None]
+"""Images, how they are named (see `WAYS`), by which column, and what stands behind the name."""
+
+
+def naming_of(table: Table, images: Sequence[Place]) -> Naming | None:
+    """How the rows of a csv name images of one place; None where most of them name none."""
+    best: tuple[float, Naming] | None = None
+    for column, values in table.columns.items():
+        if column == table.texts:
+            continue
+        for separator in (None, "_", "-", ":", "|", "/"):
+            keys = {_split(value, separator) for value in values}
+            for place in images:
+                for way in WAYS:
+                    share = len(keys & ids_of(place, way).keys()) / max(1, len(keys))
+                    if share > 0.5 and (best is None or share > best[0]):
+                        best = share, (place, way, column, separator)
+            if best is not None and best[1][2] == column:
+                break
+    return best and best[1]
+
+
+def class_column(table: Table, image: str) -> str | None:
+    """The column that, beside the image, says what a row is of."""
+    rest = [name for name in table.columns if name not in (image, table.texts)]
+    named = [name for name in rest if words(name) & {"class", "label", "category", "organ", "type"}]
+    fewer = [
+        name
+        for name in named or rest
+        if 1 < len(set(table.columns[name])) <= max(2, len(table) // 4)
+        and not _goes_with(table.columns[image], table.columns[name])
+    ]
+    if len(fewer) > 1:
+        raise InputFault(
+            f"{table.path}: the columns {', '.join(map(repr, fewer))} may each be the class; say which "
+            f"by --set labels.label={fewer[0]}"
+        )
+    return fewer[0] if fewer else None
+
+
+def _goes_with(images: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether a column is a property of the image (its size, its patient), not of the row."""
+    first = {}
+    same = all(first.setdefault(i, v) == v for i, v in zip(images, values, strict=True))
+    return same and len(first) < len(images)
+
+
+def few_values(values: Sequence[str]) -> str:
+    found = list(dict.fromkeys(values))
+    shown = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
+    return f"{len(found)} values: {shown}"

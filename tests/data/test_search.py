@@ -1,0 +1,677 @@
+"""`new` without a preset: any layout is read as it was drawn, or its one question is named."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from downloads import picture, save, write_csv
+from PIL import Image
+
+from competition.data.catalog import build_catalog, of_split
+from competition.data.labels import read_labels
+from competition.errors import InputFault
+from competition.masks import RleFormat, Runs, encode
+from competition.new.survey import places
+from competition.new.write import new_competition
+from competition.spec import load_competition
+
+NAMES = ("nucleus", "cytoplasm")
+SIZE = (24, 34)
+TRAIN, TEST = [f"a{n:02}" for n in range(12)], [f"t{n:02}" for n in range(4)]
+
+
+def drawn(number: int) -> np.ndarray:
+    """uint8 (H, W): 1 within 2 on 0, elsewhere for every number."""
+    random = np.random.default_rng(number)
+    top, left = random.integers(1, 10), random.integers(1, 16)
+    mask = np.zeros(SIZE, np.uint8)
+    mask[top : top + 11, left : left + 15] = 2
+    mask[top + 3 : top + 7, left + 4 : left + 9] = 1
+    return mask
+
+
+MASKS = {name: drawn(number) for number, name in enumerate(TRAIN)}
+
+
+def photograph(name: str) -> np.ndarray:
+    """uint8 (H, W, 3): a little noise, darker where something is drawn."""
+    pixels = 200 + picture(sum(map(ord, name)), SIZE) // 16
+    return pixels - 60 * MASKS[name][..., None] if name in MASKS else pixels
+
+
+def images(root, train="images/{}.png", test="test/{}.png"):
+    for name in TRAIN:
+        save(root / train.format(name, name=name), photograph(name))
+    for name in TEST if test else ():
+        save(root / test.format(name, name=name), photograph(name))
+
+
+def sample(root, file="sample_submission.csv", form="{}.png", classes=NAMES, header=None, text=""):
+    rows = [[form.format(t), *([c] if c else []), text] for t in TEST for c in classes or [""]]
+    write_csv(root / file, [header or ["image", "class", "rle"][: len(rows[0])], *rows])
+
+
+def found(root, tmp_path, **changes):
+    target = tmp_path / "competition.toml"
+    text = new_competition(None, root, target, "mine", changes=changes)
+    return text, load_competition(target)
+
+
+def read(competition) -> dict[str, np.ndarray]:
+    """Stem of each training image → bool (K, H, W), in the order of its classes."""
+    catalog = build_catalog(competition)
+    rows = of_split(catalog, "train")
+    labels = read_labels(competition, catalog)
+    names = [re.search(r"a\d\d", path)[0] for path in rows["path"]]
+    return {name: labels[i].to_dense() for name, i in zip(names, rows["image"], strict=True)}
+
+
+def check(competition, values=(1, 2), classes=None):
+    """Every training image's planes are the drawn values, in this order; all test images are there."""
+    planes = read(competition)
+    assert planes.keys() == MASKS.keys()
+    for name, mask in planes.items():
+        expected = np.stack([np.isin(MASKS[name], value) for value in values])
+        np.testing.assert_array_equal(mask, expected)
+    assert competition.classes == (classes or competition.classes)
+
+
+def indexed(root, form="masks/{}.png", palette=None, change=lambda mask: mask):
+    for name, mask in MASKS.items():
+        path = root / form.format(name, name=name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(change(mask))
+        if palette:
+            image = image.convert("P") if image.mode != "P" else image
+            image.putpalette(palette + [0] * (768 - len(palette)))
+        image.save(path)
+
+
+def ringed(mask):
+    """With a rim of 255 around what is drawn."""
+    inside = np.pad(mask > 0, 1)
+    near = inside[:-2, 1:-1] | inside[2:, 1:-1] | inside[1:-1, :-2] | inside[1:-1, 2:]
+    return np.where(near & (mask == 0), 255, mask).astype(np.uint8)
+
+
+FOLDERS = [
+    ("images/{}.png", "masks/{}.png", "test/{}.png"),
+    ("train/images/{}.jpg", "train/labels/{}.png", "test/images/{}.jpg"),
+    ("JPEGImages/{}.jpg", "SegmentationClass/{}.png", "test_images/{}.jpg"),
+    ("data/train/imgs/{}.tif", "data/train/gt/{}.tif", "data/test/{}.tif"),
+    ("train/{}.bmp", "train_masks/{}_mask.png", "test/{}.bmp"),
+    ("train/{}.png", "train/{}_seg.png", "testing/{}.png"),
+    ("training/{name}/{name}.png", "training/{name}/{name}_mask.png", "test/{name}/{name}.png"),
+    ("train/{name}/image.png", "train/{name}/mask.png", "test/{name}/image.png"),
+]
+
+
+@pytest.mark.parametrize("folders", FOLDERS, ids=lambda one: one[1])
+@pytest.mark.parametrize("stray", [None, ".DS_Store", "readme.txt", "preview.png"])
+def test_masks_are_found_wherever_they_lie(tmp_path, folders, stray):
+    root = tmp_path / "data"
+    train, masks, test = folders
+    images(root, train, test)
+    indexed(root, masks)
+    if stray == "preview.png":
+        save(root / stray, picture(99, (50, 60)))
+    elif stray:
+        (root / masks.format("x", name="x")).parent.parent.mkdir(parents=True, exist_ok=True)
+        (root / train.rpartition("/")[0].format(TRAIN[0], name=TRAIN[0]) / stray).write_bytes(b"x")
+    text, competition = found(root, tmp_path)
+    assert competition.data.image_id == ("folder" if "image.png" in train else "name")
+    check(competition)
+    assert competition.questions == () and "errors: 0" in text
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+    assert ("not used: *.png (1 images)" in text) == (stray == "preview.png")
+
+
+def test_masks_with_a_rim_that_does_not_count(tmp_path):
+    images(tmp_path / "data")
+    indexed(tmp_path / "data", palette=[0, 0, 0, 128, 0, 0, 0, 128, 0], change=ringed)
+    text, competition = found(tmp_path / "data", tmp_path)
+    check(competition)
+    assert competition.labels.ignore == (255,) and competition.questions == ()
+    assert "labels.first = 1  (found: the palette shows value 0 black: background)" in text
+
+
+def test_a_list_of_names_tells_whether_the_first_value_is_background(tmp_path):
+    for folder, names, first in (
+        ("a", ["bg", *NAMES], 1),
+        ("b", NAMES, 1),
+        ("c", ["x", *NAMES], 0),
+    ):
+        root = tmp_path / folder / "data"
+        images(root)
+        indexed(root)
+        (root / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+        _, competition = found(root, tmp_path / folder)
+        assert competition.labels.first == first
+        check(competition, *([(0, 1, 2), ("x", *NAMES)] if first == 0 else [(1, 2), NAMES]))
+
+
+@pytest.mark.parametrize(
+    "source", ["dataset.json", "classes.json", "labels.txt", "class_table.csv"]
+)
+def test_a_table_names_the_values(tmp_path, source):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root, change=lambda mask: np.where(mask == 0, 0, mask + 2).astype(np.uint8))
+    values = {"background": 0, "fat": 1, "bone": 2, "nucleus": 3, "cytoplasm": 4}
+    match source:
+        case "dataset.json":
+            (root / source).write_text(json.dumps({"labels": values}))
+        case "classes.json":
+            (root / source).write_text(json.dumps({str(v): n for n, v in values.items()}))
+        case "labels.txt":
+            (root / source).write_text("".join(f"{v}: {n}\n" for n, v in values.items()))
+        case "class_table.csv":
+            write_csv(root / source, [["name", "id"], *([n, str(v)] for n, v in values.items())])
+    text, competition = found(root, tmp_path)
+    check(competition, ([], [], 1, 2), ("fat", "bone", *NAMES))
+    assert f"(found: in {source})" in text
+
+
+def test_value_0_is_asked_about_where_nothing_tells_what_it_is(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root, change=lambda mask: np.where(mask == 0, 2, mask % 2).astype(np.uint8))
+    text, competition = found(root, tmp_path)
+    assert 'first = "? 1 | 0"' in (tmp_path / "competition.toml").read_text()
+    assert "first in [labels] is open; write 1 or 0" in competition.questions[0]
+    assert "is it background (1), or the first class (0)?" in text
+
+
+COLOURS = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], np.uint8)
+
+
+def coloured(root, colours=COLOURS, form="masks/{}.png"):
+    for name, mask in MASKS.items():
+        save(root / form.format(name), colours[mask])
+
+
+def test_colours_are_classes_in_the_order_of_voc(tmp_path):
+    images(tmp_path / "data")
+    coloured(tmp_path / "data")
+    _, competition = found(tmp_path / "data", tmp_path)
+    check(competition, classes=("class-1", "class-2"))
+    assert competition.exclusive and competition.labels.colours["class-1"] == "#800000"
+
+
+@pytest.mark.parametrize("source", ["class_dict.csv", "labelmap.txt"])
+def test_a_list_names_the_colours(tmp_path, source):
+    root = tmp_path / "data"
+    colours = np.array([[255, 255, 255], [10, 20, 30], [200, 100, 0]], np.uint8)
+    images(root)
+    coloured(root, colours)
+    named = list(zip(("background", *NAMES), colours.tolist(), strict=True))
+    if source == "class_dict.csv":
+        write_csv(root / source, [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)])
+    else:
+        lines = [f"{n}:{c[0]},{c[1]},{c[2]}::" for n, c in named]
+        (root / source).write_text("# label:color_rgb:parts:actions\n" + "\n".join(lines) + "\n")
+    _, competition = found(root, tmp_path)
+    check(competition, classes=NAMES)
+    assert competition.labels.background == ("#ffffff",)
+
+
+def test_greys_far_apart_are_classes(tmp_path):
+    images(tmp_path / "data")
+    indexed(tmp_path / "data", change=lambda mask: np.array([0, 127, 255], np.uint8)[mask])
+    _, competition = found(tmp_path / "data", tmp_path)
+    check(competition)
+    assert competition.labels.colours == {"class-1": "#7f7f7f", "class-2": "#ffffff"}
+
+
+def test_names_of_the_sample_for_colours_are_a_question(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    coloured(root)
+    sample(root)
+    _, competition = found(root, tmp_path, **{"submission.order": "rows"})
+    check(competition, classes=NAMES)
+    assert (
+        len(competition.questions) == 1
+        and "colours in [labels] is open" in competition.questions[0]
+    )
+
+
+def test_masks_of_one_class_mix_depths_and_masks_in_jpeg_are_smeared(tmp_path):
+    for folder, ending in (("a", "png"), ("b", "jpg")):
+        root = tmp_path / folder / "data"
+        images(root)
+        for n, (name, mask) in enumerate(MASKS.items()):
+            inside = mask > 0
+            deep = n % 2 and ending == "png"
+            pixels = inside.astype(np.uint16) * 65535 if deep else inside.astype(np.uint8) * 255
+            save(root / f"masks/{name}.{ending}", pixels, **({} if deep else {"quality": 95}))
+        _, competition = found(root, tmp_path / folder)
+        assert competition.labels.values == "nonzero"
+        assert competition.labels.threshold == (128 if ending == "jpg" else None)
+        check(competition, [(1, 2)], ("mine",))
+
+
+def test_numbers_of_objects_are_one_class(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    field = np.arange(70, dtype=np.uint16).reshape(7, 10)
+    for name in TRAIN:
+        pixels = np.zeros(SIZE, np.uint16)
+        pixels[2:9, 3:13] = field
+        save(root / f"masks/{name}.png", pixels)
+    text, competition = found(root, tmp_path)
+    assert "numbers of objects" in text and competition.labels.threshold == 1
+    assert read(competition)["a00"].sum() == 69
+
+
+@pytest.mark.parametrize(
+    "form", ["masks/{1}/{0}.png", "train/masks/{0}/{1}.png", "masks/{0}_{1}.png", "{1}/{0}.png"]
+)
+def test_a_file_for_each_class(tmp_path, form):
+    root = tmp_path / "data"
+    images(root)
+    sample(root)
+    for name, mask in MASKS.items():
+        for value, label in enumerate(NAMES, 1):
+            save(root / form.format(name, label), (mask == value).astype(np.uint8) * 255)
+    text, competition = found(root, tmp_path)
+    check(competition, classes=NAMES)
+    assert competition.exclusive and "no pixel has two classes, in 12 images" in text
+    assert [q.partition(": ")[2] for q in competition.questions] == [
+        "order in [submission] is open; write 'rows' or 'columns'"
+    ]
+
+
+def test_an_image_of_each_object(tmp_path):
+    root = tmp_path / "data"
+    images(root, "stage1_train/{name}/images/{name}.png", "stage1_test/{name}/images/{name}.png")
+    for name, mask in MASKS.items():
+        for value in (1, 2):
+            path = root / f"stage1_train/{name}/masks/{name}{value}.png"
+            save(path, (mask == value).astype(np.uint8) * 255)
+    _, competition = found(root, tmp_path)
+    check(competition, [(1, 2)])
+    assert competition.labels.files == "stage1_train/{stem}/masks/*.png"
+
+
+def test_images_without_a_mask_file_are_a_question(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    (root / "masks/a03.png").unlink()
+    _, competition = found(root, tmp_path)
+    assert read(competition)["a03"].sum() == 0
+    assert "positives_only in [labels] is open; write True or False" in competition.questions[0]
+
+
+def boxes(mask, edge):
+    """(class, outline) of what is drawn; edge: 1 where corners lie on the pixels' far sides."""
+    for value, label in ((2, "cytoplasm"), (1, "nucleus")):
+        rows, columns = np.nonzero(mask if value == 2 else mask == 1)
+        top, left, bottom, right = (
+            rows.min(),
+            columns.min(),
+            rows.max() + edge,
+            columns.max() + edge,
+        )
+        yield label, [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def annotated(root, kind):
+    """Annotations of all training images, as a tool exports them."""
+    images(root)
+    sample(root)
+    height, width = SIZE
+    per_image = {}
+    for name, mask in MASKS.items():
+        edge = 0 if kind in ("polygons", "labelme", "supervisely") else 1
+        per_image[name] = [(c, [[int(x), int(y)] for x, y in o]) for c, o in boxes(mask, edge)]
+    match kind:
+        case "polygons" | "labelme":
+            key, points = ("annotations", "points") if kind == "polygons" else ("shapes", "points")
+            for name, found in per_image.items():
+                rows = [{"label": c, points: o, "shape_type": "polygon"} for c, o in found]
+                content = {key: rows, "imageHeight": height, "imageWidth": width}
+                path = root / f"annotations/{name}.json"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(json.dumps(content))
+        case "supervisely":
+            for name, found in per_image.items():
+                rows = [
+                    {
+                        "classTitle": c,
+                        "geometryType": "polygon",
+                        "points": {"exterior": o, "interior": []},
+                    }
+                    for c, o in found
+                ]
+                path = root / f"ann/{name}.png.json"
+                path.parent.mkdir(exist_ok=True)
+                size = {"height": height, "width": width}
+                path.write_text(json.dumps({"size": size, "objects": rows}))
+        case "yolo":
+            (root / "data.yaml").write_text("nc: 2\nnames: [cytoplasm, nucleus]\n")
+            for name, found in per_image.items():
+                lines = [
+                    " ".join([str(k), *(f"{x / width:.6f} {y / height:.6f}" for x, y in o)])
+                    for k, (_, o) in enumerate(found)
+                ]
+                path = root / f"labels/{name}.txt"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text("\n".join(lines) + "\n")
+        case "coco":
+            listed = [
+                {"id": n, "file_name": f"{name}.png", "height": height, "width": width}
+                for n, name in enumerate(per_image)
+            ]
+            rows = [
+                {"id": 9 * n + k, "image_id": n, "category_id": k + 1, "iscrowd": 0}
+                | {"segmentation": [[value for point in o for value in point]]}
+                for n, found in enumerate(per_image.values())
+                for k, (_, o) in enumerate(found)
+            ]
+            names = [{"id": 1, "name": "cytoplasm"}, {"id": 2, "name": "nucleus"}]
+            content = {"images": listed, "annotations": rows, "categories": names}
+            (root / "instances_default.json").write_text(json.dumps(content))
+        case "cvat":
+            lines = ["<annotations><version>1.1</version>"]
+            for n, (name, found) in enumerate(per_image.items()):
+                lines.append(
+                    f'<image id="{n}" name="{name}.png" width="{width}" height="{height}">'
+                )
+                for c, o in found:
+                    points = ";".join(f"{x},{y}" for x, y in o)
+                    lines.append(f'<polygon label="{c}" points="{points}" z_order="0"></polygon>')
+                lines.append("</image>")
+            (root / "annotations.xml").write_text("\n".join([*lines, "</annotations>"]))
+        case "label-studio":
+            tasks = []
+            for name, found in per_image.items():
+                result = [
+                    {
+                        "type": "polygonlabels",
+                        "original_width": width,
+                        "original_height": height,
+                        "value": {
+                            "points": [[100 * x / width, 100 * y / height] for x, y in o],
+                            "polygonlabels": [c],
+                        },
+                    }
+                    for c, o in found
+                ]
+                data = {"image": f"/data/upload/1/{name}.png"}
+                tasks.append({"id": 1, "data": data, "annotations": [{"result": result}]})
+            (root / "project-1.json").write_text(json.dumps(tasks))
+
+
+TOOLS = ("polygons", "labelme", "supervisely", "yolo", "coco", "cvat", "label-studio")
+
+
+@pytest.mark.parametrize("kind", TOOLS)
+def test_annotations_of_tools_are_known(tmp_path, kind):
+    root = tmp_path / "data"
+    annotated(root, kind)
+    _, competition = found(root, tmp_path, **{"submission.order": "rows"})
+    assert competition.labels.kind == kind and competition.questions == ()
+    assert competition.exclusive is False and set(competition.classes) == set(NAMES)
+    values = {"nucleus": 1, "cytoplasm": (1, 2)}
+    check(competition, [values[name] for name in competition.classes])
+
+
+def texts(root, order="columns", *, empty="", rows=None, header=("id", "class", "rle"), base=1):
+    """train.csv of both classes; returns the rows."""
+    form = RleFormat(order, base)
+    rows = rows or [
+        [f"{name}.png", label, encode(Runs.from_dense(mask == value), form)]
+        for name, mask in MASKS.items()
+        for value, label in enumerate(NAMES, 1)
+    ]
+    rows = [[*row[:-1], row[-1] or empty] for row in rows]
+    return write_csv(root / "train.csv", [header, *rows])
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+@pytest.mark.parametrize("base", [0, 1])
+def test_the_order_of_texts_is_proven(tmp_path, order, base):
+    root = tmp_path / "data"
+    images(root)
+    texts(root, order, base=base)
+    sample(root, text="1 1")
+    text, competition = found(root, tmp_path)
+    check(competition, classes=NAMES)
+    assert (competition.submission.order, competition.submission.rows) == (order, "image-class")
+    assert re.search(rf'submission.order = "{order}"  \(proven: ', text)
+    assert competition.questions == () and "metric.name = 'dice'; say it by --set" in text
+
+
+def test_image_and_class_in_one_column_and_a_token_for_nothing(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    form = RleFormat("columns")
+    rows = [
+        [f"{name}.png_{label}", encode(Runs.from_dense((mask == value) & (n % 3 > 0)), form)]
+        for n, (name, mask) in enumerate(MASKS.items())
+        for value, label in enumerate(NAMES, 1)
+    ]
+    texts(root, rows=rows, header=("Image_Label", "EncodedPixels"), empty="-1")
+    rows = [[f"{name}.png_{label}", "-1"] for name in TEST for label in NAMES]
+    write_csv(root / "sample_submission.csv", [["Image_Label", "EncodedPixels"], *rows])
+    _, competition = found(root, tmp_path)
+    form = competition.submission
+    assert (form.separator, form.empty, form.rows) == ("_", "-1", "image-class")
+    assert competition.classes == NAMES
+    assert (
+        read(competition)["a01"].sum() == (MASKS["a01"] > 0).sum()
+        and not read(competition)["a00"].any()
+    )
+
+
+def test_rows_of_objects_leave_one_question(tmp_path):
+    root = tmp_path / "data"
+    images(root, "train/{}.jpg", "test/{}.jpg")
+    form = RleFormat("columns")
+    rows = [
+        [f"{name}.jpg", encode(Runs.from_dense(mask == value), form)]
+        for name, mask in MASKS.items()
+        for value in (1, 2)
+    ]
+    texts(root, rows=rows, header=("ImageId", "EncodedPixels"))
+    sample(root, form="{}.jpg", classes=None, header=["ImageId", "EncodedPixels"], text="1 2")
+    _, competition = found(root, tmp_path)
+    check(competition, [(1, 2)])
+    (question,) = competition.questions
+    assert "rows in [submission] is open; write 'object' or 'image'" in question
+    assert competition.metric.name == "object-precision"
+
+
+def test_square_images_leave_the_order_open(tmp_path):
+    root = tmp_path / "data"
+    square = np.zeros((20, 20), bool)
+    square[5:9, 5:9] = True
+    for name in TRAIN + TEST:
+        folder = "train" if name in TRAIN else "test"
+        save(root / f"{folder}/{name}.png", picture(sum(map(ord, name)), (20, 20)))
+    rows = [[f"{name}.png", encode(Runs.from_dense(square), RleFormat("rows"))] for name in TRAIN]
+    texts(root, rows=rows, header=("id", "rle"))
+    sample(root, classes=None, header=["id", "rle"])
+    text, competition = found(root, tmp_path)
+    assert "order in [submission] is open" in competition.questions[0]
+    assert "all images are square, so compactness is blind" in text
+    other = tmp_path / "other"
+    other.mkdir()
+    said = {"submission.order": "columns", "submission.base": 1}
+    _, settled = found(root, other, **said)
+    assert settled.questions == () and settled.submission.order == "columns"
+
+
+def grouped(tmp_path, names, table=None, folders=False):
+    """A download whose images have these names, in a folder of their own where that is asked."""
+    root = tmp_path / "data"
+    for n, name in enumerate(names):
+        place = f"{n // 2}" if folders else ""
+        save(root / "images" / place / f"{name}.png", photograph(TRAIN[n]))
+        save(root / "masks" / place / f"{name}.png", MASKS[TRAIN[n]])
+    if table:
+        write_csv(root / "train_metadata.csv", table)
+    return found(root, tmp_path)
+
+
+def test_groups_are_a_column_of_persons(tmp_path):
+    names = [f"x{n}" for n in range(12)]
+    rows = [[f"{name}.png", f"P{n // 3}", "mf"[n % 2]] for n, name in enumerate(names)]
+    _, competition = grouped(tmp_path, names, [["image", "patient_id", "sex"], *rows])
+    assert competition.split.folds == 4
+    assert competition.data.group.value == "patient_id" and competition.questions == ()
+    assert build_catalog(competition)["group"].nunique() == 4
+
+
+def test_two_columns_of_persons_are_a_question(tmp_path):
+    names = [f"x{n}" for n in range(12)]
+    rows = [[f"{name}.png", f"P{n // 3}", f"S{n // 2}"] for n, name in enumerate(names)]
+    _, competition = grouped(tmp_path, names, [["image", "patient", "study"], *rows])
+    assert "group in [data] is open" in competition.questions[0]
+
+
+def test_groups_are_folders_or_parts_of_names(tmp_path):
+    _, competition = grouped(tmp_path / "a", [f"x{n}" for n in range(12)], folders=True)
+    assert competition.data.group == "folder"
+    assert build_catalog(competition)["group"].nunique() == 6
+    _, competition = grouped(tmp_path / "b", [f"patient{n // 2}_s{n % 2}" for n in range(12)])
+    assert build_catalog(competition)["group"].tolist()[:3] == ["patient0", "patient0", "patient1"]
+    _, competition = grouped(tmp_path / "c", [f"{n // 2:03}_{n % 2}" for n in range(12)])
+    assert "group in [data] is open" in competition.questions[0]
+    _, competition = grouped(tmp_path / "d", [f"img_{n}" for n in range(12)])
+    assert competition.data.group == "image" and competition.questions == ()
+
+
+def test_a_class_that_keeps_to_its_side_forbids_mirrored_images(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    for name in TRAIN:
+        mask = np.zeros(SIZE, np.uint8)
+        mask[4:12, 2:10], mask[4:12, 24:30] = 1, 2
+        save(root / f"masks/{name}.png", mask)
+    text, competition = found(root, tmp_path)
+    assert competition.horizontal_flip == "forbidden" and "sides are kept: 'class-1' (left" in text
+
+
+def test_left_and_right_are_pairs(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    (root / "classes.txt").write_text("left lung\nright lung\n")
+    _, competition = found(root, tmp_path)
+    assert competition.flip_pairs == (("left lung", "right lung"),)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda root: root.mkdir(),
+            "holds no image: 0 files, of which 0 are archives; unpack them",
+        ),
+        (images, r"no labels found for these images; there lie"),
+        (
+            lambda root: (images(root, test=None), indexed(root), sample(root)),
+            r"sample_submission.csv names no images that lie here: .* are the test images unpacked\?",
+        ),
+        (
+            lambda root: (images(root), indexed(root), indexed(root, "labels/{}.png")),
+            r"(?s)2 kinds of labels .*--set labels.files=labels/\{stem\}.png",
+        ),
+        (
+            lambda root: (
+                images(root),
+                indexed(root),
+                (root / "classes.txt").write_text("a\nb\nc\nd\ne\n"),
+            ),
+            r"names 5 classes, and the masks have values up to 2; expected 2 names",
+        ),
+        (
+            lambda root: (images(root), indexed(root), save(root / "masks/a99.png", drawn(99))),
+            r"(?s)label file 'masks/a99.png' belongs to no training image",
+        ),
+    ],
+    ids=["nothing", "no labels", "no test images", "two folders", "names", "stray"],
+)
+def test_what_cannot_be_read_is_said_in_one_message(tmp_path, make, message):
+    root = tmp_path / "data"
+    make(root)
+    with pytest.raises(InputFault, match=message):
+        found(root, tmp_path)
+    assert not (tmp_path / "competition.toml").exists()
+
+
+def test_what_is_set_settles_what_the_search_would_have_to_choose(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    texts(root)
+    _, competition = found(root, tmp_path, **{"labels.kind": "masks", "metric.name": "iou"})
+    assert competition.labels.kind == "masks" and competition.metric.name == "iou"
+    assert (
+        'name = "iou"  # asked: as you said by --set' in (tmp_path / "competition.toml").read_text()
+    )
+
+
+def test_questions_are_asked_where_someone_is_there(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    sample(root, classes=("class-1", "class-2"))
+    asked = {}
+
+    def ask(key, value):
+        asked[key] = value
+        return {"submission.order": "columns", "metric.name": "iou"}[key]
+
+    target = tmp_path / "competition.toml"
+    new_competition(None, root, target, "mine", ask=ask)
+    competition = load_competition(target)
+    assert competition.questions == () and competition.submission.order == "columns"
+    assert competition.metric.name == "iou"
+    assert asked["submission.order"].candidates == ("rows", "columns")
+    assert asked["metric.name"].candidates[0] == "dice"
+
+
+def test_each_key_that_is_written_says_where_it_comes_from(tmp_path):
+    """No silent default: every key of the file has its comment, found, proven, asked or chosen."""
+    root = tmp_path / "data"
+    images(root)
+    texts(root)
+    sample(root, text="1 1")
+    indexed(root)
+    rows = [[f"{name}.png", f"P{n // 3}"] for n, name in enumerate(TRAIN)]
+    write_csv(root / "patients.csv", [["image", "patient"], *rows])
+    text, _ = found(root, tmp_path, **{"labels.kind": "rle"})
+    lines = (tmp_path / "competition.toml").read_text().splitlines()
+    written, comment, inside = set(), "", False
+    for line in lines:
+        key = re.match(r"([a-z_]+) = ", line)
+        if key and not inside:
+            assert re.search(r"# (found|proven|asked|chosen): \S", comment + line), line
+            written.add(key[1])
+            inside = line.endswith("[")
+        inside = inside and line != "]"
+        comment = line if line.startswith("#") else ""
+    assert {"order", "group", "classes", "exclusive", "horizontal_flip", "empty"} <= written
+    for key in ("data.group", "labels.file", "submission.sample", "exclusive"):
+        assert f"  {key} = " in text
+
+
+def test_a_read_only_download_is_left_as_it_is(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    before = sorted(path.relative_to(root) for path in root.rglob("*"))
+    found(root, tmp_path)
+    assert sorted(path.relative_to(root) for path in root.rglob("*")) == before
+
+
+def test_folders_of_persons_are_one_place_and_parts_of_a_download_are_not():
+    paths = [f"{part}/DCM/ID{n}/image{n}.png" for part in ("train", "test") for n in range(3)]
+    assert [place.pattern for place in places(paths)] == ["test/DCM/*/*.png", "train/DCM/*/*.png"]
+    paths = [f"case{n}/case{n}_day{d}/scans/s.png" for n in range(3) for d in range(1 + n % 2)]
+    assert [place.pattern for place in places(paths)] == ["*/*/scans/*.png"]
