@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -63,7 +63,9 @@ class Data(Settings):
     """Where the images lie."""
 
     root: str = Field(description="folder of the download, relative to this file")
-    train_images: str = Field(description="glob of the labelled images below root")
+    train_images: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="glob of the labelled images below root, or several"
+    )
     test_images: str | None = Field(
         None, description="glob of the test images below root; none: a data set without a test part"
     )
@@ -116,6 +118,16 @@ class LabelSettings(Settings):
     ignore_files: str | None = Field(
         None, description="pattern of mask images, as files: pixels > 0 there do not count"
     )
+    part: PathPart | None = Field(
+        None, description="what {part} stands for in files: a part of the image's path"
+    )
+
+    @model_validator(mode="after")
+    def _part_is_named_where_it_stands(self) -> Self:
+        used = "{part}" in f"{getattr(self, 'files', '')}{self.ignore_files}"
+        if used != (self.part is not None):
+            raise ValueError("part says what {part} stands for in files: name both, or neither")
+        return self
 
 
 class NamedLabels(LabelSettings):

@@ -46,9 +46,9 @@ def named_images(competition: Competition) -> pd.DataFrame:
     """image, path and split of every image that the globs meet, also of those that are left out."""
     root, data = competition.root, competition.data
     rows = [
-        {"image": image_id(identity_of(path, data.image_id, pattern)), "path": path, "split": split}
-        for split, pattern in _patterns(competition).items()
-        for path in _without(image_paths(root, pattern), data.not_images, root)
+        {"image": image_id(identity_of(path, data.image_id, begin)), "path": path, "split": split}
+        for split, patterns in image_patterns(competition).items()
+        for path, begin in _begun(root, patterns, data.not_images)
     ]
     return pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
 
@@ -75,7 +75,7 @@ def _without(paths: list[str], pattern: str | None, root: Path) -> list[str]:
 
 def ignored_paths(competition: Competition) -> list[str]:
     """What the globs meet that is not an image by its name: junk that downloads leave behind."""
-    patterns = _patterns(competition).values()
+    patterns = [one for several in image_patterns(competition).values() for one in several]
     return sorted({path for p in patterns for path in _globbed(competition.root, p)[1]})
 
 
@@ -103,10 +103,23 @@ def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tu
     return tuple(image for image, split, group in rows if split == "extra" and group not in closed)
 
 
-def _patterns(competition: Competition) -> dict[str, str]:
+def image_patterns(competition: Competition) -> dict[str, tuple[str, ...]]:
+    """The globs of each split that there is."""
     data = competition.data
-    patterns = {"train": data.train_images, "extra": data.extra_images, "test": data.test_images}
-    return {split: pattern for split, pattern in patterns.items() if pattern is not None}
+    given = {"train": data.train_images, "extra": data.extra_images, "test": data.test_images}
+    patterns = {split: (one,) if isinstance(one, str) else one for split, one in given.items()}
+    return {split: several for split, several in patterns.items() if several is not None}
+
+
+def _begun(
+    root: Path, patterns: Sequence[str], without: str | None
+) -> list[tuple[str, PurePosixPath]]:
+    """Each path that the globs meet, sorted, and the folder in which its glob begins."""
+    begins: dict[str, PurePosixPath] = {}
+    for pattern in patterns:
+        for path in _without(image_paths(root, pattern), without, root):
+            begins.setdefault(path, _fixed_folder(pattern))
+    return sorted(begins.items())
 
 
 def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
@@ -151,8 +164,8 @@ def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
     return f"no image matches {pattern!r} below {root}{other}; {folder} holds {shown or 'nothing'}"
 
 
-def identity_of(path: str, kind: str | PathPart, pattern: str = "") -> str:
-    """The id of an image that a glob met; the path itself where a part of it is not there."""
+def identity_of(path: str, kind: str | PathPart, begin: PurePosixPath | None = None) -> str:
+    """The id of an image; the path itself where a part of it is not there. begin: of its glob."""
     parts = PurePosixPath(path)
     match kind:
         case PathPart():
@@ -163,7 +176,7 @@ def identity_of(path: str, kind: str | PathPart, pattern: str = "") -> str:
             return parts.stem
         case "folder":
             return parts.parent.name
-    return parts.relative_to(_fixed_folder(pattern)).as_posix()
+    return parts.relative_to(begin or PurePosixPath()).as_posix()
 
 
 def _refuse_shared_ids(frame: pd.DataFrame) -> None:
@@ -216,7 +229,7 @@ def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
         case "image":
             return frame["image"].tolist()
         case "folder":
-            return _folders(frame, _patterns(competition))
+            return _folders(frame, image_patterns(competition))
         case PathPart() as part:
             _refuse_unmet(of_split(frame, "train"), "group", part)
             rows = zip(frame["path"], frame["image"], strict=True)
@@ -237,7 +250,7 @@ def _refuse_unmet(frame: pd.DataFrame, key: str, part: object) -> None:
         raise InputFault(listed(faults))
 
 
-def _folders(frame: pd.DataFrame, patterns: Mapping[str, str]) -> list[str]:
+def _folders(frame: pd.DataFrame, patterns: Mapping[str, Sequence[str]]) -> list[str]:
     """The name of each image's folder, or its path where two of the training part have one name.
 
     The path (p0/left, p1/left) begins where the part's glob does: further images and test images of a
@@ -247,9 +260,9 @@ def _folders(frame: pd.DataFrame, patterns: Mapping[str, str]) -> list[str]:
     unique = {f for f, part in zip(folders, frame["split"], strict=True) if part == "train"}
     if len({folder.name for folder in unique}) == len(unique):
         return [folder.name for folder in folders]
-    begins = {part: _fixed_folder(pattern) for part, pattern in patterns.items()}
+    begins = {part: [_fixed_folder(one) for one in several] for part, several in patterns.items()}
     return [
-        folder.relative_to(begins[part]).as_posix()
+        next(folder.relative_to(b) for b in begins[part] if folder.is_relative_to(b)).as_posix()
         for folder, part in zip(folders, frame["split"], strict=True)
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import ignored_paths, image_paths
+from competition.data.catalog import ignored_paths, image_paths, image_patterns
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
 from competition.data.images import FileFacts, file_facts, read_image
 from competition.doctor.report import Diagnosis, Report, shares
@@ -76,7 +76,7 @@ def check_readable(competition: Competition, *, said: str) -> Report:
     try:
         paths = [
             path
-            for pattern in filter(None, (data.train_images, data.extra_images, data.test_images))
+            for pattern in sum(image_patterns(competition).values(), ())
             for path in image_paths(competition.root, pattern)
         ]
     except InputFault:

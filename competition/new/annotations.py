@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
-from competition.new.label_files import pattern_of
-from competition.new.survey import Place, ids_of, places
+from competition.new.label_files import beginning, part_of, pattern_of
+from competition.new.survey import Place, ids_of, meets, parts_joined, places
 from competition.new.values import FoundValue, FoundValues, Source
 
 _LARGEST = 2**30
@@ -21,15 +21,17 @@ def annotation_sources(
 ) -> Iterator[Source]:
     """Annotations of these images: files for all of them, and a file an image."""
     jointly = [path for path in files if path.lower().endswith((".json", ".xml"))]
-    for path in jointly if len(jointly) <= _LOOKED_AT else _not_named_after(jointly, images):
-        yield from _of_all(root, path, images)
+    few = jointly if len(jointly) <= _LOOKED_AT else _not_named_after(jointly, images)
+    of_all = [source for path in few for source in _of_all(root, path, images)]
+    yield from (*_of_parts(of_all, files, images), *of_all)
     for ending in (".json", ".txt"):
-        for place in places(files, (ending,)):
+        alike = places(files, (ending,))
+        for place in (*parts_joined(alike), *alike):
             fits = [(pattern_of(place, one), one) for one in images]
             fitting = [(found, one) for found, one in fits if found is not None and len(place) > 1]
             if not fitting:
                 continue
-            best, owner = max(fitting, key=lambda pair: len(pair[0].images))
+            best, owner = max(fitting, key=lambda pair: (len(pair[0].images), -len(pair[1])))
             kind = _kind_of_file(root / place.paths[0], ending)
             if kind is None or best.classes:
                 continue
@@ -40,9 +42,36 @@ def annotation_sources(
                     "found",
                     f"{len(place)} files for {len(best.images)} of {len(owner)} images",
                 ),
+                **part_of(best),
                 **_named_in(root, place.paths, kind),
             }
             yield Source(kind, owner, values, best.images, place.paths)
+
+
+def _of_parts(
+    found: Sequence[Source], files: Sequence[str], images: Sequence[Place]
+) -> Iterator[Source]:
+    """Files of the training and the validation part together, by a glob that meets no other file."""
+    for place in images:
+        members = [
+            one for one in found if place.further and set(one.images.paths) < set(place.paths)
+        ]
+        paths = sorted(one.used[0] for one in members)
+        kinds = {one.kind for one in members}
+        if len(members) != len(place.further) + 1 or len(kinds) > 1:
+            continue
+        before = beginning(paths)
+        behind = beginning([path[::-1] for path in paths])[::-1]
+        pattern = f"{before}*{behind}"
+        if [path for path in files if meets(pattern, path)] != paths:
+            continue
+        classes = dict.fromkeys(c for one in members for c in one.values["classes"].value)
+        values = members[0].values | {
+            "labels.files": FoundValue(pattern, "found", f"{len(paths)} files, of all parts"),
+            "classes": FoundValue(list(classes), "found", f"in {', '.join(paths)}"),
+        }
+        labelled = frozenset(path for one in members for path in one.labelled)
+        yield Source(kinds.pop(), place, values, labelled, tuple(paths))
 
 
 def _not_named_after(paths: Sequence[str], images: Sequence[Place]) -> list[str]:

@@ -8,7 +8,7 @@ from competition.errors import InputFault
 from competition.new.class_names import ClassNames, lists_of_classes
 from competition.new.label_files import pattern_of
 from competition.new.mask_values import look_like_masks
-from competition.new.survey import MASK_WORDS, Place, Table, all_files, places, tables
+from competition.new.survey import MASK_WORDS, Place, Table, all_files, parts_joined, places, tables
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def survey(root: Path) -> Survey:
     return Survey(
         root,
         tuple(files),
-        tuple(images),
-        tuple(masks),
+        (*images, *parts_joined(images)),
+        (*masks, *parts_joined(masks)),
         tuple(found),
         tuple(lists_of_classes(root, files, found)),
         tuple(unread),

@@ -44,7 +44,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
             )
         }
     folders = {PurePosixPath(path).parent for path in images.paths}
-    if 1 < len(folders) < len(images):
+    if 1 + len(images.further) < len(folders) < len(images):
         return {"data.group": FoundValue("folder", "found", f"{len(folders)} folders of images")}
     return {"data.group": _group_in_names(images)}
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from competition.new.survey import Place
+from competition.new.survey import LABELLED_PARTS, Place, words
+from competition.new.values import FoundValue, FoundValues
 
 _MOST_CLASSES = 200
 
@@ -23,6 +24,8 @@ class LabelPattern:
     classes: tuple[str, ...]
     images: frozenset[str]
     strange: tuple[str, ...]
+    part: dict[str, str] | None = None
+    """What {part} in the pattern stands for, as `part` in `[labels]` has it."""
 
 
 def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
@@ -32,39 +35,142 @@ def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
     >>> pattern_of(masks, Place("images/*.png", ("images/a.png", "images/b.png"))).pattern
     'masks/{stem}_mask.png'
     """
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for path in images.paths:
-        by_stem[PurePosixPath(path).stem].append(path)
-    by_folder: dict[str, list[str]] = defaultdict(list)
-    for path in images.paths:
-        by_folder[PurePosixPath(path).parent.name].append(path)
-    met = {label: _image_of(label, by_stem, by_folder) for label in labels.paths}
-    pairs = [(label, image) for label, image in met.items() if image is not None]
+    owners = _Owners.of(images)
+    met = {label: owners.image_of(label) for label in labels.paths}
+    pairs = {label: image for label, image in met.items() if image is not None}
     if len(pairs) * 2 <= len(labels):
-        return None
-    folders = "*" in PurePosixPath(images.pattern).parts[-2:-1]
-    forms = {label: _form(label, image, folders=folders) for label, image in pairs}
-    found = _joined(forms, dict(pairs), alone=len(by_folder) == len(images))
+        return _by_core(labels, images)
+    forms = {label: owners.form(label, image) for label, image in pairs.items()}
+    found = _joined(forms, pairs, alone=len(owners.by_folder) == len(images))
     if found is None:
         return None
     pattern, classes = found
     strange = tuple(label for label, image in met.items() if image is None)
-    return LabelPattern(pattern, classes, frozenset(image for _, image in pairs), strange)
+    part = owners.part if "{part}" in pattern else None
+    return LabelPattern(pattern, classes, frozenset(pairs.values()), strange, part)
 
 
-def _image_of(
-    label: str, by_stem: dict[str, list[str]], by_folder: dict[str, list[str]]
-) -> str | None:
-    """The image that a label file is named after, by its folder or its own name, or lies beside."""
-    path = PurePosixPath(label)
-    for name in (*reversed(path.parts[:-1]), *_names_within(path.name)):
-        found = by_stem.get(name, [])
-        if len(found) > 1:
-            found = [one for one in found if PurePosixPath(one).parent.name in path.parts]
-        if len(found) == 1:
-            return found[0]
-    beside = [by_folder.get(part, []) for part in path.parts[:-1]]
-    return next((found[0] for found in reversed(beside) if len(found) == 1), None)
+def part_of(found: LabelPattern) -> FoundValues:
+    """The key that a pattern with {part} needs."""
+    if found.part is None:
+        return {}
+    return {"labels.part": FoundValue(found.part, "found", "what label files share with images")}
+
+
+def _by_core(labels: Place, images: Place) -> LabelPattern | None:
+    """Names that have a part in common, something else around it in each: img_07.png, mask_07.png.
+
+    >>> masks = Place("gt/*.png", ("gt/mask_1.png", "gt/mask_2.png"))
+    >>> found = pattern_of(masks, Place("im/*.png", ("im/img_1_rgb.png", "im/img_2_rgb.png")))
+    >>> found.pattern, found.part
+    ('gt/mask_{part}.png', {'pattern': '(?<![^/])img_([^/]+)_rgb\\\\.[^./]+$', 'value': '\\\\1'})
+    """
+    folders = {PurePosixPath(path).parent for path in labels.paths}
+    endings = {PurePosixPath(path).suffix for path in labels.paths}
+    if len(folders) > 1 or len(endings) > 1 or min(len(labels), len(images)) < 2:
+        return None
+    (before, behind), own = _cores(images.paths)
+    (first, last), theirs = _cores(labels.paths)
+    shared = {core: own[core] for core in theirs if core in own}
+    if not all(theirs) or len(shared) * 2 <= len(labels) or len(own) < len(images):
+        return None
+    pattern = f"{first}{{part}}{last}{endings.pop()}"
+    part = {
+        "pattern": f"(?<![^/]){re.escape(before)}([^/]+){re.escape(behind)}\\.[^./]+$",
+        "value": r"\1",
+    }
+    strange = tuple(path for core, path in theirs.items() if core not in own)
+    place = (folders.pop() / pattern).as_posix()
+    return LabelPattern(place, (), frozenset(shared.values()), strange, part)
+
+
+def _cores(paths: Sequence[str]) -> tuple[tuple[str, str], dict[str, str]]:
+    """What all names begin and end with, not within a number, and path by what stands between."""
+    stems = [PurePosixPath(path).stem for path in paths]
+    before = re.sub(r"\d+$", "", beginning(stems))
+    rest = [stem[len(before) :] for stem in stems]
+    behind = re.sub(r"^\d+", "", beginning([one[::-1] for one in rest])[::-1])
+    cores = [one[: len(one) - len(behind)] for one in rest]
+    return (before, behind), dict(zip(cores, paths, strict=True))
+
+
+@dataclass(frozen=True)
+class _Owners:
+    """Images by what label files may be named after.
+
+    level: where in their paths images differ above their own folder, such as train and val; folders:
+    whether they differ by their own folder.
+    """
+
+    by_stem: dict[str, list[str]]
+    by_folder: dict[str, list[str]]
+    folders: bool
+    level: int | None
+    said: tuple[str, ...]
+    """Words such as train and val in the names of their own folders, where those say more."""
+
+    @classmethod
+    def of(cls, images: Place) -> "_Owners":
+        by_stem: dict[str, list[str]] = defaultdict(list)
+        by_folder: dict[str, list[str]] = defaultdict(list)
+        for path in images.paths:
+            by_stem[PurePosixPath(path).stem].append(path)
+            by_folder[PurePosixPath(path).parent.name].append(path)
+        above = [PurePosixPath(path).parts[:-2] for path in images.paths]
+        same = len({len(parts) for parts in above}) == 1
+        varied = (
+            [i for i, names in enumerate(zip(*above, strict=True)) if len({*names}) > 1]
+            if same
+            else []
+        )
+        named = [words(name) & LABELLED_PARTS for name in by_folder]
+        said = sorted(set().union(*named)) if all(named) and len(named) > 1 else []
+        level = varied[-1] if varied else None
+        return cls(by_stem, by_folder, len(by_folder) > 1, level, tuple(said))
+
+    @property
+    def part(self) -> dict[str, str]:
+        """The folder at the level, or the word, as `part` in `[labels]` has it."""
+        if self.level is None:
+            return {"pattern": f"({'|'.join(self.said)})[^/]*/[^/]+$", "value": r"\1"}
+        return {"pattern": f"^(?:[^/]+/){{{self.level}}}([^/]+)/", "value": r"\1"}
+
+    def image_of(self, label: str) -> str | None:
+        """The image that a label file is named after, by its folder or its own name, or lies beside."""
+        path = PurePosixPath(label)
+        for name in (*reversed(path.parts[:-1]), *_names_within(path.name)):
+            found = self.by_stem.get(name, [])
+            if len(found) > 1:
+                near = [len(set(PurePosixPath(one).parts) & set(path.parts)) for one in found]
+                best = [one for one, count in zip(found, near, strict=True) if count == max(near)]
+                found = best if max(near) else found
+            if len(found) == 1:
+                return found[0]
+        beside = [self.by_folder.get(part, []) for part in path.parts[:-1]]
+        return next((found[0] for found in reversed(beside) if len(found) == 1), None)
+
+    def form(self, label: str, image: str) -> "Form":
+        """The parts of a label path, what is the image's own replaced."""
+        path, own = PurePosixPath(label), PurePosixPath(image)
+        above = None if self.level is None else own.parts[self.level]
+        parts = []
+        for part in path.parts[:-1]:
+            if part == own.stem:
+                parts.append("{stem}")
+            elif self.folders and part == own.parent.name:
+                parts.append("{folder}")
+            elif above is not None and above in part:
+                parts.append(part.replace(above, "{part}"))
+            elif self.said and own.parent.name in part:
+                parts.append(part.replace(own.parent.name, "{folder}"))
+            elif above is None and (
+                shared := [w for w in self.said if w in part and w in own.parent.name]
+            ):
+                parts.append(part.replace(shared[0], "{part}"))
+            else:
+                parts.append(part)
+        named = own.stem in _names_within(path.name)
+        return (*parts, path.name.replace(own.stem, "{stem}", 1) if named else path.name)
 
 
 def _names_within(name: str) -> list[str]:
@@ -80,20 +186,6 @@ def _names_within(name: str) -> list[str]:
 
 Form = tuple[str, ...]
 """The parts of a label path, what is the image's own replaced."""
-
-
-def _form(label: str, image: str, *, folders: bool) -> Form:
-    path, own = PurePosixPath(label), PurePosixPath(image)
-    parts = []
-    for part in path.parts[:-1]:
-        if part == own.stem:
-            parts.append("{stem}")
-        elif folders and part == own.parent.name:
-            parts.append("{folder}")
-        else:
-            parts.append(part)
-    named = own.stem in _names_within(path.name)
-    return (*parts, path.name.replace(own.stem, "{stem}", 1) if named else path.name)
 
 
 def _joined(
@@ -136,15 +228,16 @@ def _shared(parts: Sequence[str]) -> tuple[str, str]:
     >>> _shared(["{stem}_left.png", "{stem}_lung.png"])
     ('{stem}_', '.png')
     """
-    before = _common(parts)
+    before = beginning(parts)
     before = before[: max(before.rfind(sign) for sign in "-_. }") + 1]
     rest = [part[len(before) :] for part in parts]
-    behind = _common([part[::-1] for part in rest])[::-1]
+    behind = beginning([part[::-1] for part in rest])[::-1]
     signs = [place for sign in "-_. {" if (place := behind.find(sign)) >= 0]
     return before, behind[min(signs) :] if signs else ""
 
 
-def _common(parts: Sequence[str]) -> str:
+def beginning(parts: Sequence[str]) -> str:
+    """What all of them begin with."""
     shortest = min(parts, key=len)
     for length in range(len(shortest), 0, -1):
         if all(part.startswith(shortest[:length]) for part in parts):

@@ -135,7 +135,7 @@ class Sample:
 
 def _sample(seen: Survey, source: Source) -> Sample | None:
     """The csv whose rows name images that are not the labelled ones."""
-    others = [place for place in seen.images if place != source.images]
+    others = [place for place in seen.images if not set(place.paths) & set(source.images.paths)]
     found = []
     for table in seen.tables:
         if table.texts is None or table is source.table:
@@ -163,7 +163,8 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
 def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | None:
     if sample is not None:
         return sample.images
-    named = [p for p in seen.images if p != source.images and {"test", "testing"} & p.words]
+    rest = [p for p in seen.images if not set(p.paths) & set(source.images.paths)]
+    named = [place for place in rest if {"test", "testing"} & place.words and not place.further]
     if len(named) > 1:
         raise InputFault(
             f"{seen.root}: {', '.join(p.pattern for p in named)} may each be the test images; move the "
@@ -175,9 +176,12 @@ def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | 
 def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | None) -> FoundValues:
     """Where the images lie, and how label rows name them."""
     images = source.images
+    several = [images.pattern, *images.further]
     values: FoundValues = {
         "data.train_images": FoundValue(
-            images.pattern, "found", f"{len(source.labelled)} of {len(images)} images have labels"
+            several if images.further else images.pattern,
+            "found",
+            f"{len(source.labelled)} of {len(images)} images have labels",
         )
     }
     if test is not None:
@@ -375,12 +379,12 @@ def _usual(values: FoundValues) -> FoundValues:
 
 def _unused(seen: Survey, source: Source, test: Place | None, sample: Sample | None) -> list[str]:
     """Images and csv files that nothing was made of."""
-    used = {source.images.pattern, *source.used}
+    used = {source.images.pattern, *source.images.further, *source.used}
     used |= {test.pattern} if test else set()
     used |= {sample.table.path} if sample else set()
     notes = [
         f"not used: {place.pattern} ({len(place)} images)"
         for place in (*seen.images, *seen.masks)
-        if place.pattern not in used
+        if place.pattern not in used and not place.further
     ]
     return notes + [f"not used: {t.path}" for t in seen.tables if t.path not in used]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, is_background, is_void
 from competition.new.download import Survey
-from competition.new.label_files import LabelPattern, pattern_of
+from competition.new.label_files import LabelPattern, part_of, pattern_of
 from competition.new.mask_values import VOID, Coding, coding_of
 from competition.new.survey import Place
 from competition.new.values import FoundValue, FoundValues, Source
@@ -33,6 +33,7 @@ def mask_sources(seen: Survey) -> list[Source]:
                 "found",
                 f"{len(masks)} files for {len(best.images)} of {len(place)} images",
             ),
+            **part_of(best),
             **_coded(seen, masks, best, coding),
         }
         bare = len(place) - len(best.images)
@@ -44,7 +45,8 @@ def mask_sources(seen: Survey) -> list[Source]:
                 "write false and name them in exclude of [data]",
                 ("true", "false"),
             )
-        found.append(Source("masks", place, values, best.images, (masks.pattern,)))
+        used = (masks.pattern, *masks.further)
+        found.append(Source("masks", place, values, best.images, used))
     return sorted(found, key=lambda source: -len(source.labelled))
 
 

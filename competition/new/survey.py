@@ -13,7 +13,17 @@ from competition.data.csv_text import image_id, read_csv_text
 from competition.data.images import ENDINGS
 from competition.errors import InputFault
 
-_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "sample", "samples"}
+PART_WORDS = {
+    "train",
+    "training",
+    "test",
+    "testing",
+    "val",
+    "valid",
+    "validation",
+    "sample",
+    "samples",
+}
 MASK_WORDS = {
     *(
         "mask",
@@ -29,7 +39,7 @@ MASK_WORDS = {
     *("seg", "segmentation", "segmentations", "segmentationclass", "target", "targets", "annots"),
 }
 IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "scan", "scans"}
-_ROLES = _PARTS | MASK_WORDS | IMAGE_WORDS
+_ROLES = PART_WORDS | MASK_WORDS | IMAGE_WORDS
 """Words by which a folder says what it holds; folders of other names lie beside their like."""
 
 _LARGEST_CSV = 2**31
@@ -50,6 +60,8 @@ class Place:
 
     pattern: str
     paths: tuple[str, ...]
+    further: tuple[str, ...] = ()
+    """Globs of a place that is joined of several (see `parts_joined`)."""
 
     @cached_property
     def words(self) -> set[str]:
@@ -159,6 +171,7 @@ def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
     named: dict[str, list[str]] = defaultdict(list)
     for ending, own in by_ending.items():
         others = set().union(*stems.values())
+        others |= {cut for cut, ends in _cut_names(others).items() if len(ends) > 1}
         shared = any(len(stems[ending] & stems[e]) * 2 > len(own) for e in stems if e != ending)
         for path in own:
             stem = str(PurePosixPath(path).with_suffix(""))
@@ -166,6 +179,16 @@ def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
             alone = shared or added or len(by_ending) == 1
             named[f"*{added}{ending}" if alone else "*.*"].append(path)
     return dict(named)
+
+
+def _cut_names(stems: Iterable[str]) -> dict[str, set[str]]:
+    """Names without a last word such as _sat or _mask, and the words that stood behind them."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for stem in stems:
+        end = re.search(r"[-_. ][A-Za-z]+$", stem)
+        if end:
+            found[stem[: end.start()]].add(end[0])
+    return found
 
 
 def _added(stem: str, others: set[str]) -> str:
@@ -224,6 +247,29 @@ class Table:
         """Whether its name says so, or its texts are all alike, as no labels are."""
         named = words(PurePosixPath(self.path).stem) & {"sample", "submission", "submit"}
         return bool(named)
+
+
+LABELLED_PARTS = {"train", "training", "val", "valid", "validation"}
+
+
+def parts_joined(found: Sequence[Place]) -> list[Place]:
+    """Places that differ by a word such as train and val alone, as one: both are labelled."""
+    alike: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+    for place in found:
+        parts = PurePosixPath(place.pattern).parts
+        said = [i for i, part in enumerate(parts[:-1]) if words(part) & LABELLED_PARTS]
+        if len(said) == 1:
+            plain = re.sub(r"(?i)train(ing)?|val(id)?(ation)?", "", parts[said[0]])
+            alike[(*parts[: said[0]], plain, *parts[said[0] + 1 :])].append(place)
+    return [
+        Place(
+            members[0].pattern,
+            tuple(sorted(path for one in members for path in one.paths)),
+            tuple(one.pattern for one in members[1:]),
+        )
+        for members in alike.values()
+        if len(members) > 1
+    ]
 
 
 _TEXT_WORDS = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -675,3 +676,78 @@ def test_folders_of_persons_are_one_place_and_parts_of_a_download_are_not():
     assert [place.pattern for place in places(paths)] == ["test/DCM/*/*.png", "train/DCM/*/*.png"]
     paths = [f"case{n}/case{n}_day{d}/scans/s.png" for n in range(3) for d in range(1 + n % 2)]
     assert [place.pattern for place in places(paths)] == ["*/*/scans/*.png"]
+
+
+PARTS = [
+    ("images/{part}/{}.png", "masks/{part}/{}.png"),
+    ("{part}/images/{}.png", "{part}/masks/{}.png"),
+    ("{part}/{}.png", "{part}annot/{}.png"),
+    ("data/{part}_images/{}.png", "data/{part}_masks/{}.png"),
+]
+
+
+@pytest.mark.parametrize("forms", PARTS, ids=lambda one: one[0])
+def test_a_validation_part_with_labels_is_labelled_too(tmp_path, forms):
+    root = tmp_path / "data"
+    for n, name in enumerate(TRAIN):
+        part = "val" if n % 3 == 0 else "train"
+        save(root / forms[0].format(name, part=part), photograph(name))
+        save(root / forms[1].format(name, part=part), MASKS[name])
+    for name in TEST:
+        save(root / forms[0].format(name, part="test"), photograph(name))
+    text, competition = found(root, tmp_path)
+    check(competition)
+    assert len(competition.data.train_images) == 2 and competition.questions == ()
+    assert competition.data.group == "image" and competition.split.folds == 5
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+    assert "not used" not in text
+
+
+def test_a_validation_part_without_labels_is_not_used(tmp_path):
+    root = tmp_path / "data"
+    images(root, "images/train/{}.png", "images/test/{}.png")
+    for n in range(3):
+        save(root / f"images/val/v{n}.png", picture(n + 50, SIZE))
+    indexed(root, "masks/train/{}.png")
+    text, competition = found(root, tmp_path)
+    check(competition)
+    assert "not used: images/val/*.png (3 images)" in text and competition.questions == ()
+
+
+def test_coco_files_of_two_parts_are_one(tmp_path):
+    root = tmp_path / "data"
+    annotated(root, "coco")
+    whole = json.loads((root / "instances_default.json").read_text())
+    (root / "instances_default.json").unlink()
+    for part, kept in (("train", lambda n: n % 3), ("val", lambda n: n % 3 == 0)):
+        listed = [one for one in whole["images"] if kept(one["id"])]
+        rows = [one for one in whole["annotations"] if kept(one["image_id"])]
+        path = root / f"annotations/instances_{part}2017.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(whole | {"images": listed, "annotations": rows}))
+        for one in listed:
+            target = root / f"{part}2017" / one["file_name"]
+            target.parent.mkdir(exist_ok=True)
+            shutil.move(root / "images" / one["file_name"], target)
+    _, competition = found(root, tmp_path, **{"submission.order": "rows"})
+    assert competition.labels.files == "annotations/instances_*2017.json"
+    values = {"nucleus": 1, "cytoplasm": (1, 2)}
+    check(competition, [values[name] for name in competition.classes])
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("imagesTr/case_{}_0000.png", "labelsTr/case_{}.png"),
+        ("images/img{}.png", "masks/mask{}.png"),
+        ("images/{}_sat.jpg", "images/{}_mask.png"),
+    ],
+)
+def test_names_may_share_a_part_alone(tmp_path, image, mask):
+    root = tmp_path / "data"
+    for name in TRAIN:
+        save(root / image.format(name), photograph(name))
+        save(root / mask.format(name), MASKS[name])
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert competition.questions == ()

@@ -7,7 +7,7 @@ apart): the masks of one image are then united.
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -114,13 +114,6 @@ def require_size(found: tuple[int, ...], size: tuple[int, int], place: object) -
     )
 
 
-def label_path(pattern: str, image_path: str) -> str:
-    """The label file of an image, below root: {folder} and {stem} are those of the image."""
-    image = PurePosixPath(image_path)
-    # str.replace, since a template language would also run what stands in odd file names
-    return pattern.replace("{folder}", image.parent.name).replace("{stem}", image.stem)
-
-
 def pattern_files(competition: Competition, images: pd.DataFrame, pattern: str) -> list[Path]:
     """The files that a pattern names, in the catalog's order; of several those that are there."""
     root = competition.root
@@ -144,12 +137,7 @@ def _files_of_images(
     for path in images["path"]:
         own: list[LabelFile] = []
         for name in classes:
-            texts = _texts(
-                pattern,
-                folder=PurePosixPath(path).parent.name,
-                stem=PurePosixPath(path).stem,
-                of_class=name,
-            )
+            texts = _texts(pattern, _own(competition, path) | {"{class}": name})
             own += [LabelFile(file, name) for file in _named(texts, there)]
         for file in own:
             safe_path(competition.root, file.path)
@@ -157,20 +145,32 @@ def _files_of_images(
     return found
 
 
-def _texts(
-    pattern: str, *, folder: str | None, stem: str | None, of_class: str | None
-) -> list[str]:
+_PLACES = ("{folder}", "{stem}", "{part}", "{class}")
+"""What a pattern may hold; the last one alone is not the image's own."""
+
+
+def _own(competition: Competition, path: str) -> dict[str, str | None]:
+    """What stands for the places of a pattern in an image's label files; {class} is open."""
+    image, part = PurePosixPath(path), competition.labels.part
+    found = None if part is None else part.of(path)
+    if part is not None and found is None:
+        raise InputFault(
+            f"{path}: part in [labels] looks for {part.pattern!r}, which is not in this path"
+        )
+    return {"{folder}": image.parent.name, "{stem}": image.stem, "{part}": found}
+
+
+def _texts(pattern: str, values: Mapping[str, str | None]) -> list[str]:
     """The texts of a file's name between which anything may stand: where the pattern has a *, and
-    where folder, stem or class are not given.
+    where a place of it has no value.
 
     Cut first and filled then: what stands in odd file names is no pattern.
     """
-    values = {"{folder}": folder, "{stem}": stem, "{class}": of_class}
-    for key, value in values.items():
-        pattern = pattern if value is not None else pattern.replace(key, "*")
+    for key in _PLACES:
+        pattern = pattern if values.get(key) is not None else pattern.replace(key, "*")
     texts = pattern.split("*")
-    for key, value in values.items():
-        texts = [text.replace(key, value or "") for text in texts]
+    for key in _PLACES:
+        texts = [text.replace(key, values.get(key) or "") for text in texts]
     return texts
 
 
@@ -192,7 +192,7 @@ def files_below(root: Path, pattern: str) -> list[str]:
 
     Hidden ones are left out.
     """
-    texts = _texts(pattern, folder=None, stem=None, of_class=None)
+    texts = _texts(pattern, {})
     whole = re.sub(r"\*+", "*", "*".join(map(escape, texts)))
     names = (path.relative_to(root) for path in root.glob(whole) if path.is_file())
     return sorted(name.as_posix() for name in names if not name.name.startswith("."))
@@ -212,7 +212,7 @@ def _file_set_faults(
     """
     root, (key, pattern) = competition.root, named
     faults = [
-        _absence(pattern, image, own)
+        _absence(competition, pattern, image, own)
         for image, own in files.items()
         if not positives_only and not any((root / file.path).is_file() for file in own)
     ]
@@ -237,11 +237,13 @@ def _file_set_faults(
     ]
 
 
-def _absence(pattern: str, image: str, own: Sequence[LabelFile]) -> str:
+def _absence(competition: Competition, pattern: str, image: str, own: Sequence[LabelFile]) -> str:
     """An image without any label file."""
     if len(own) == 1 and "{class}" not in pattern:
         return f"label file {own[0].path!r} of image {image!r} does not exist"
-    meant = label_path(pattern, image)
+    meant = pattern
+    for key, value in _own(competition, image).items():
+        meant = meant.replace(key, value or "")
     return (
         f"image {image!r} has no label file {meant!r}; if such images hold nothing, set "
         "positives_only = true in [labels]"
