@@ -23,6 +23,10 @@ from competition.workspace import write_text
 PRESETS = Path(__file__).parents[1] / "presets"
 
 
+_SEARCHED = "folders"
+"""The preset that says no more than that there are images and masks."""
+
+
 def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
@@ -105,7 +109,7 @@ def _preset_text(preset: str) -> str:
 def _found(table: dict[str, Any], root: Path, name: str) -> Changes:
     """What the download says otherwise than the preset."""
     match table["labels"]["kind"]:
-        case "masks":
+        case "masks" if table["name"] == _SEARCHED:
             found = _found_in_folders(root)
         case "rle":
             found = _found_beside_csv(table, root, name)
@@ -128,7 +132,10 @@ def _found_images(data: dict[str, Any], root: Path) -> Changes:
         "data.train_images": train,
         "data.test_images": detect.image_endings(root, data["test_images"]),
     }
-    if len({image_size(root / path) for path in paths}) > 1:
+    if (
+        data.get("stratum", "none") == "none"
+        and len({image_size(root / path) for path in paths}) > 1
+    ):
         found["data.stratum"] = "size"
     if data.get("group") == "folder" and len({PurePosixPath(path).parent for path in paths}) < 2:
         found["data.group"] = "image"
@@ -158,6 +165,8 @@ def _found_beside_csv(table: dict[str, Any], root: Path, name: str) -> Changes:
     labels = table["labels"]
     columns = {key: labels.get(key) for key in ("image", "label", "rle")}
     changes = detect.csv_columns(safe_path(root, labels["file"]), "labels", columns)
+    if table["classes"] != [table["name"]]:
+        return changes
     masks = detect.image_folder(root, "masks")
     pattern = masks and masks.replace("*", "{stem}")
     return {**changes, "classes": [name], "labels.masks": pattern}
