@@ -68,7 +68,8 @@ def score_submission(
     """Public, Private and All scores of a submission.
 
     solution: the submission's columns and `Usage` (Public or Private, one for all rows of an
-    image); sizes: native (height, width) by image. InputFault where the images differ.
+    image; without it there is the score of All alone); sizes: native (height, width) by image.
+    InputFault where the images differ.
     """
     usage = _usage(competition, solution)
     truth = read_objects(competition, solution, sizes)
@@ -117,8 +118,12 @@ def read_score(path: Path) -> ScoreTable | None:
 
 
 def _usage(competition: Competition, solution: Path) -> dict[str, str]:
-    """Public or Private of each image; InputFault for other words and for images with both."""
+    """Public or Private of each image, "" of all in a solution that does not divide them; InputFault
+    for other words and for images with both.
+    """
     table = read_table(competition, solution)
+    if USAGE not in read_csv_text(solution).columns:
+        return dict.fromkeys((key.image for key in table.keys), "")
     column = read_csv_text(solution, [USAGE])[USAGE].tolist()
     found: dict[str, str] = {}
     faults = []

@@ -166,10 +166,15 @@ def test_an_image_on_both_sides_is_refused(case):
         score_submission(spec, path, solution, SIZES)
 
 
-def test_a_solution_without_usage_is_refused(case):
-    spec, path, _, _, _ = case
-    with pytest.raises(InputFault, match="no column 'Usage'"):
-        score_submission(spec, path, path, SIZES)
+def test_a_solution_without_usage_gives_one_score(case, tmp_path):
+    spec, path, solution, _, _ = case
+    whole = score_submission(spec, path, solution, SIZES).parts["All"]
+    lines = [line.rpartition(",")[0] for line in solution.read_text().splitlines()]
+    plain = tmp_path / "plain.csv"
+    plain.write_text("\n".join(lines) + "\n")
+    table = score_submission(spec, path, plain, SIZES)
+    assert table.parts == {"All": whole}
+    assert "All" in table.text() and "Public" not in table.text()
 
 
 def test_other_images_than_the_solution_has_are_named(case, tmp_path):

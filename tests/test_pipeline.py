@@ -400,3 +400,11 @@ def test_a_data_set_without_a_test_part_goes_up_to_tuning_and_says_why_no_furthe
         steps.submit_entry(project, entry)
     with pytest.raises(InputFault, match="has no test part, so there is no image to label"):
         steps.make_pseudo_round(project, entry, steps.PseudoRound("round2"))
+
+
+def test_nothing_is_trained_on_data_that_the_doctor_calls_wrong(copied):
+    image = next((copied.competition.root / "train").rglob("*.png"))
+    image.write_bytes(image.read_bytes()[:-40])
+    project = reopened(copied)
+    with pytest.raises(InputFault, match=r"(?s)is damaged.*nothing was trained; `python -m"):
+        steps.train_entry(project, entry_of(project.competition), force=True)

@@ -15,7 +15,7 @@ from competition.data.pixel_labels import PixelLabels
 from competition.data.readers.ignored import ignore_files, read_ignored
 from competition.masks import Runs
 from competition.spec import Competition
-from competition.workspace import Workspace, text_sha256, whole_file
+from competition.workspace import Workspace, file_state, text_sha256, whole_file
 
 
 class LabelReader(Protocol):
@@ -170,15 +170,6 @@ def labels_key(competition: Competition, catalog: pd.DataFrame) -> str:
         "version": _VERSION,
         "spec": spec,
         "images": images[["image", "path", "height", "width"]].values.tolist(),
-        "files": [[str(path), *_state(path)] for path in label_files(competition, catalog)],
+        "files": [[str(path), *file_state(path)] for path in label_files(competition, catalog)],
     }
     return text_sha256(json.dumps(depends))
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """(bytes, time of change in ns); zeros where the file is absent, which its reader reports."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns

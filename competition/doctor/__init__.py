@@ -4,7 +4,7 @@ image_checks.py   every image opens; depth, copies, near duplicates
 label_checks.py   labels read whole; classes, overlap, mirroring
 rle_order_checks.py   how run-length labels count pixels
 sample_checks.py  the sample against the test images; groups; the split in force
-report.py         Report: errors (exit code 2), warnings, facts
+report.py         Report: errors (exit code 2), warnings, facts    kept.py  kept until data change
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ import pandas as pd
 from competition.data.catalog import build_catalog
 from competition.data.labels import LabelCache, load_labels, read_labels
 from competition.doctor.image_checks import check_images, check_readable, describe_catalog
+from competition.doctor.kept import keep_report, kept_report
 from competition.doctor.label_checks import check_ignored, check_labels, check_objects
 from competition.doctor.report import Report
 from competition.doctor.rle_order_checks import check_order
@@ -26,10 +27,17 @@ from competition.spec import Competition
 from competition.workspace import Workspace
 
 
+def examined(competition: Competition, workspace: Workspace, *, watch: Watch = unwatched) -> Report:
+    """`examine`, or what it said before of the same data."""
+    kept = kept_report(competition, workspace)
+    return examine(competition, workspace, watch=watch) if kept is None else kept
+
+
 def examine(competition: Competition, workspace: Workspace, *, watch: Watch = unwatched) -> Report:
     """All checks of a competition's data; one fault never hides those of another check.
 
-    Reads every image and every label; changes nothing but the label cache.
+    Reads every image and every label; writes nothing but the label cache and the report for
+    `examined`.
     """
     try:
         catalog = build_catalog(competition)
@@ -38,7 +46,9 @@ def examine(competition: Competition, workspace: Workspace, *, watch: Watch = un
     labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
     report = check_images(competition, catalog, labels, watch=watch) + report
     report += _unlabelled(competition, catalog)
-    return report + check_folds(competition, workspace, catalog)
+    report += check_folds(competition, workspace, catalog)
+    keep_report(report, competition, workspace)
+    return report
 
 
 def prove(competition: Competition) -> Report:

@@ -2,7 +2,7 @@
 
 from competition.data.folds import describe_folds, make_folds, write_folds
 from competition.data.holdout import make_holdout, write_holdout
-from competition.doctor import examine
+from competition.doctor import examined
 from competition.errors import InputFault, listed
 from competition.project import Project
 
@@ -12,7 +12,7 @@ def make_split(project: Project) -> str:
     path, held_out = project.workspace.folds, project.workspace.holdout
     split = project.competition.split
     if not path.exists():
-        _refuse_faulty_data(project)
+        refuse_faulty_data(project, otherwise="no folds were made")
     if split.holdout is not None and not path.exists() and not held_out.exists():
         rows = make_holdout(project.everything, project.labels, split, split.holdout)
         write_holdout(rows, held_out)
@@ -27,11 +27,13 @@ def make_split(project: Project) -> str:
     return describe_folds(project.folds, project.labels, classes=project.classes)
 
 
-def _refuse_faulty_data(project: Project) -> None:
-    """A split is made once and all else rests on it: not on data that the doctor calls wrong."""
-    report = examine(project.competition, project.workspace, watch=project.watch)
+def refuse_faulty_data(project: Project, *, otherwise: str) -> None:
+    """InputFault for data that the doctor calls wrong: all else rests on them. otherwise: what was not
+    done. What it said before of the same data is taken.
+    """
+    report = examined(project.competition, project.workspace, watch=project.watch)
     if report.errors:
         raise InputFault(
-            f"{listed(list(report.errors))}\nno folds were made; `python -m competition doctor` tells "
-            "all that it found in the data"
+            f"{listed(list(report.errors))}\n{otherwise}; `python -m competition doctor` tells all that "
+            "it found in the data"
         )

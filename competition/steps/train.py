@@ -16,6 +16,7 @@ from competition.masks import Runs
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.recipes import Recipe
+from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
 from competition.workspace import read_json
 
@@ -60,7 +61,8 @@ def _ended(folder: Path) -> str:
 
 
 def train_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
-    """Train every network of the entry, one after another."""
+    """Train every network of the entry, one after another; not on data that the doctor calls wrong."""
+    refuse_faulty_data(project, otherwise="nothing was trained")
     for member in entry.members:
         for fold in entry.folds:
             train_network(project, member, fold, force=force)

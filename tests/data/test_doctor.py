@@ -1,5 +1,6 @@
 """The doctor, on data with one thing wrong each."""
 
+import os
 import shutil
 
 import cv2
@@ -21,7 +22,9 @@ from downloads import (
 from competition.data.catalog import build_catalog, of_split
 from competition.data.folds import make_folds, write_folds
 from competition.data.labels import load_labels
-from competition.doctor import Report, examine, prove
+from competition.doctor import Report, examine, examined, prove
+from competition.doctor.kept import keep_report, kept_report
+from competition.doctor.report import Diagnosis
 from competition.masks import RleFormat, Runs, encode
 from competition.submission import check_text_order
 from competition.workspace import Workspace
@@ -432,3 +435,34 @@ def test_groups_that_are_spelt_alike_are_named(tmp_path):
     competition = parsed(SALT, tmp_path, data__group=group)
     (warning,) = [w for w in report_of(competition, tmp_path).warnings if "spelt" in w]
     assert warning.startswith("groups 'P-01' and 'P01' and 'p1' are spelt alike")
+
+
+def test_the_report_is_kept_until_the_data_change(tmp_path, monkeypatch):
+    competition = hand_bone(tmp_path / "data")
+    workspace = Workspace(tmp_path / "work", competition.name)
+    assert kept_report(competition, workspace) is None
+    said = examined(competition, workspace)
+    assert kept_report(competition, workspace) == said
+    (tmp_path / "work/folds").mkdir()
+    monkeypatch.setattr(
+        "competition.doctor.examine", lambda *a, **k: Report.error("files", "again")
+    )
+    assert examined(competition, workspace) == said
+    other = competition.model_copy(update={"classes": (*competition.classes, "Hand")})
+    assert examined(other, workspace).errors == ("again",)
+    image = next((tmp_path / "data/train").rglob("*.png"))
+    os.utime(image, ns=(1, 1))
+    assert examined(competition, workspace).errors == ("again",)
+    os.utime(image, ns=(2, 2))
+    path = workspace.cache / "doctor.json"
+    path.write_text(path.read_text()[:-30])
+    assert kept_report(competition, workspace) is None
+
+
+def test_findings_with_images_are_kept_whole(tmp_path):
+    competition = hand_bone(tmp_path / "data")
+    workspace = Workspace(tmp_path / "work", competition.name)
+    wrong = Diagnosis("copies", "two", ("a.png", "b.png"))
+    report = Report((wrong,), (Diagnosis("groups", "one"),), (("images", "train: 12"),))
+    keep_report(report, competition, workspace)
+    assert kept_report(competition, workspace) == report
