@@ -15,7 +15,6 @@ from downloads import (
     write_annotations,
     write_csv,
 )
-from PIL import Image
 
 from competition.data.catalog import build_catalog
 from competition.data.labels import label_files, labels_key, load_labels, read_labels
@@ -323,15 +322,28 @@ def test_ignore_files_without_a_pixel_are_a_warning(tmp_path):
     assert "'ignore/{stem}.png'" in text
 
 
-def test_the_sheet_of_labels_shows_an_image_that_has_ignored_pixels(tmp_path):
+def test_the_sheet_of_labels_shows_an_image_that_has_ignored_pixels(tmp_path, monkeypatch):
     competition = index_masks(tmp_path, ignore=[254, 255])
-    for number in range(5):
+    for number in range(6):
         values = label_map(number)
-        save(tmp_path / f"train/masks/{number:04}.png", np.where(values > 2, 0, values))
+        save(
+            tmp_path / f"train/images/{number:04}.png", np.full((20, 30, 3), 90 + number, np.uint8)
+        )
+        values = values if number == 5 else np.where(values > 2, 0, values)
+        save(tmp_path / f"train/masks/{number:04}.png", values)
     project = Project(competition, tmp_path)
     assert "0005" in data_sheets._showing_every_class(project)[:2]
-    drawn = np.array(Image.open(draw_label_sheet(project)).convert("L"))
-    assert (drawn[:14] > 0).all() and (drawn[-24:] == 0).any(), "the box of the legend"
+    tiles = {}
+
+    def kept(pictures, path, *, captions, hatched, **options):
+        tiles.update(zip(captions, pictures, strict=True))
+        assert hatched
+
+    monkeypatch.setattr(data_sheets, "contact_sheet", kept)
+    draw_label_sheet(project)
+    one, other = (tiles[image].shape[1] * 14 // 30 for image in ("0005", "0000"))
+    assert {0, 255} <= set(tiles["0005"][-40:, one + 2 : one + 12].ravel().tolist())
+    assert not {0, 255} <= set(tiles["0000"][-40:, other + 2 : other + 12].ravel().tolist())
 
 
 # Neither key
