@@ -1,7 +1,7 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -122,8 +122,8 @@ def check_ignored(
 
 
 def _never_there(
-    competition: Competition, catalog: pd.DataFrame, named: list[int | str]
-) -> list[int | str]:
+    competition: Competition, catalog: pd.DataFrame, named: Sequence[int | str]
+) -> Sequence[int | str]:
     """Of some values or names those that stand in no label file."""
     for found in _found_in_files(competition, catalog):
         named = [one for one in named if one not in found]

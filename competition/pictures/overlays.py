@@ -20,7 +20,7 @@ RIGHT, FALSE, MISSED = (58, 181, 92), (226, 62, 62), (64, 128, 240)
 
 _GAP = 12
 
-_STRIPE, _PERIOD = 2, 8
+_STRIPE, _PERIOD = 3, 8
 """Pixels of a bright and of a dark line, and from one pair of lines to the next, along a row."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from downloads import (
     HAND_BONE,
+    SALT,
     hand_bone,
     parsed,
     picture,
@@ -320,6 +321,18 @@ def test_ignore_files_without_a_pixel_are_a_warning(tmp_path):
         save(path, np.zeros((20, 30), np.uint8))
     (text,) = of_kind(said(competition, tmp_path))
     assert "'ignore/{stem}.png'" in text
+
+
+def test_texts_and_their_mask_images_are_compared_where_pixels_count(tmp_path):
+    pictured = "train/masks/{stem}.png"
+    report = said(with_files(tmp_path, salt, labels__masks=pictured), tmp_path)
+    assert not report.errors
+    competition = parsed(SALT, tmp_path, labels__masks=pictured)
+    values = np.zeros((20, 30), np.uint8)
+    values[0, 0] = 255
+    save(tmp_path / "train/masks/0001.png", values)
+    report = said(competition, tmp_path)
+    assert any("differ from their mask images, such as '0001'" in text for text in report.errors)
 
 
 def test_the_sheet_of_labels_shows_an_image_that_has_ignored_pixels(tmp_path, monkeypatch):
