@@ -182,6 +182,11 @@ def test_an_image_without_any_file_is_a_fault_unless_it_holds_nothing(tmp_path):
     assert masks["0003"].area().tolist() == [0, 0]
 
 
+def test_a_pattern_that_meets_nothing_is_no_set_of_empty_masks(tmp_path):
+    competition = of_classes(tmp_path, files="mask/{class}/{stem}.png", positives_only=True)
+    assert "no image has a label file 'mask/{class}/{stem}.png' below" in fault_of(competition)
+
+
 def test_a_file_of_a_class_that_is_none_is_left_over(tmp_path):
     competition = of_classes(tmp_path)
     save(tmp_path / "masks/nucleos/0000.png", np.zeros(SIZE, np.uint8))
@@ -295,4 +300,5 @@ def test_the_doctor_reads_each_of_these_layouts(tmp_path):
         root = tmp_path / make.__name__
         report = examine(make(root), Workspace(root / "workspace", "salt"))
         assert report.errors == ()
-        assert any(what.startswith("class ") for what, _ in report.found)
+        first = "class #800000" if make is coloured else "class 1"
+        assert any(what == first for what, _ in report.found)

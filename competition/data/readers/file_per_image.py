@@ -211,11 +211,17 @@ def _file_set_faults(
     named: the key and its pattern; files: of each image, by its path.
     """
     root, (key, pattern) = competition.root, named
-    faults = [
-        _absence(competition, pattern, image, own)
+    absent = {
+        image: own
         for image, own in files.items()
-        if not positives_only and not any((root / file.path).is_file() for file in own)
-    ]
+        if not any((root / file.path).is_file() for file in own)
+    }
+    if positives_only and len(absent) == len(files):
+        faults = [f"no image has a label file {pattern!r} below {root}; check {key} in [labels]"]
+    else:
+        faults = [
+            _absence(competition, pattern, *one) for one in absent.items() if not positives_only
+        ]
     owners = Counter(file.path for own in files.values() for file in own)
     faults += [
         f"label file {path!r} is that of {count} images; {key} in [labels] must tell them apart"
