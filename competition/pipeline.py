@@ -287,6 +287,8 @@ class Pipeline:
             "labels": self._labels(),
             "fold": self.split(fold),
         }
+        if self.project.competition.turns:
+            inputs["turns"] = hash_of(self.project.competition.turns)
         if member.pseudo:
             inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv", "pseudo")
         if self.project.competition.data.extra_images is not None:

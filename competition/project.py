@@ -61,7 +61,9 @@ class Project:
     ) -> None:
         self.competition, self.say, self.watch = competition, say, watch
         self.workspace = Workspace(root, competition.name)
-        self.views = checked_views(competition.ensemble.views, may_mirror=competition.may_flip)
+        self.views = checked_views(
+            competition.ensemble.views, may_mirror=competition.may_flip, turns=competition.turns
+        )
         """Test-time views that the competition allows, by name."""
         self.pipeline = Pipeline(self)
 

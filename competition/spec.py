@@ -398,6 +398,12 @@ class Competition(Settings):
     horizontal_flip: Literal["allowed", "forbidden"] | tuple[tuple[str, str], ...] = Field(
         description="may an image be mirrored; or the pairs of classes that change places"
     )
+    vertical_flip: Literal["allowed", "forbidden"] = Field(
+        "forbidden", description="may an image be turned upside down in the mirror: no up, no down"
+    )
+    quarter_turns: Literal["allowed", "forbidden"] = Field(
+        "forbidden", description="may an image be turned by 90°, 180° and 270°: seen from above"
+    )
     data: Data
     labels: Labels
     submission: Submission
@@ -418,6 +424,10 @@ class Competition(Settings):
     def _classes_are_known(self) -> "Competition":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"a class stands twice in {list(self.classes)}")
+        if self.flip_pairs and self.quarter_turns == "allowed":
+            raise ValueError(
+                "quarter_turns are for images without left and right; horizontal_flip has pairs of them"
+            )
         if self.data.test_images is None and self.submission.sample is not None:
             raise ValueError("sample in [submission] names test images: name them in [data] too")
         odd = [name for name in (*self.recipes, *self.variants) if "@" in name]
@@ -472,6 +482,12 @@ class Competition(Settings):
     @property
     def may_flip(self) -> bool:
         return self.horizontal_flip != "forbidden"
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """What is allowed of vertical_flip and quarter_turns."""
+        keys = ("vertical_flip", "quarter_turns")
+        return tuple(key for key in keys if getattr(self, key) == "allowed")
 
     @property
     def flip_permutation(self) -> tuple[int, ...]:

@@ -176,11 +176,15 @@ def test_a_choice_that_recipes_get_later_leaves_trainings_fresh_until_it_is_set(
         ("data", "look_alikes = 7", ""),
         ("labels", 'coordinates = "centres"', ""),
         ("labels", 'coordinates = "edges"', "labels changed"),
+        ("", 'vertical_flip = "forbidden"', ""),
+        ("", 'vertical_flip = "allowed"', "turns changed"),
     ],
 )
 def test_keys_that_came_later_count_once_they_change_what_is_read(copied, section, key, stale):
     path = copied.competition.folder / "competition.toml"
-    path.write_text(path.read_text().replace(f"[{section}]", f"[{section}]\n{key}"))
+    text = path.read_text()
+    changed = text.replace(f"[{section}]", f"[{section}]\n{key}") if section else f"{key}\n{text}"
+    path.write_text(changed)
     assert key in path.read_text()
     found = kinds(reopened(copied))
     assert found["train tiny fold 0"].why == stale

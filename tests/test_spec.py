@@ -164,10 +164,11 @@ def test_a_file_that_is_no_toml_or_absent_is_said(tmp_path):
 
 
 def ensembled(tmp_path, **ensemble) -> Project:
-    """A project whose [ensemble] has these keys too; horizontal_flip is the competition's."""
-    flip = ensemble.pop("horizontal_flip", "allowed")
+    """A project whose [ensemble] has these keys too; flips and turns are the competition's."""
+    own = ("horizontal_flip", "vertical_flip", "quarter_turns")
+    allowed = {key: ensemble.pop(key) for key in own if key in ensemble}
     table = {"recipes": ["unet-resnet18"], **ensemble}
-    return Project(competition(ensemble=table, horizontal_flip=flip), tmp_path)
+    return Project(competition(ensemble=table, **allowed), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,12 @@ def ensembled(tmp_path, **ensemble) -> Project:
         ({"horizontal_flip": "forbidden", "flips": True}, ()),
         ({"horizontal_flip": "forbidden", "views": ["mirror"]}, ()),
         ({"horizontal_flip": [["finger-1", "finger-2"]]}, ("mirror",)),
+        ({"views": ["flip", "turn-90"]}, ()),
+        ({"views": ["flip", "turn-90"], "vertical_flip": "allowed"}, ("flip",)),
+        (
+            {"views": ["turn-90", "turn-180"], "quarter_turns": "allowed"},
+            ("turn-90", "turn-180"),
+        ),
     ],
     ids=str,
 )
@@ -191,7 +198,7 @@ def test_test_time_views_are_those_asked_for_and_allowed(tmp_path, ensemble, vie
 
 
 def test_an_unknown_view_is_told_what_there_is(tmp_path):
-    (known,) = VIEWS
+    known = ", ".join(VIEWS)
     with pytest.raises(InputFault, match=rf"no test-time view 'upside-down' .*{known}"):
         ensembled(tmp_path, views=["mirror", "upside-down"])
     with pytest.raises(InputFault, match=r"ensemble.flips: .*found 'yes'"):
@@ -287,3 +294,10 @@ def test_a_data_set_has_no_test_part():
 )
 def test_a_part_of_the_path_that_cannot_be_met_is_refused(part, message):
     assert message in fault(data__group=part)
+
+
+def test_sides_cannot_be_turned():
+    message = "quarter_turns are for images without left and right"
+    pairs = [["finger-1", "finger-2"]]
+    assert message in fault(horizontal_flip=pairs, quarter_turns="allowed")
+    assert competition(horizontal_flip=pairs, vertical_flip="allowed").turns == ("vertical_flip",)

@@ -3,6 +3,8 @@
 Targets ride as bit planes (8 classes a channel), so geometry is applied once and not once a class.
 """
 
+from typing import NamedTuple
+
 import albumentations
 import cv2
 import numpy as np
@@ -48,6 +50,35 @@ def mirror(
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(planes)
 
 
+class Turns(NamedTuple):
+    """Further ways to show an image that the competition allows, and how often an image is mirrored
+    upside down; all quarter turns are equally often.
+    """
+
+    probability: float = 0.0
+    vertical: bool = False
+    quarter: bool = False
+
+    def applied(
+        self, image: np.ndarray, planes: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same change of image (h, w, 3) and planes (P, h, w); by halves where h and w differ.
+
+        What is not allowed draws no random number.
+        """
+        if self.vertical and random.random() < self.probability:
+            image, planes = image[::-1], planes[:, ::-1]
+        if self.quarter and self.probability > 0:
+            quarters = int(random.integers(4))
+            square = image.shape[0] == image.shape[1]
+            quarters = quarters if square else 2 * (quarters // 2)
+            image, planes = np.rot90(image, quarters), np.rot90(planes, quarters, axes=(1, 2))
+        return np.ascontiguousarray(image), np.ascontiguousarray(planes)
+
+
+NO_TURNS = Turns()
+
+
 def augment(
     image: np.ndarray,
     planes: np.ndarray,
@@ -55,6 +86,7 @@ def augment(
     change: albumentations.Compose,
     flip: tuple[float, tuple[int, ...]],
     seed: tuple[int, int, int],
+    turns: Turns = NO_TURNS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One augmented example; the same (run seed, epoch, index) gives the same example anywhere.
 
@@ -64,6 +96,7 @@ def augment(
     random = np.random.default_rng(seed)
     if random.random() < flip[0]:
         image, planes = mirror(image, planes, flip[1])
+    image, planes = turns.applied(image, planes, random)
     change.set_random_seed(int(random.integers(2**31)))
     changed = change(image=image, mask=np.ascontiguousarray(planes.transpose(1, 2, 0)))
     mask = changed["mask"]

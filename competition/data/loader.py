@@ -1,6 +1,6 @@
 """Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from competition.data.augment import augment, random_crop, signed_distances, transform
+from competition.data.augment import Turns, augment, random_crop, signed_distances, transform
 from competition.data.letterbox import LetterboxedImages
 from competition.machine import Machine
 from competition.masks import Runs, unpack
@@ -66,8 +66,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         permutation: tuple[int, ...] | None,
         seed: int,
         distances: int = 0,
+        turns: Collection[str] = (),
     ) -> None:
-        """permutation: of the classes under mirroring; None where mirroring is forbidden.
+        """permutation: of the classes under mirroring; None where mirroring is forbidden. turns: which
+        of `vertical_flip` and `quarter_turns` are allowed.
 
         distances: the number of classes where the loss needs maps of signed distances; 0: none.
         """
@@ -76,6 +78,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
+        allowed = ("vertical_flip" in turns, "quarter_turns" in turns)
+        self.turns = Turns(recipe.augmentation.flip, *allowed)
 
     def __len__(self) -> int:
         return len(self.labelled)
@@ -91,6 +95,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             change=self.change,
             flip=self.flip,
             seed=seed,
+            turns=self.turns,
         )
         if self.sampling.crop is not None:
             pixels, planes = random_crop(

@@ -7,6 +7,7 @@ from competition.entry import Entry, Member
 from competition.freshness import hash_of
 from competition.inference.joined_stores import combine_folds
 from competition.inference.store import PredictedSplit, Provenance
+from competition.inference.views import refuse_unsquare
 from competition.machine import machine_of
 from competition.project import Project
 from competition.recipes import Recipe
@@ -81,6 +82,7 @@ def prediction_settings(project: Project, recipe: Recipe) -> Any:
     """`inference.predict.PredictionSettings` of a recipe: its batch and dtype, and the views."""
     from competition.inference.predict import PredictionSettings
 
+    refuse_unsquare(project.views, recipe.size)
     return PredictionSettings(
         batch=recipe.batch,
         machine=machine_of().for_precision(recipe.precision),

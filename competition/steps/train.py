@@ -108,6 +108,7 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
         metric=project.competition.metric,
         exclusive=project.exclusive,
         permutation=project.permutation,
+        turns=project.competition.turns,
         start=start,
         aside=Labelled(aside, pixels, project.labels, project.ignored) if aside else None,
     )

@@ -47,6 +47,8 @@ class Task:
     exclusive: bool
     permutation: tuple[int, ...] | None
     """Of the classes under mirroring; None where mirroring is forbidden."""
+    turns: tuple[str, ...] = ()
+    """Which of `vertical_flip` and `quarter_turns` are allowed."""
     start: Mapping[str, Tensor] | None = None
     """Weights to go on from; None: published or random ones."""
     aside: Labelled | None = None
@@ -130,7 +132,12 @@ def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -
     recipe, seed = task.training.recipe, task.training.seed
     distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
     dataset = TrainingSet(
-        task.train, recipe, permutation=task.permutation, seed=seed, distances=distances
+        task.train,
+        recipe,
+        permutation=task.permutation,
+        seed=seed,
+        distances=distances,
+        turns=task.turns,
     )
     sampler = run_sampler(task.train, recipe, plan, seed=seed)
     sampler.set_epoch(round_)

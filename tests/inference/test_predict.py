@@ -160,5 +160,35 @@ def test_views_are_known_and_mirror_only_where_it_is_allowed(upside_down):
     every = ("mirror", "upside-down")
     assert views.checked_views(every, may_mirror=True) == every
     assert views.checked_views(every, may_mirror=False) == ("upside-down",)
-    with pytest.raises(InputFault, match=r"'miror' in \[ensemble\] views; .*mirror, upside-down"):
+    with pytest.raises(InputFault, match=r"'miror' in \[ensemble\] views; .*mirror, .*upside-down"):
         views.checked_views(("miror",), may_mirror=False)
+
+
+class SaysWhatItSees(torch.nn.Module):
+    """Two logits a pixel: its red, and the sum of all pixels before it in its row and column."""
+
+    def normalised(self, images):
+        return images.float() / 255
+
+    def forward(self, images):
+        red = images[:, 0]
+        return Output(torch.stack([red, red.cumsum(-1) + red.cumsum(-2)], 1))
+
+
+@pytest.mark.parametrize("name", [name for name in views.VIEWS if name != "upside-down"])
+@pytest.mark.parametrize("size", [(6, 6), (4, 6)])
+def test_each_view_shows_another_image_and_comes_back_to_its_place(name, size):
+    view = views.VIEWS[name]
+    images = torch.rand(2, 3, *size)
+    assert not torch.equal(view.forward(images), images) or size[0] != size[1]
+    assert torch.equal(view.backward(view.forward(images)), images)
+    seen = SaysWhatItSees()(view.forward(images)).logits
+    back, plain = view.backward(seen), SaysWhatItSees()(images).logits
+    assert torch.equal(back[:, 0], plain[:, 0]) and not torch.allclose(back[:, 1], plain[:, 1])
+
+
+def test_quarter_turns_need_a_square_size():
+    views.refuse_unsquare(("mirror", "flip", "turn-180"), (64, 96))
+    views.refuse_unsquare(("turn-90",), (64, 64))
+    with pytest.raises(InputFault, match=r"'turn-270' .*size \[64, 96\] is not square"):
+        views.refuse_unsquare(("mirror", "turn-270"), (64, 96))

@@ -184,3 +184,16 @@ def test_what_is_padded_is_not_cropped_where_the_image_is_large_enough():
 def test_options_that_do_not_fit_together_are_refused(sampling, text):
     with pytest.raises(ValueError, match=text):
         recipe(**sampling)
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [((), [0]), (("vertical_flip",), [0, 39]), (("quarter_turns",), [0, 39])],
+)
+def test_a_training_set_shows_the_turns_that_the_competition_allows(turns, expected):
+    """Red is the row: upside down the first one is 39. Images that are not square turn by halves."""
+    data, chosen = labelled(), recipe()
+    dataset = TrainingSet(data, chosen, permutation=None, seed=0, turns=turns)
+    draws = itertools.chain(*drawn(run_sampler(data, chosen, plan_of(chosen, 10), seed=0), 4))
+    corners = {int(dataset[draw]["images"][0, 0, 0]) for draw in draws}
+    assert sorted(corners) == expected

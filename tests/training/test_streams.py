@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from competition.data.augment import augment, mirror, transform
+from competition.data.augment import Turns, augment, mirror, transform
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.recipes import Augmentation
 from competition.spec import parse_competition
@@ -110,3 +110,38 @@ def test_a_flip_without_pairs_keeps_the_classes(value):
     spec = teeth(horizontal_flip=value)
     assert spec.flip_permutation == (0, 1, 2)
     assert spec.may_flip == (value == "allowed")
+
+
+@pytest.mark.parametrize("size", [(24, 24), (16, 24)])
+def test_turns_move_image_and_targets_alike_and_are_those_that_are_allowed(size):
+    image, planes = picture(size)
+    upside = (image[::-1], planes[:, ::-1])
+    turned = [(np.rot90(image, k), np.rot90(planes, k, axes=(1, 2))) for k in range(4)]
+    square = size[0] == size[1]
+    for turns, expected in (
+        (Turns(1.0), [(image, planes)]),
+        (Turns(1.0, vertical=True), [upside]),
+        (Turns(0.5, vertical=True), [(image, planes), upside]),
+        (Turns(0.5, quarter=True), turned if square else turned[::2]),
+    ):
+        seen = set()
+        for seed in range(40):
+            found = turns.applied(image, planes, np.random.default_rng(seed))
+            (place,) = [
+                k
+                for k, pair in enumerate(expected)
+                if all(np.array_equal(a, b) for a, b in zip(found, pair, strict=True))
+            ]
+            seen.add(place)
+        assert seen == set(range(len(expected)))
+
+
+def test_what_is_not_allowed_changes_no_example():
+    """Streams of random numbers of before stay as they are."""
+    image, planes = picture((24, 24))
+    change = transform(Augmentation())
+    for epoch in range(6):
+        options = {"change": change, "flip": (0.5, (0, 1, 2)), "seed": (0, epoch, 0)}
+        plain = augment(image, planes, **options)
+        again = augment(image, planes, **options, turns=Turns(0.5))
+        assert all(np.array_equal(a, b) for a, b in zip(plain, again, strict=True))
