@@ -81,7 +81,7 @@ def test_the_options_of_a_task_arrive(monkeypatch):
         "run train --competition a.toml --recipe x --recipe y --fold 0 --no-pretrained --force",
         "score --solution S.csv --csv A.csv --csv B.csv",
         "vote --csv A.csv --csv B.csv --weight 2 --weight 1",
-        "new --preset salt --data PATH",
+        "new --data PATH --preset salt",
     ]
 
 

@@ -104,7 +104,7 @@ def test_a_loss_at_the_logits_size_asks_for_the_share_of_each_of_their_pixels(ne
         build(recipe.network, 3, pretrained=False), recipe, classes=3, steps=1, seed=0
     )
     logits = step.network(torch.zeros(2, 3, 64, 64)).logits
-    targets, _ = step._asked_for({"planes": planes}, logits.shape[-2:])
+    targets, *_ = step._asked_for({"planes": planes}, logits.shape[-2:])
     assert targets.shape == logits.shape
     pixels = (64 // logits.shape[-1]) ** 2
     assert targets[0].sum((1, 2)).mul(pixels).tolist() == [16 * 26, 0, 16 * 26]
