@@ -199,7 +199,9 @@ def _named_in(root: Path, paths: Sequence[str], kind: str) -> FoundValues:
 
 def _numbered_in(root: Path, paths: Sequence[str]) -> FoundValues:
     """Classes that YOLO's files number from 0."""
-    lines = [line for path in paths for line in (root / path).read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line for path in paths for line in (root / path).read_text(encoding="utf-8").splitlines()
+    ]
     highest = max((int(line.split()[0]) for line in lines if line.strip()), default=0)
     names = [f"class-{k}" for k in range(highest + 1)]
     return {"classes": FoundValue(names, "chosen", f"numbers 0 to {highest}; no list names them")}

@@ -62,8 +62,8 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
 
     >>> masks = Place("gt/*.png", ("gt/mask_1.png", "gt/mask_2.png"))
     >>> found = pattern_of(masks, Place("im/*.png", ("im/img_1_rgb.png", "im/img_2_rgb.png")))
-    >>> found.pattern, found.part
-    ('gt/mask_{part}.png', {'pattern': '(?<![^/])img_([^/]+)_rgb\\\\.[^./]+$', 'value': '\\\\1'})
+    >>> found.pattern
+    'gt/mask_{part}.png'
     """
     folders = {PurePosixPath(path).parent for path in labels.paths}
     endings = {PurePosixPath(path).suffix for path in labels.paths}
