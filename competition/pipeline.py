@@ -39,7 +39,16 @@ TUNED = (
 )
 """What `tune` leaves in an entry's folder."""
 
-_LATER_KEYS = {"exclude", "units", "coordinates", "first", "ignore", "ignore_files", "not_images"}
+_LATER_KEYS = {
+    "exclude",
+    "units",
+    "coordinates",
+    "first",
+    "ignore",
+    "ignore_files",
+    "not_images",
+    "links",
+}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 

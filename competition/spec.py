@@ -63,6 +63,9 @@ class Data(Settings):
     """Where the images lie."""
 
     root: str = Field(description="folder of the download, relative to this file")
+    links: Literal["refused", "followed"] = Field(
+        "refused", description="links that lead out of root; followed: data that lie elsewhere"
+    )
     train_images: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="glob of the labelled images below root, or several"
     )
@@ -474,6 +477,11 @@ class Competition(Settings):
     def root(self) -> Path:
         """The data folder, as an absolute path."""
         return (self.folder / self.data.root).resolve()
+
+    @property
+    def links(self) -> bool:
+        """Whether links that lead out of the data folder are followed."""
+        return self.data.links == "followed"
 
     @property
     def flip_pairs(self) -> tuple[tuple[str, str], ...]:

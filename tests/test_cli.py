@@ -19,6 +19,7 @@ from competition.masks import Runs
 from competition.project import Project
 from competition.recipes import experiment_names, further_recipes, recipe_names
 from competition.solution import score_file
+from competition.spec import load_competition
 from competition.steps import make_split
 from competition.submission import write_submission
 
@@ -382,3 +383,20 @@ def test_a_shell_completes_the_names_of_recipes(tiny_data, typed, offered):
     assert [name for name in result.output.split() if name.startswith("tin")] == offered
     broken = environment | {"COMP_WORDS": f"podium train -c nowhere.toml --recipe {typed}"}
     assert CliRunner().invoke(app, [], env=broken, prog_name="podium").output.strip() == ""
+
+
+def test_open_questions_are_asked_on_a_terminal(tiny_data, monkeypatch):
+    """By a number of the list, by a value, or not at all."""
+    monkeypatch.setattr("competition.cli.data._someone_is_there", lambda: True)
+    answers = {"2\n\n": ("columns", "dice"), "rows\n2\n": ("rows", "iou"), "\n\n": (None, "dice")}
+    for number, (typed, (order, metric)) in enumerate(answers.items()):
+        target = f"asked-{number}.toml"
+        words = ["new", "--data", str(tiny_data), "--target", target]
+        outcome = CliRunner().invoke(app, words, input=typed)
+        assert outcome.exit_code == 0, outcome.output
+        assert "submission.order: labels are no texts" in outcome.output
+        assert "  1  rows\n  2  columns\n" in outcome.output
+        found = load_competition(Path(target))
+        assert found.metric.name == metric
+        assert (order is None) == bool(found.questions)
+        assert order is None or found.submission.order == order

@@ -76,11 +76,15 @@ def new(
 
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
-    asked = {"ask": _ask} if sys.stdin.isatty() else {}
+    asked = {"ask": _ask} if _someone_is_there() else {}
     typer.echo(new_competition(preset, data, target, name or own_name, changes=changes, **asked))
     _show_labels(
         Project.open(target, target.resolve().parent, say=say, watch=watch, unsettled=True)
     )
+
+
+def _someone_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _ask(key: str, value: "FoundValue") -> str | None:

@@ -44,26 +44,27 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
 
 def named_images(competition: Competition) -> pd.DataFrame:
     """image, path and split of every image that the globs meet, also of those that are left out."""
-    root, data = competition.root, competition.data
+    data = competition.data
     rows = [
         {"image": image_id(identity_of(path, data.image_id, begin)), "path": path, "split": split}
         for split, patterns in image_patterns(competition).items()
-        for path, begin in _begun(root, patterns, data.not_images)
+        for path, begin in _begun(competition, patterns)
     ]
     return pd.DataFrame(rows, columns=["image", "path", "split"], dtype=str)
 
 
-def image_paths(root: Path, pattern: str) -> list[str]:
+def image_paths(root: Path, pattern: str, *, links: bool = False) -> list[str]:
     """Paths below `root`, with `/`, of the images that a glob meets; sorted, at least one.
 
     Hidden files and folders, and endings that no image has, are left out (`ignored_paths` lists them);
-    the ending may be written in capitals; a path that leads out of `root` is refused.
+    the ending may be written in capitals; a path that leads out of `root` is refused,
+    unless links are followed.
     """
     found, ignored = _globbed(root, pattern)
     if not found:
         raise InputFault(_nothing_found(root, pattern, len(ignored)))
     for path in found:
-        safe_path(root, path)
+        safe_path(root, path, links=links)
     return found
 
 
@@ -111,13 +112,13 @@ def image_patterns(competition: Competition) -> dict[str, tuple[str, ...]]:
     return {split: several for split, several in patterns.items() if several is not None}
 
 
-def _begun(
-    root: Path, patterns: Sequence[str], without: str | None
-) -> list[tuple[str, PurePosixPath]]:
+def _begun(competition: Competition, patterns: Sequence[str]) -> list[tuple[str, PurePosixPath]]:
     """Each path that the globs meet, sorted, and the folder in which its glob begins."""
+    root, without = competition.root, competition.data.not_images
     begins: dict[str, PurePosixPath] = {}
     for pattern in patterns:
-        for path in _without(image_paths(root, pattern), without, root):
+        found = image_paths(root, pattern, links=competition.links)
+        for path in _without(found, without, root):
             begins.setdefault(path, _fixed_folder(pattern))
     return sorted(begins.items())
 
@@ -293,7 +294,7 @@ def _from_csv(
 
     A test image that the csv does not name stands for itself: its group is its own id.
     """
-    path = safe_path(competition.root, column.file)
+    path = safe_path(competition.root, column.file, links=competition.links)
     table = read_csv_text(path, (column.image, column.value))
     values: dict[str, str] = {}
     faults = []

@@ -77,7 +77,7 @@ def check_readable(competition: Competition, *, said: str) -> Report:
         paths = [
             path
             for pattern in sum(image_patterns(competition).values(), ())
-            for path in image_paths(competition.root, pattern)
+            for path in image_paths(competition.root, pattern, links=competition.links)
         ]
     except InputFault:
         return Report()  # then that is what was said

@@ -59,7 +59,7 @@ def _key(competition: Competition, workspace: Workspace) -> str:
     catalog = build_catalog(competition)
     sample = competition.submission.sample
     files = [competition.root / path for path in catalog["path"]]
-    files += [safe_path(competition.root, sample)] if sample else []
+    files += [safe_path(competition.root, sample, links=competition.links)] if sample else []
     files += [workspace.folds, workspace.holdout]
     depends = {
         "version": _VERSION,

@@ -27,7 +27,7 @@ def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
         own = f"none of organisers: a row for each {each}"
         return Report.fact("sample", none if of_split(catalog, "test").empty else own)
     try:
-        path = safe_path(competition.root, form.sample)
+        path = safe_path(competition.root, form.sample, links=competition.links)
         table = read_csv_text(path, [c for c in (form.image, form.label, form.rle) if c])
         keys = keys_of(
             table, form, classes=competition.classes, separator=form.separator, source=str(path)

@@ -24,16 +24,19 @@ class Survey:
     unread: tuple[str, ...]
 
 
-def survey(root: Path) -> Survey:
-    """Look at all files of a download; images are told from masks by their pixels and names."""
-    files = all_files(root)
+def survey(root: Path, *, links: bool) -> Survey:
+    """Look at all files of a download; images are told from masks by their pixels and names.
+
+    links: whether folders behind links count.
+    """
+    files = all_files(root, links=links)
     found, unread = tables(root, files)
     every = places(files)
     if not every:
         raise InputFault(
             f"{root} holds no image: {len(files)} files, of which "
             f"{sum(path.endswith(('.zip', '.tar', '.gz', '.7z')) for path in files)} are archives; "
-            "unpack them, or name another folder by --data"
+            f"unpack them, or name another folder by --data{_linked(root)}"
         )
     alike = {place.pattern: look_like_masks(root, place.paths) for place in every}
     masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]
@@ -47,6 +50,12 @@ def survey(root: Path) -> Survey:
         tuple(lists_of_classes(root, files, found)),
         tuple(unread),
     )
+
+
+def _linked(root: Path) -> str:
+    """The end of a message where folders of the download are links."""
+    found = [path.name for path in root.iterdir() if path.is_symlink() and path.is_dir()]
+    return f"; {found[0]} is a link: --set data.links=followed follows it" if found else ""
 
 
 def _may_be_masks(place: Place, every: Sequence[Place]) -> bool:

@@ -38,7 +38,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     given: values that the person has said; they settle what the search would have to choose.
     InputFault where no labels, or several kinds of them, are found.
     """
-    seen = survey(root)
+    seen = survey(root, links=given.get("data.links") == "followed")
     source = _chosen_source(seen, given)
     sample = _sample(seen, source)
     values: FoundValues = {"name": FoundValue(name, "chosen", "the folder's name")}
@@ -62,6 +62,7 @@ def _chosen_source(seen: Survey, given: Mapping[str, Any]) -> Source:
         *annotation_sources(seen.root, seen.files, seen.images),
         *mask_sources(seen),
     ]
+    found.sort(key=lambda source: bool({"test", "testing"} & source.images.words))  # solutions last
     kind = given.get("labels.kind")
     if kind is not None:
         found = [source for source in found if source.kind == kind]

@@ -72,10 +72,10 @@ class Place:
         return len(self.paths)
 
 
-def all_files(root: Path) -> list[str]:
-    """Paths below the root, with `/`, sorted; nothing hidden, no folder behind a link."""
+def all_files(root: Path, *, links: bool) -> list[str]:
+    """Paths below the root, with `/`, sorted; nothing hidden; links: folders behind links too."""
     found = []
-    for folder, inside, names in os.walk(root):
+    for folder, inside, names in os.walk(root, followlinks=links):
         inside[:] = sorted(name for name in inside if not _is_junk(name))
         here = Path(folder).relative_to(root)
         found += [(here / name).as_posix() for name in names if not _is_junk(name)]

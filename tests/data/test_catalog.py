@@ -4,10 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
-from downloads import hand_bone, picture, salt, save, write_csv
+from downloads import SALT, hand_bone, parsed, picture, salt, save, write_csv
 from PIL import Image
 
 from competition.data.catalog import build_catalog, ignored_paths, of_split
+from competition.data.labels import read_labels
+from competition.doctor import prove
 from competition.errors import InputFault
 from competition.spec import PathPart
 
@@ -115,6 +117,20 @@ def test_a_link_out_of_the_data_folder_is_refused(tmp_path):
     outside = save(tmp_path / "secret.png", picture(99))
     (tmp_path / "data/train/images/link.png").symlink_to(outside)
     assert "is a link out of the data folder" in fault_of(competition)
+
+
+def test_links_are_followed_where_the_file_says_so(tmp_path):
+    salt(tmp_path / "elsewhere")
+    root = tmp_path / "data"
+    root.mkdir()
+    for name in ("train", "test", "train.csv", "sample_submission.csv"):
+        (root / name).symlink_to(tmp_path / "elsewhere" / name)
+    competition = parsed(SALT, root)
+    assert 'links = "followed" in [data]' in fault_of(competition)
+    competition = parsed(SALT, root, data__links="followed")
+    assert prove(competition).errors == ()
+    catalog = build_catalog(competition)
+    assert len(catalog) == 8 and len(read_labels(competition, catalog)) == 6
 
 
 def test_groups_and_strata_come_from_a_csv(tmp_path):

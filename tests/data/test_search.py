@@ -751,3 +751,26 @@ def test_names_may_share_a_part_alone(tmp_path, image, mask):
     _, competition = found(root, tmp_path)
     check(competition)
     assert competition.questions == ()
+
+
+def test_folders_that_are_links_are_followed_when_that_is_said(tmp_path):
+    images(tmp_path / "elsewhere")
+    indexed(tmp_path / "elsewhere")
+    root = tmp_path / "data"
+    root.mkdir()
+    for name in ("images", "masks", "test"):
+        (root / name).symlink_to(tmp_path / "elsewhere" / name)
+    with pytest.raises(InputFault, match="is a link: --set data.links=followed follows it"):
+        found(root, tmp_path)
+    _, competition = found(root, tmp_path, **{"data.links": "followed"})
+    check(competition)
+
+
+def test_answers_to_the_test_images_are_no_labels(tmp_path):
+    root = tmp_path / "data"
+    annotated(root, "labelme")
+    rows = [[f"{name}.png", label, "1 3"] for name in TEST for label in NAMES]
+    write_csv(root / "solution.csv", [["image", "class", "rle"], *rows])
+    _, competition = found(root, tmp_path, **{"submission.order": "rows"})
+    assert competition.labels.kind == "labelme"
+    assert competition.submission.sample == "sample_submission.csv"

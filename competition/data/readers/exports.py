@@ -34,11 +34,11 @@ class ListedImage(Generic[Content]):
 
 def export_files(competition: Competition, pattern: str) -> list[Path]:
     """The files that a path or glob below root names, sorted; of a path whether it exists or not."""
-    safe_path(competition.root, pattern)
+    safe_path(competition.root, pattern, links=competition.links)
     if not {"*", "{"} & set(pattern):
         return [competition.root / pattern]
     paths = files_below(competition.root, pattern)
-    return [safe_path(competition.root, path) for path in paths]
+    return [safe_path(competition.root, path, links=competition.links) for path in paths]
 
 
 def read_exports(

@@ -130,7 +130,7 @@ def _files_of_images(
     competition: Competition, images: pd.DataFrame, pattern: str
 ) -> list[list[LabelFile]]:
     """The label files of each image: as they are named, there or not; of a * those that are there."""
-    safe_path(competition.root, pattern)
+    safe_path(competition.root, pattern, links=competition.links)
     classes = competition.classes if "{class}" in pattern else (None,)
     there = files_below(competition.root, pattern) if "*" in pattern else []
     found = []
@@ -140,7 +140,7 @@ def _files_of_images(
             texts = _texts(pattern, _own(competition, path) | {"{class}": name})
             own += [LabelFile(file, name) for file in _named(texts, there)]
         for file in own:
-            safe_path(competition.root, file.path)
+            safe_path(competition.root, file.path, links=competition.links)
         found.append(own)
     return found
 

@@ -38,7 +38,7 @@ class LabelRows:
 def files(competition: Competition, images: pd.DataFrame) -> list[Path]:
     """See `readers`."""
     assert isinstance(competition.labels, RleLabels)
-    return [safe_path(competition.root, competition.labels.file)]
+    return [safe_path(competition.root, competition.labels.file, links=competition.links)]
 
 
 def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabels]:
@@ -108,7 +108,7 @@ def label_rows(competition: Competition) -> LabelRows:
     """The rows of the label csv as text; nothing is checked but the columns."""
     labels = competition.labels
     assert isinstance(labels, RleLabels)
-    path = safe_path(competition.root, labels.file)
+    path = safe_path(competition.root, labels.file, links=competition.links)
     columns = [column for column in (labels.image, labels.label, labels.rle) if column]
     table = read_csv_text(path, columns)
     separator = competition.submission.separator if labels.rows != "image" else None
