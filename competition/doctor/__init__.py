@@ -1,6 +1,7 @@
 """The doctor: proves the data before anything is trained on it.
 
 image_checks.py   every image opens; depth, copies, near duplicates
+outline_checks.py  labels that lie turned on their image
 label_checks.py   labels read whole; classes, overlap, mirroring
 rle_order_checks.py   how run-length labels count pixels
 sample_checks.py  the sample against the test images; groups; the split in force

@@ -10,6 +10,7 @@ import pandas as pd
 from competition.data.catalog import ignored_paths, image_paths, image_patterns
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
 from competition.data.images import FileFacts, file_facts, read_image
+from competition.doctor.outline_checks import check_outlines, outline_steepness
 from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
 from competition.masks import Runs
@@ -39,6 +40,8 @@ class Looked:
     pixels: str
     perceptual: np.ndarray
     fine: np.ndarray
+    outlines: np.ndarray | None
+    """See `outline_steepness`."""
 
 
 def check_images(
@@ -49,7 +52,7 @@ def check_images(
     watch: Watch = unwatched,
 ) -> Report:
     """Decodes all images (about 5 ms each); `labels` may be empty, they only describe copies."""
-    looked, errors = _look(competition, catalog, watch)
+    looked, errors = _look(competition, catalog, labels, watch)
     junk = ignored_paths(competition)
     found = [("files", shares(Counter(f"{x.facts.format} {x.facts.mode}" for x in looked)))]
     turned = sum(x.facts.orientation > 1 for x in looked)
@@ -65,6 +68,7 @@ def check_images(
         + _check_shift(catalog, looked)
         + _check_copies(catalog, looked, labels)
         + _check_near(competition, catalog, looked)
+        + _check_outlines(catalog, looked)
     )
 
 
@@ -97,7 +101,7 @@ def describe_catalog(catalog: pd.DataFrame) -> Report:
 
 
 def _look(
-    competition: Competition, catalog: pd.DataFrame, watch: Watch
+    competition: Competition, catalog: pd.DataFrame, labels: Mapping[str, Runs], watch: Watch
 ) -> tuple[list[Looked], list[str]]:
     looked, errors = [], []
     with watch("reading images", len(catalog)) as advance:
@@ -111,7 +115,10 @@ def _look(
                 continue
             facts, plain = file_facts(path), bool((image == image[0, 0]).all())
             hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
-            looked.append(Looked(row, facts, int(image.max()), float(image.mean()), plain, *hashes))
+            mask = labels.get(catalog["image"][row])
+            outlines = None if mask is None else outline_steepness(image, mask)
+            levels = int(image.max()), float(image.mean())
+            looked.append(Looked(row, facts, *levels, plain, *hashes, outlines))
     return looked, errors
 
 
@@ -120,6 +127,14 @@ def _plain(catalog: pd.DataFrame, looked: list[Looked]) -> list[str]:
     if not plain:
         return []
     return [f"{len(plain)} images have one colour throughout, such as {plain[0]!r}"]
+
+
+def _check_outlines(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+    seen = [x for x in looked if x.outlines is not None]
+    return check_outlines(
+        [catalog["image"][x.row] for x in seen],
+        [x.outlines for x in seen if x.outlines is not None],
+    )
 
 
 def _check_depth(competition: Competition, looked: list[Looked]) -> Report:

@@ -17,6 +17,7 @@ Kind = Literal[
     "depth",
     "overlap",
     "objects",
+    "outlines",
     "inverted masks",
     "smeared masks",
     "mirroring",

@@ -81,9 +81,9 @@ def from_image_edges(
     pictured = [(image, masks) for row, *masks in pairs if (image := images[row]) is not None]
     steepness = np.array(
         [
-            [_steepness_along(gradient, mask) for mask in masks]
+            [steepness_along(gradient, mask) for mask in masks]
             for image, masks in pictured[:MOST_IMAGES]
-            for gradient in [_gradient(image, (masks[0].height, masks[0].width))]
+            for gradient in [relative_gradient(image, (masks[0].height, masks[0].width))]
         ]
     ).reshape(-1, 2)
     if not len(steepness):
@@ -97,7 +97,7 @@ def from_image_edges(
     return Finding(value, certainty, line)
 
 
-def _gradient(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def relative_gradient(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Magnitude of the grey gradient over its mean, float64 (H * W,); zero for a flat image."""
     if image.shape[:2] != shape:
         raise InputFault(f"an image of {image.shape[:2]} pixels beside a mask of {shape}")
@@ -107,7 +107,8 @@ def _gradient(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return (magnitude / max(float(magnitude.mean()), 1e-12)).ravel()
 
 
-def _steepness_along(gradient: np.ndarray, mask: Runs) -> float:
+def steepness_along(gradient: np.ndarray, mask: Runs) -> float:
+    """The mean of a gradient (H * W,) along the outline of a mask (H, W) that is not empty."""
     outline = boundary(mask)
     return float(gradient[ranges(outline.starts, outline.stops - outline.starts)].mean())
 

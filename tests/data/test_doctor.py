@@ -26,6 +26,7 @@ from competition.doctor import Report, examine, examined, prove
 from competition.doctor.kept import keep_report, kept_report
 from competition.doctor.report import Diagnosis
 from competition.masks import RleFormat, Runs, encode
+from competition.masks.geometry import flip_vertical
 from competition.submission import check_text_order
 from competition.workspace import Workspace
 
@@ -466,3 +467,35 @@ def test_findings_with_images_are_kept_whole(tmp_path):
     report = Report((wrong,), (Diagnosis("groups", "one"),), (("images", "train: 12"),))
     keep_report(report, competition, workspace)
     assert kept_report(competition, workspace) == report
+
+
+def outlined(root, turned):
+    """A salt download of 24 images that are darker inside; the labels of some lie upside down."""
+    form, rows = RleFormat("columns"), []
+    salt(root, count=24)
+    for number in range(24):
+        mask = blob(number)
+        pixels = 200 + picture(number) // 16 - 90 * mask.to_dense()[..., None].astype(np.uint8)
+        save(root / f"train/images/{number:04}.png", pixels)
+        mask = flip_vertical(mask) if number in turned else mask
+        save(root / f"train/masks/{number:04}.png", mask.to_dense().astype(np.uint8) * 255)
+        rows.append([f"{number:04}", encode(mask, form)])
+    write_csv(root / "train.csv", [["id", "rle_mask"], *rows])
+    return parsed(SALT, root)
+
+
+def test_labels_that_lie_turned_on_their_image_are_named(tmp_path):
+    report = report_of(outlined(tmp_path, turned={5, 17}), tmp_path)
+    (finding,) = [one for one in report.doubtful if one.kind == "outlines"]
+    assert set(finding.images) == {"0005", "0017"}
+    assert finding.text.startswith("labels of 2 images look upside down, such as '00")
+
+
+def test_labels_that_lie_right_are_not(tmp_path):
+    report = report_of(outlined(tmp_path, turned=()), tmp_path)
+    assert [one for one in report.doubtful if one.kind == "outlines"] == []
+
+
+def test_images_that_show_no_outlines_tell_nothing(tmp_path):
+    report = report_of(salt(tmp_path, count=24), tmp_path)
+    assert [one for one in report.doubtful if one.kind == "outlines"] == []
