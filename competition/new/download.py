@@ -1,8 +1,9 @@
 """A download as it was looked at: its images, masks, csv files and lists of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, lists_of_classes
@@ -22,14 +23,16 @@ class Survey:
     tables: tuple[Table, ...]
     names: tuple[ClassNames, ...]
     unread: tuple[str, ...]
+    given: Mapping[str, Any]
 
 
-def survey(root: Path, *, links: bool) -> Survey:
+def survey(root: Path, given: Mapping[str, Any]) -> Survey:
     """Look at all files of a download; images are told from masks by their pixels and names.
 
-    links: whether folders behind links count.
+    given: values said beforehand, by dotted key: names of classes, for example, are then looked for
+    nowhere else.
     """
-    files = all_files(root, links=links)
+    files = all_files(root, links=given.get("data.links") == "followed")
     found, unread = tables(root, files)
     every = places(files)
     if not every:
@@ -41,14 +44,18 @@ def survey(root: Path, *, links: bool) -> Survey:
     alike = {place.pattern: look_like_masks(root, place.paths) for place in every}
     masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]
     images = [place for place in every if place not in masks]
+    said = given.get("classes")
+    names = lists_of_classes(root, files, found)
+    names = names if said is None else [ClassNames("--set", tuple(map(str, said)))]
     return Survey(
         root,
         tuple(files),
         (*images, *parts_joined(images)),
         (*masks, *parts_joined(masks)),
         tuple(found),
-        tuple(lists_of_classes(root, files, found)),
+        tuple(names),
         tuple(unread),
+        given,
     )
 
 

@@ -38,8 +38,8 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     given: values that the person has said; they settle what the search would have to choose.
     InputFault where no labels, or several kinds of them, are found.
     """
-    seen = survey(root, links=given.get("data.links") == "followed")
-    source = _chosen_source(seen, given)
+    seen = survey(root, given)
+    source = _chosen_source(seen)
     sample = _sample(seen, source)
     values: FoundValues = {"name": FoundValue(name, "chosen", "the folder's name")}
     layout = FoundLayout(values)
@@ -55,7 +55,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     return layout
 
 
-def _chosen_source(seen: Survey, given: Mapping[str, Any]) -> Source:
+def _chosen_source(seen: Survey) -> Source:
     """The labels; where csv and mask images say the same, the csv, which the images prove."""
     found = [
         *text_sources(seen),
@@ -63,12 +63,13 @@ def _chosen_source(seen: Survey, given: Mapping[str, Any]) -> Source:
         *mask_sources(seen),
     ]
     found.sort(key=lambda source: bool({"test", "testing"} & source.images.words))  # solutions last
-    kind = given.get("labels.kind")
-    if kind is not None:
-        found = [source for source in found if source.kind == kind]
-    for key, part in (("labels.files", "labels.files"), ("labels.file", "labels.file")):
-        if key in given:
-            found = [s for s in found if part in s.values and s.values[part].value == given[key]]
+    kind = seen.given.get("labels.kind")
+    for key in ("labels.kind", "labels.files", "labels.file"):
+        if key in seen.given:
+            said = seen.given[key]
+            found = [one for one in found if key in one.values and one.values[key].value == said]
+    of_place = [s for s in found if s.images.pattern == seen.given.get("data.train_images")]
+    found = of_place or found
     if not found:
         raise InputFault(_nothing_labelled(seen, kind))
     first = found[0]
@@ -145,6 +146,8 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
         if naming is not None:
             found.append(Sample(table, *naming))
     said = [one for one in found if one.table.is_sample] or found
+    if "submission.sample" in seen.given:
+        said = [one for one in found if one.table.path == seen.given["submission.sample"]]
     if len(said) > 1:
         names = ", ".join(one.table.path for one in said)
         raise InputFault(
@@ -165,11 +168,14 @@ def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | 
     if sample is not None:
         return sample.images
     rest = [p for p in seen.images if not set(p.paths) & set(source.images.paths)]
+    said = [place for place in rest if place.pattern == seen.given.get("data.test_images")]
+    if said:
+        return said[0]
     named = [place for place in rest if {"test", "testing"} & place.words and not place.further]
     if len(named) > 1:
         raise InputFault(
-            f"{seen.root}: {', '.join(p.pattern for p in named)} may each be the test images; move the "
-            "others away, or say it by --preset and --set"
+            f"{seen.root}: {', '.join(p.pattern for p in named)} may each be the test images; say which "
+            f"by --set data.test_images={named[0].pattern}"
         )
     return named[0] if named else None
 
@@ -235,7 +241,8 @@ def _submission(
         "submission.image": FoundValue(sample.column, "found", source_is),
         "submission.rle": FoundValue(str(table.texts), "found", source_is),
     }
-    label = class_column(table, sample.column) if sample.separator is None else None
+    said = seen.given.get("submission.label")
+    label = class_column(table, sample.column, said) if sample.separator is None else None
     if sample.separator is not None:
         values["submission.separator"] = FoundValue(
             sample.separator, "found", "between image and class"

@@ -24,7 +24,11 @@ def text_sources(seen: Survey) -> list[Source]:
             "labels.image": FoundValue(column, "found", f"its values name images by their {way}"),
             "labels.rle": FoundValue(table.texts, "found", "pairs of numbers"),
         }
-        label = class_column(table, column) if separator is None else None
+        label = (
+            class_column(table, column, seen.given.get("labels.label"))
+            if separator is None
+            else None
+        )
         if label is not None:
             values["labels.label"] = FoundValue(label, "found", few_values(table.columns[label]))
         keys = [column] if label is None else [column, label]
@@ -79,8 +83,10 @@ def naming_of(table: Table, images: Sequence[Place]) -> Naming | None:
     return best and best[1]
 
 
-def class_column(table: Table, image: str) -> str | None:
-    """The column that, beside the image, says what a row is of."""
+def class_column(table: Table, image: str, said: str | None) -> str | None:
+    """The column that, beside the image, says what a row is of; said: by --set."""
+    if said in table.columns:
+        return said
     rest = [name for name in table.columns if name not in (image, table.texts)]
     named = [name for name in rest if words(name) & {"class", "label", "category", "organ", "type"}]
     fewer = [

@@ -420,14 +420,22 @@ def test_annotations_of_tools_are_known(tmp_path, kind):
     check(competition, [values[name] for name in competition.classes])
 
 
-def texts(root, order="columns", *, empty="", rows=None, header=("id", "class", "rle"), base=1):
-    """train.csv of both classes; returns the rows."""
-    form = RleFormat(order, base)
-    rows = rows or [
+COLUMNS = RleFormat("columns")
+
+
+def label_rows_of_both(form=COLUMNS):
+    """(image, class, text) of both classes of all training images."""
+    return [
         [f"{name}.png", label, encode(Runs.from_dense(mask == value), form)]
         for name, mask in MASKS.items()
         for value, label in enumerate(NAMES, 1)
     ]
+
+
+def texts(root, order="columns", *, empty="", rows=None, header=("id", "class", "rle"), base=1):
+    """train.csv of both classes; returns the rows."""
+    form = RleFormat(order, base)
+    rows = rows or label_rows_of_both(form)
     rows = [[*row[:-1], row[-1] or empty] for row in rows]
     return write_csv(root / "train.csv", [header, *rows])
 
@@ -774,3 +782,43 @@ def test_answers_to_the_test_images_are_no_labels(tmp_path):
     _, competition = found(root, tmp_path, **{"submission.order": "rows"})
     assert competition.labels.kind == "labelme"
     assert competition.submission.sample == "sample_submission.csv"
+
+
+def test_what_a_message_says_to_set_mends_it(tmp_path):
+    """Two samples, two test folders, two columns, a list of classes that does not fit."""
+    for name in "abcd":
+        (tmp_path / name).mkdir()
+    root = tmp_path / "a/data"
+    images(root)
+    indexed(root)
+    sample(root)
+    sample(root, file="old_sample.csv")
+    with pytest.raises(InputFault, match="--set submission.sample=old_sample.csv"):
+        found(root, tmp_path / "a")
+    _, competition = found(root, tmp_path / "a", **{"submission.sample": "sample_submission.csv"})
+    assert competition.submission.sample == "sample_submission.csv"
+
+    root = tmp_path / "b/data"
+    images(root)
+    indexed(root)
+    save(root / "test2/x.png", picture(5, SIZE))
+    with pytest.raises(InputFault, match=re.escape("--set data.test_images=test/*.png")):
+        found(root, tmp_path / "b")
+    _, competition = found(root, tmp_path / "b", **{"data.test_images": "test/*.png"})
+    assert competition.data.test_images == "test/*.png"
+
+    root = tmp_path / "c/data"
+    images(root)
+    rows = [[*row, f"{n % 2}"] for n, row in enumerate(label_rows_of_both())]
+    texts(root, rows=[[i, c, s, t] for i, c, t, s in rows], header=("id", "part", "side", "rle"))
+    with pytest.raises(InputFault, match="--set labels.label=part"):
+        found(root, tmp_path / "c")
+    _, competition = found(root, tmp_path / "c", **{"labels.label": "part"})
+    check(competition, classes=NAMES)
+
+    root = tmp_path / "d/data"
+    images(root)
+    indexed(root)
+    (root / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    _, competition = found(root, tmp_path / "d", classes=list(NAMES))
+    check(competition, classes=NAMES)
