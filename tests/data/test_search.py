@@ -822,3 +822,12 @@ def test_what_a_message_says_to_set_mends_it(tmp_path):
     (root / "classes.txt").write_text("a\nb\nc\nd\ne\n")
     _, competition = found(root, tmp_path / "d", classes=list(NAMES))
     check(competition, classes=NAMES)
+
+
+def test_one_class_in_each_mask_is_not_one_class(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    for n, (name, mask) in enumerate(MASKS.items()):
+        save(root / f"masks/{name}.png", (mask > 0).astype(np.uint8) * (1 + n % 2))
+    _, competition = found(root, tmp_path)
+    assert competition.labels.values == "index" and competition.classes == ("class-1", "class-2")
