@@ -505,7 +505,8 @@ def test_square_images_leave_the_order_open(tmp_path):
     texts(root, rows=rows, header=("id", "rle"))
     sample(root, classes=None, header=["id", "rle"])
     text, competition = found(root, tmp_path)
-    assert "order in [submission] is open" in competition.questions[0]
+    assert "base in [submission] is open" in " ".join(competition.questions)
+    assert "order in [submission] is open" in " ".join(competition.questions)
     assert "all images are square, so compactness is blind" in text
     other = tmp_path / "other"
     other.mkdir()
@@ -831,3 +832,14 @@ def test_one_class_in_each_mask_is_not_one_class(tmp_path):
         save(root / f"masks/{name}.png", (mask > 0).astype(np.uint8) * (1 + n % 2))
     _, competition = found(root, tmp_path)
     assert competition.labels.values == "index" and competition.classes == ("class-1", "class-2")
+
+
+def test_the_token_for_nothing_is_the_samples_and_columns_of_images_are_no_classes(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    rows = [[i, c, f"S{n // 8}", t] for n, (i, c, t) in enumerate(label_rows_of_both())]
+    texts(root, rows=rows, header=("id", "part", "scanner", "rle"))
+    sample(root, text="-")
+    _, competition = found(root, tmp_path)
+    check(competition, classes=NAMES)
+    assert competition.labels.label == "part" and competition.submission.empty == "-"
