@@ -12,12 +12,19 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from competition.data.npy import NpyImage
 from competition.errors import InputFault
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""What is opened; Pillow knows more, some of which run programs (EPS)."""
+"""What Pillow opens; it knows more, some of which run programs (EPS)."""
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+_BY_ENDING = {".npy": NpyImage}
+"""What is not Pillow's, told by the ending alone."""
+
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"),
+    *_BY_ENDING,
+)
 
 PIXEL_LIMIT = 2**27
 """Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
@@ -71,6 +78,9 @@ def safe_path(root: Path, relative: str, *, links: bool = False) -> Path:
 
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) in pixels as `read_image` returns it, from the header alone."""
+    file = _beyond_pillow(path)
+    if file is not None:
+        return file.size
     with _opened(path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
@@ -83,11 +93,17 @@ def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT
     transparent is laid on black (alpha that is opaque everywhere changes nothing). Values deeper
     than 8 bits, grey or colours, lose their low bits by the depth the file declares, 16 for a 16-bit
     file, or by `depth` where the organisers use fewer (12 in 16). A TIFF whose zero is white
-    (MONOCHROME1) is turned round. InputFault names a file that cannot be read
-    whole, or that has more than `limit` pixels (its header is read, nothing is decoded).
+    (MONOCHROME1) is turned round. Arrays: see `NpyImage.values`. InputFault names a file that cannot
+    be read whole, or that has more than `limit` pixels (its header is read, nothing is decoded).
     """
+    file = _beyond_pillow(path)
+    if file is not None:
+        _refuse_large(file.size, path, limit)
+        pixels = _shallow(*file.values(depth), path)
+        grey = pixels.ndim == 2
+        return np.repeat(pixels[..., None], 3, axis=2) if grey else np.ascontiguousarray(pixels)
     with _opened(path) as image:
-        _refuse_large(image, path, limit)
+        _refuse_large(image.size[::-1], path, limit)
         orientation = _orientation(image)
         pixels = _colours(image, path, depth)
     return np.ascontiguousarray(_turned(pixels, orientation))
@@ -100,15 +116,20 @@ def read_index(path: Path, *, threshold: int | None = None, limit: int = PIXEL_L
     channels must be equal. With `threshold` the result is uint8 0/1: 1 where value >= threshold.
     A JPEG smears its values, so it is refused without one.
     """
-    with _opened(path) as image:
-        _refuse_large(image, path, limit)
-        if image.format in ("JPEG", "MPO") and threshold is None:
-            raise InputFault(
-                f"{path}: a mask in JPEG has smeared values; set threshold in [labels], or save "
-                "it as PNG"
-            )
-        orientation = _orientation(image)
-        values = _single_channel(_decoded(image, path), path)
+    file, orientation = _beyond_pillow(path), 1
+    if file is not None:
+        _refuse_large(file.size, path, limit)
+        values = file.numbers()
+    else:
+        with _opened(path) as image:
+            _refuse_large(image.size[::-1], path, limit)
+            if image.format in ("JPEG", "MPO") and threshold is None:
+                raise InputFault(
+                    f"{path}: a mask in JPEG has smeared values; set threshold in [labels], or save "
+                    "it as PNG"
+                )
+            orientation = _orientation(image)
+            values = _single_channel(_decoded(image, path), path)
     if threshold is not None:
         values = (values >= threshold).astype(np.uint8)
     return np.ascontiguousarray(_turned(values, orientation))
@@ -118,10 +139,16 @@ def read_colours(path: Path, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
     """The colours of a mask image: int32 (H, W), red · 65536 + green · 256 + blue, EXIF-turned.
 
     A palette gives its colours, and alpha that is opaque everywhere changes nothing. InputFault for
-    pixels that are not opaque, for more than 8 bits a channel, and for a JPEG, which smears colours.
+    pixels that are not opaque, for more than 8 bits a channel, for a JPEG, which smears colours, and
+    for arrays.
     """
+    file = _beyond_pillow(path)
+    if file is not None:
+        raise InputFault(
+            f"{path}: colours of masks are not read from {file.format}; save it as PNG"
+        )
     with _opened(path) as image:
-        _refuse_large(image, path, limit)
+        _refuse_large(image.size[::-1], path, limit)
         if image.format in ("JPEG", "MPO"):
             raise InputFault(
                 f"{path}: a mask in JPEG has smeared colours; take the originals, such as PNG"
@@ -161,7 +188,7 @@ def png_mask(content: bytes, *, within: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a header declares: format and Pillow's mode, bits a value, EXIF orientation (1: none)."""
+    """What a header declares: format, mode (Pillow's; the dtype of an array), bits a value, EXIF orientation (1: none)."""
 
     format: str
     mode: str
@@ -171,9 +198,28 @@ class FileFacts:
 
 def file_facts(path: Path) -> FileFacts:
     """The facts of an image file, from its header alone."""
+    file = _beyond_pillow(path)
+    if file is not None:
+        return FileFacts(file.format, file.mode, file.depth, 1)
     with _opened(path) as image:
         depth = 1 if image.mode == "1" else _file_depth(image)
         return FileFacts(str(image.format), image.mode, depth, _orientation(image))
+
+
+def _beyond_pillow(path: Path) -> NpyImage | None:
+    """What Pillow does not read, with its header read and nothing decoded; None for the rest."""
+    kind = _BY_ENDING.get(Path(path).suffix.lower())
+    if kind is None:
+        return None
+    try:
+        return kind.opened(path)
+    except InputFault:
+        raise
+    except FileNotFoundError:
+        raise InputFault(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        found = _emptiness(path) or str(error)
+        raise InputFault(f"{path} is not an image that can be read: {found}") from error
 
 
 def _opened(path: Path) -> Image.Image:
@@ -314,8 +360,8 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels.swapaxes(0, 1) if across else pixels
 
 
-def _refuse_large(image: Image.Image, path: Path, limit: int) -> None:
-    width, height = image.size
+def _refuse_large(size: tuple[int, int], path: Path, limit: int) -> None:
+    height, width = size
     if width * height > limit:
         raise InputFault(
             f"{path} has {height} × {width} pixels; the limit is {limit:,} ({limit**0.5:,.0f}²)"

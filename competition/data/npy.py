@@ -1,0 +1,92 @@
+"""Arrays saved by numpy (.npy) as images and masks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError
+from typing import ClassVar, Self
+
+import numpy as np
+
+from competition.errors import InputFault
+
+
+@dataclass(frozen=True)
+class NpyImage:
+    """An array file with its header read; its values stay in the file until they are asked for.
+
+    size: (height, width) in pixels; mode: its dtype.
+    """
+
+    path: Path
+    array: np.ndarray
+    format: ClassVar[str] = "NPY"
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """ValueError or OSError for a file that is cut off, holds objects, or has no image's shape."""
+        try:
+            array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+        except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
+            raise ValueError(f"its header is damaged: {error}") from error
+        if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,)) or not array.size:
+            raise ValueError(
+                f"its array has the shape {array.shape}; expected (H, W), (H, W, 1) or (H, W, 3)"
+            )
+        return cls(path, array)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.array.shape[0], self.array.shape[1]
+
+    @property
+    def mode(self) -> str:
+        return self.array.dtype.name
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value as `values` gives it unless it is told."""
+        return 16 if self.mode == "uint16" else 8
+
+    def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
+        """Unsigned (H, W) or (H, W, 3), and the bits that hold them: 8, or `depth` of uint16.
+
+        Decimals are shares of white, 0…1.
+        """
+        array = np.array(self._plain())  # a copy: the file is not held open
+        if self.mode == "uint8":
+            return array, 8
+        if self.mode == "uint16":
+            return array.astype(np.int32), depth or 16
+        if array.dtype.kind != "f":
+            raise InputFault(
+                f"{self.path} is an array of {self.mode}; expected uint8, uint16, or decimals 0…1"
+            )
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):  # NaN is neither
+            raise InputFault(
+                f"{self.path} has decimals {low:g}…{high:g}; expected 0…1: nothing says which of them "
+                "is black and which is white, so save it as uint8 or uint16"
+            )
+        return np.rint(array.astype(np.float64) * 255).astype(np.uint8), 8
+
+    def numbers(self) -> np.ndarray:
+        """The numbers of a mask: uint8, uint16 or int32 (H, W)."""
+        array = np.array(self._plain())
+        if array.ndim == 3:
+            raise InputFault(
+                f"{self.path} is a colour picture ({self.mode}); a mask has one channel"
+            )
+        if array.dtype.kind not in "biu":
+            raise InputFault(f"{self.path} is an array of {self.mode}; a mask has whole numbers")
+        if array.dtype.kind == "b":
+            return array.astype(np.uint8)
+        if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+            return array.astype(array.dtype.newbyteorder("="))
+        low, high = int(array.min()), int(array.max())
+        if low < -(2**31) or high >= 2**31:
+            raise InputFault(f"{self.path} has values {low}…{high}; a mask has numbers of 32 bits")
+        return array.astype(np.int32)
+
+    def _plain(self) -> np.ndarray:
+        """Without a third axis of one channel."""
+        return self.array[..., 0] if self.array.shape[2:] == (1,) else self.array
