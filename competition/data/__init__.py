@@ -1,7 +1,7 @@
 """From the organisers' files to batches: each module is one plain step.
 
 images.py     the one loader of images and masks        csv_text.py    the one csv reader
-npy.py        arrays of numpy as images and masks
+dicom.py, npy.py  the files that Pillow does not read
 catalog.py    the table of images, groups, strata       duplicates.py  copies and look-alikes
 labels.py     label files → Runs, kept in one file      readers/       one reader a label format
 pixel_labels.py  classes and ignored pixels of an image

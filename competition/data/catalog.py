@@ -221,7 +221,7 @@ def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
         if height * width > PIXEL_LIMIT:
             faults.append(f"{path} has {height} × {width} pixels; the limit is {PIXEL_LIMIT:,}")
     if faults:
-        raise InputFault(listed(faults))
+        raise InputFault(listed(list(dict.fromkeys(faults))))  # a missing package is told once
     return sizes
 
 

@@ -12,13 +12,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from competition.data.dicom import DicomImage
 from competition.data.npy import NpyImage
 from competition.errors import InputFault
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow opens; it knows more, some of which run programs (EPS)."""
 
-_BY_ENDING = {".npy": NpyImage}
+_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage}
 """What is not Pillow's, told by the ending alone."""
 
 ENDINGS = (
@@ -93,8 +94,9 @@ def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT
     transparent is laid on black (alpha that is opaque everywhere changes nothing). Values deeper
     than 8 bits, grey or colours, lose their low bits by the depth the file declares, 16 for a 16-bit
     file, or by `depth` where the organisers use fewer (12 in 16). A TIFF whose zero is white
-    (MONOCHROME1) is turned round. Arrays: see `NpyImage.values`. InputFault names a file that cannot
-    be read whole, or that has more than `limit` pixels (its header is read, nothing is decoded).
+    (MONOCHROME1) is turned round. DICOM and arrays: see `DicomImage.values`, `NpyImage.values`.
+    InputFault names a file that cannot be read whole, or that has more than `limit` pixels (its header
+    is read, nothing is decoded).
     """
     file = _beyond_pillow(path)
     if file is not None:
@@ -114,9 +116,11 @@ def read_index(path: Path, *, threshold: int | None = None, limit: int = PIXEL_L
 
     A palette gives its index, never its colour (two palettes order one colour differently). Three
     channels must be equal. With `threshold` the result is uint8 0/1: 1 where value >= threshold.
-    A JPEG smears its values, so it is refused without one.
+    A JPEG smears its values, so it is refused without one. DICOM is refused as well.
     """
     file, orientation = _beyond_pillow(path), 1
+    if isinstance(file, DicomImage):
+        raise InputFault(f"{path}: a mask in DICOM is not read; save it as PNG")
     if file is not None:
         _refuse_large(file.size, path, limit)
         values = file.numbers()
@@ -140,7 +144,7 @@ def read_colours(path: Path, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
 
     A palette gives its colours, and alpha that is opaque everywhere changes nothing. InputFault for
     pixels that are not opaque, for more than 8 bits a channel, for a JPEG, which smears colours, and
-    for arrays.
+    for DICOM and arrays.
     """
     file = _beyond_pillow(path)
     if file is not None:
@@ -188,7 +192,9 @@ def png_mask(content: bytes, *, within: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a header declares: format, mode (Pillow's; the dtype of an array), bits a value, EXIF orientation (1: none)."""
+    """What a header declares: format, mode (Pillow's; the photometric interpretation of DICOM, the
+    dtype of an array), bits a value, EXIF orientation (1: none).
+    """
 
     format: str
     mode: str
@@ -206,7 +212,7 @@ def file_facts(path: Path) -> FileFacts:
         return FileFacts(str(image.format), image.mode, depth, _orientation(image))
 
 
-def _beyond_pillow(path: Path) -> NpyImage | None:
+def _beyond_pillow(path: Path) -> DicomImage | NpyImage | None:
     """What Pillow does not read, with its header read and nothing decoded; None for the rest."""
     kind = _BY_ENDING.get(Path(path).suffix.lower())
     if kind is None:
