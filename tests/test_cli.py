@@ -358,7 +358,7 @@ def test_unknown_metrics_commands_and_presets_are_told_what_there_is(tiny_data):
     assert "found 'dicee'" in fault and "docs/competition-file.md" in fault
     assert "'train'" in run("trian").output and "'submit'" in run("run", "subnit").output
     fault = str(run("new", "--preset", "slat", "--data", str(tiny_data)).exception)
-    assert fault.startswith("no preset 'slat'; the nearest of 13 are salt, ")
+    assert fault.startswith("no preset 'slat'; the nearest of 14 are salt, ")
 
 
 def test_recipes_to_choose_from_are_listed_the_files_own_first(tiny_data):

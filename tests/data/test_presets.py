@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from dicoms import save_dicom
 from downloads import blob, hand_bone, picture, salt, save, write_csv
 
 from competition.data.catalog import build_catalog, of_split, sizes_of
@@ -30,6 +31,19 @@ def text_of(mask: np.ndarray, order: str) -> str:
         if inside:
             found[-1] += 1
     return " ".join(map(str, found))
+
+
+def gaps_of(mask: np.ndarray, order: str) -> str:
+    """Run-length text of a bool (H, W) whose starts are gaps, "-1" where it is empty; pixel by pixel."""
+    found, gap, before = [], 0, False
+    for inside in mask.ravel("F" if order == "columns" else "C").tolist():
+        if inside and not before:
+            found += [gap, 0]
+        if inside:
+            found[-1] += 1
+        gap = 0 if inside else gap + 1
+        before = inside
+    return " ".join(map(str, found)) or "-1"
 
 
 def mask_of(number: int, label: int) -> np.ndarray:
@@ -211,15 +225,40 @@ def vessels(root):
     sample_of(root, "sample_submission.csv", ["id", "rle"], **form)
 
 
+def pneumothorax(root):
+    """Radiographs of 12 bits whose zero is white; a row for each object, each value after a space."""
+
+    def place(part, n):
+        return root / f"dicom-images-{part}/1.2.{n}/1.2.{n}.3/1.2.{n}.3.4.dcm"
+
+    def key(n):
+        return f"1.2.{n}.3.4"
+
+    shown = {"BitsStored": 12, "PhotometricInterpretation": "MONOCHROME1"}
+    for part, numbers in (("train", TRAIN), ("test", TEST)):
+        for n in numbers:
+            save_dicom(place(part, n), 4095 - picture(n)[..., 0].astype(np.uint16) * 16, **shown)
+    rows = []
+    for n in TRAIN:
+        upper, lower = mask_of(n, 0), mask_of(n, 0)
+        middle = int(np.flatnonzero(upper.any(1)).mean()) if upper.any() else 0
+        upper[middle:], lower[:middle] = False, False
+        texts = {gaps_of(one, "columns") for one in (upper, lower) if one.any()} or {"-1"}
+        rows += [[key(n), f" {text}"] for text in sorted(texts)]
+    write_csv(root / "train-rle.csv", [["ImageId", " EncodedPixels"], *rows])
+    sample_of(root, "sample_submission.csv", ["ImageId", "EncodedPixels"], key=key, text="-1")
+
+
 class Download(NamedTuple):
     """make: writes it; order: of the texts there; drawn: whether its masks are those of `mask_of`;
-    groups: how many; changes: by --set.
+    groups: how many; relative: whether the texts are of gaps; changes: by --set.
     """
 
     make: Callable[[Path], object]
     order: str = "rows"
     drawn: bool = True
     groups: int | None = None
+    relative: bool = False
     changes: Mapping[str, object] = MappingProxyType({})
 
 
@@ -239,6 +278,7 @@ DOWNLOADS = {
     "kidney": Download(kidney, "columns"),
     "nuclei": Download(nuclei, "columns"),
     "organs": Download(organs, "columns"),
+    "pneumothorax": Download(pneumothorax, "columns", relative=True),
     "salt": Download(salt, "columns", drawn=False),
     "ships": Download(ships, "columns"),
     "steel": Download(steel, "columns"),
@@ -300,7 +340,8 @@ def test_a_csv_of_the_test_images_is_written_as_the_organisers_read_it(name, tmp
     for image, mask in wanted.items():
         for k, plane in enumerate(mask.to_dense()):
             (lines,) = [_texts(text, form, image, competition.classes[k])]
-            expected = text_of(plane, DOWNLOADS[name].order) or form.empty
+            text_by_hand = gaps_of if DOWNLOADS[name].relative else text_of
+            expected = text_by_hand(plane, DOWNLOADS[name].order) or form.empty
             assert lines == [expected]
 
 
