@@ -27,6 +27,9 @@ two frames of one embryo among 664 microscopy images (4 bits, .88), and nothing 
 _OTHER_SIZE, _OTHER_BRIGHTNESS, _TO_COMPARE = 2, 0.9, 10
 """Times as many pixels; of pairs of a test and a training image; images of each part, at least."""
 
+_LEAST_CONTRAST = 64
+"""Greys between the darkest and the brightest of all deep images: what 14 of 16 bits give."""
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -34,6 +37,7 @@ class Looked:
 
     row: int
     facts: FileFacts
+    darkest: int
     brightest: int
     mean: float
     plain: bool
@@ -117,7 +121,7 @@ def _look(
             hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
             mask = labels.get(catalog["image"][row])
             outlines = None if mask is None else outline_steepness(image, mask)
-            levels = int(image.max()), float(image.mean())
+            levels = int(image.min()), int(image.max()), float(image.mean())
             looked.append(Looked(row, facts, *levels, plain, *hashes, outlines))
     return looked, errors
 
@@ -138,26 +142,43 @@ def _check_outlines(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
 
 
 def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
-    """16-bit files of which none uses its high bits would reach the network nearly black."""
-    deep = [x.brightest for x in looked if x.facts.depth > 8]
+    """Deep files of which none uses its high bits would reach the network nearly black; those that use
+    few of their values, nearly grey or white.
+    """
+    deep = [x for x in looked if x.facts.depth > 8]
     if not deep or competition.data.depth is not None:
         return Report()
-    bits, usual = 8 + max(deep).bit_length(), 8 + int(np.median(deep)).bit_length()
-    if bits > 14 >= usual + 1:
-        few = sum(value >= 2 ** (usual - 8) for value in deep)
+    declared, brightest = max(x.facts.depth for x in deep), [x.brightest for x in deep]
+    bits = max(8, declared - 8 + max(brightest).bit_length())
+    usual = max(8, declared - 8 + int(np.median(brightest)).bit_length())
+    if bits > declared - 2 >= usual + 1:
+        few = sum(value >= 2 ** (usual - declared + 8) for value in brightest)
         return Report.warning(
             "depth",
             f"{len(deep)} images declare more than 8 bits, most of them use no more than {usual} of "
             f"them, and {few} use more: if these hold burnt-in pixels, the others reach the network "
             "nearly black; repair them and set depth in [data]",
         )
-    if bits > 14:
-        return Report()
-    scanner = " (or 12, if that is what the scanner gives)" if bits < 12 else ""
+    if bits > declared - 2:
+        return _check_contrast(deep)
+    scanner = " (or 12, if that is what the scanner gives)" if bits < 12 < declared else ""
     return Report.error(
         "depth",
         f"{len(deep)} images declare more than 8 bits and none uses more than {bits} of them: "
         f"set depth = {bits} in [data]{scanner}",
+    )
+
+
+def _check_contrast(deep: list[Looked]) -> Report:
+    """Signed values and those whose zero is white are not dark where they use few of their bits."""
+    low, high = min(x.darkest for x in deep), max(x.brightest for x in deep)
+    if high - low >= _LEAST_CONTRAST:
+        return Report()
+    return Report.warning(
+        "depth",
+        f"{len(deep)} images declare more than 8 bits and have no greys but {low}…{high} of 0…255: "
+        "where they use fewer bits, set depth in [data]; where their values begin far from 0, save "
+        "them with 8 bits",
     )
 
 

@@ -27,6 +27,7 @@ from competition.data.images import (
     read_image,
     read_index,
 )
+from competition.doctor.image_checks import check_images
 from competition.errors import InputFault
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
@@ -272,6 +273,37 @@ def test_dicom_is_no_mask(tmp_path):
     path = save_dicom(tmp_path / "a.dcm", GREY)
     assert fault_of(path, read_index).endswith("a mask in DICOM is not read; save it as PNG")
     assert "colours of masks are not read from DICOM" in fault_of(path, read_colours)
+
+
+def scans(root, values, depth=None, **tags):
+    """A competition of 4 scans with these values here and there."""
+    for number in range(4):
+        image = np.random.default_rng(number).choice(values, (20, 30))
+        image[0, :2] = values[0], values[-1]
+        save_dicom(root / f"{'train' if number < 3 else 'test'}/{number}.dcm", image, **tags)
+    globs = {"train_images": "train/*.dcm", "test_images": "test/*.dcm", "depth": depth}
+    return parsed(SALT, root, data={**SALT["data"], **globs})
+
+
+def said_of_depth(competition):
+    report = check_images(competition, build_catalog(competition), {})
+    return [line for line in (*report.errors, *report.warnings) if "bits" in line]
+
+
+def test_signed_scans_that_use_few_of_their_bits_are_told(tmp_path):
+    values = np.arange(-1000, 1900, dtype=np.int16)
+    (line,) = said_of_depth(scans(tmp_path, values))
+    assert line.startswith(
+        "4 images declare more than 8 bits and have no greys but 124…135 of 0…255"
+    )
+    assert not said_of_depth(scans(tmp_path, values, depth=12))
+    assert not said_of_depth(scans(tmp_path, values, WindowCenter=400, WindowWidth=2000))
+
+
+def test_dark_scans_of_twelve_bits_are_told_in_bits_of_theirs(tmp_path):
+    (line,) = said_of_depth(scans(tmp_path, np.arange(1000, dtype=np.uint16), BitsStored=12))
+    assert line.endswith("none uses more than 10 of them: set depth = 10 in [data]")
+    assert not said_of_depth(scans(tmp_path, np.arange(2000, dtype=np.uint16), BitsStored=12))
 
 
 def without_pydicom(monkeypatch):
