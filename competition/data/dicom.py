@@ -176,9 +176,8 @@ def _damage(dicom: ModuleType) -> tuple[type[Exception], ...]:
 
 
 def _said(error: Exception) -> str:
-    """In one line, without the traceback that pydicom writes into messages."""
-    text = str(error).partition("Traceback (most recent")[0]
-    return " ".join(text.split()) or type(error).__name__
+    """In one line; pydicom's messages may be several, or empty."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _facts(header: "Dataset") -> dict[str, Any]:

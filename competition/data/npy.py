@@ -52,7 +52,7 @@ class NpyImage:
 
         Decimals are shares of white, 0…1.
         """
-        array = np.array(self._plain())  # a copy: the file is not held open
+        array = self._plain()
         if self.mode == "uint8":
             return array, 8
         if self.mode == "uint16":
@@ -71,7 +71,7 @@ class NpyImage:
 
     def numbers(self) -> np.ndarray:
         """The numbers of a mask: uint8, uint16 or int32 (H, W)."""
-        array = np.array(self._plain())
+        array = self._plain()
         if array.ndim == 3:
             raise InputFault(
                 f"{self.path} is a colour picture ({self.mode}); a mask has one channel"

@@ -1,6 +1,7 @@
 """DICOM: what a scanner stored, as the radiologist saw it; what is not read is said."""
 
 import sys
+import tracemalloc
 from io import BytesIO
 
 import numpy as np
@@ -168,7 +169,7 @@ def test_what_is_compressed_is_decoded(tmp_path):
     data = dcmread(path)
     data.compress(RLELossless)
     data.save_as(path)
-    assert np.array_equal(read_image(path), rgb)
+    assert np.array_equal(read_image(path), rgb) and read_image(path).flags.c_contiguous
 
 
 def test_a_compression_that_needs_another_package_names_it(tmp_path):
@@ -214,8 +215,10 @@ def test_what_is_not_read_is_said(tmp_path, tags, message):
 
 
 def test_pixels_of_another_shape_than_the_header_says_are_damage(tmp_path):
-    path = save_dicom(tmp_path / "a.dcm", GREY, SamplesPerPixel=3, Rows=8, Columns=4)
-    assert "is damaged" in fault_of(path)
+    path = save_dicom(tmp_path / "a.dcm", picture(1), PhotometricInterpretation="MONOCHROME2")
+    assert "is damaged: pixels of the shape (20, 30, 3), and its header says (20, 30)" in fault_of(
+        path
+    )
     path = save_dicom(tmp_path / "b.dcm", GREY, Rows=9)
     assert "is damaged" in fault_of(path) and image_size(path) == (9, 32)
 
@@ -226,6 +229,11 @@ def test_the_size_is_read_off_the_header_alone(tmp_path):
     path.write_bytes(content[: -GREY.size])  # no pixel is left
     assert image_size(path) == (8, 32) and file_facts(path).depth == 8
     assert f"{path} is damaged: " in fault_of(path)
+    path = save_dicom(tmp_path / "b.dcm", np.zeros((4096, 4096), np.uint8))
+    tracemalloc.start()
+    assert image_size(path) == (4096, 4096)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
 
 
 def test_a_cut_or_changed_file_is_named_and_never_raises_otherwise(tmp_path):
