@@ -176,8 +176,8 @@ def _damage(dicom: ModuleType) -> tuple[type[Exception], ...]:
 
 
 def _said(error: Exception) -> str:
-    """In one line; pydicom's messages may be several, or empty."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """In one line; pydicom's messages may be several."""
+    return " ".join(str(error).split())
 
 
 def _facts(header: "Dataset") -> dict[str, Any]:
@@ -190,6 +190,9 @@ def _facts(header: "Dataset") -> dict[str, Any]:
     mode = str(_required(header, "PhotometricInterpretation"))
     if mode not in (*_GREY, *_COLOURS):
         raise ValueError(f"its pixels are {mode}; expected {', '.join((*_GREY, *_COLOURS))}")
+    size = int(_required(header, "Rows")), int(_required(header, "Columns"))
+    if not all(size):
+        raise ValueError(f"it has {size[0]} × {size[1]} pixels")
     bits = int(_required(header, "BitsStored"))
     if not 8 <= bits <= 16:
         raise ValueError(f"its values have {bits} bits; expected 8 to 16")
@@ -197,7 +200,7 @@ def _facts(header: "Dataset") -> dict[str, Any]:
     if slope == 0:
         raise ValueError("its RescaleSlope is 0")
     return {
-        "size": (int(_required(header, "Rows")), int(_required(header, "Columns"))),
+        "size": size,
         "mode": mode,
         "bits": bits,
         "signed": bool(_required(header, "PixelRepresentation")),

@@ -204,6 +204,7 @@ TABLE.LUTDescriptor, TABLE.LUTData = [2, 0, 16], b"\0\0\1\0"
             "VOILUTFunction is CUBIC",
         ),
         ({"Rows": None}, "its header has no Rows; is it cut off?"),
+        ({"Columns": 0}, "it has 8 × 0 pixels"),
         ({"BitsStored": None}, "its header has no BitsStored"),
     ],
 )
