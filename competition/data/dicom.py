@@ -84,18 +84,17 @@ class DicomImage:
     def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
         """Unsigned (H, W), 0 black, or (H, W, 3) RGB, and the bits that hold them.
 
-        A window gives 8 bits. Without one the stored values keep their `bits`, or `depth` of them,
-        of which signed ones are counted from the lowest.
+        A window gives 8 bits. Without one the stored values keep their `bits`, or `depth` where that
+        is fewer; signed ones are counted from the lowest.
         """
-        pixels = self._decoded()
+        pixels, bits = self._decoded(), min(self.bits, depth or self.bits)
         if self.mode not in _GREY:
-            return pixels, self.bits
+            return pixels, bits
         if self.window is not None:
             shares = self.window.brightness(pixels * self.slope + self.intercept)
             values, bits = np.rint(shares * 255).astype(np.int32), 8
             turned = False
         else:
-            bits = depth or self.bits
             values = pixels.astype(np.int32) + (2 ** (bits - 1) if self.signed else 0)
             turned = self.slope < 0
         if turned != (self.mode == "MONOCHROME1"):

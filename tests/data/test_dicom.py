@@ -67,6 +67,9 @@ def test_without_a_window_the_bits_stored_are_what_counts(tmp_path):
     path = save_dicom(tmp_path / "c.dcm", deep)
     assert grey_of(path).tolist() == [[0, 0, 7, 15]]
     assert grey_of(path, depth=12).tolist() == [[0, 1, 127, 255]]
+    assert np.array_equal(grey_of(save_dicom(tmp_path / "d.dcm", GREY), depth=12), GREY)
+    twelve = save_dicom(tmp_path / "e.dcm", np.dstack([deep] * 3), BitsStored=16)
+    assert grey_of(twelve, depth=12).tolist() == [[0, 1, 127, 255]]
     assert "values 0…4095; 11 bits hold 0…2047: check depth" in fault_of(path, depth=11)
 
 
