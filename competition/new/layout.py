@@ -13,7 +13,7 @@ from competition.new.download import Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.mask_labels import mask_sources
-from competition.new.survey import WAYS, Place, Table, ids_of, meets
+from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, meets
 from competition.new.text_labels import class_column, few_values, naming_of, text_sources
 from competition.new.values import FoundValue, FoundValues, Source
 
@@ -204,7 +204,7 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         values["data.not_images"] = FoundValue(among[0].pattern, "found", why)
     way, why = "name", "nothing names images otherwise"
     if len(ids_of(images, way)) < len(images):
-        way = next((w for w in WAYS if len(ids_of(images, w)) == len(images)), "path")
+        way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
     texts = source.table is not None
     if sample is not None:
@@ -212,7 +212,8 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     elif texts:
         column = source.values["labels.image"]
         way, why = next(w for w in WAYS if f"by their {w}" in column.why), column.why
-    values["data.image_id"] = FoundValue(way, "found", why)
+    written = {"pattern": ".+"} if way == WHOLE_PATH else way
+    values["data.image_id"] = FoundValue(written, "found", why)
     return values
 
 

@@ -197,22 +197,29 @@ def _added(stem: str, others: set[str]) -> str:
     return found[0] if found and stem[: found.start()] in others else ""
 
 
-WAYS = ("name", "stem", "folder", "path")
+WHOLE_PATH = "whole path"
+WAYS = ("name", "stem", "folder", "path", WHOLE_PATH)
 """How a csv may name an image, the likeliest first; see `image_id` in `[data]`."""
 
 
 def ids_of(place: Place, way: str) -> dict[str, str]:
     """Id → path of a place's images, by a way to name them; what two share is left out."""
-    fixed = PurePosixPath(*_fixed(place.pattern))
+    begins = [PurePosixPath(*_fixed(pattern)) for pattern in (place.pattern, *place.further)]
     named = {
         "name": lambda path: path.name,
         "stem": lambda path: path.stem,
         "folder": lambda path: path.parent.name,
-        "path": lambda path: path.relative_to(fixed).as_posix(),
+        "path": lambda path: _below(path, begins),
+        WHOLE_PATH: lambda path: path.as_posix(),
     }[way]
     pairs = [(image_id(named(PurePosixPath(path))), path) for path in place.paths]
     counts = Counter(name for name, _ in pairs)
     return {name: path for name, path in pairs if counts[name] == 1}
+
+
+def _below(path: PurePosixPath, begins: Sequence[PurePosixPath]) -> str:
+    begin = next(one for one in begins if path.is_relative_to(one))
+    return path.relative_to(begin).as_posix()
 
 
 def _fixed(pattern: str) -> Iterator[str]:

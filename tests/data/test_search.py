@@ -843,3 +843,30 @@ def test_the_token_for_nothing_is_the_samples_and_columns_of_images_are_no_class
     _, competition = found(root, tmp_path)
     check(competition, classes=NAMES)
     assert competition.labels.label == "part" and competition.submission.empty == "-"
+def test_names_that_repeat_in_the_parts_of_a_download_are_told_apart_by_their_path(tmp_path):
+    root = tmp_path / "data"
+    for n, name in enumerate(TRAIN):
+        part, number = ("val", n) if n < 4 else ("train", n - 4)
+        save(root / f"{part}/images/{number}.png", photograph(name))
+        save(root / f"{part}/masks/{number}.png", MASKS[name])
+    for number in range(4):
+        save(root / f"test/images/{number}.png", picture(number, SIZE))
+    _, competition = found(root, tmp_path)
+    catalog = build_catalog(competition)
+    labels = read_labels(competition, catalog)
+    assert catalog["image"].tolist()[0] == "train/images/0.png" and len(catalog) == 16
+    np.testing.assert_array_equal(labels["val/images/3.png"].to_dense()[1], MASKS["a03"] == 2)
+
+
+def test_a_csv_may_name_images_by_their_path_from_the_root(tmp_path):
+    root = tmp_path / "data"
+    images(root, "data/train/{}.png", "data/test/{}.png")
+    rows = [
+        [f"data/train/{name}.png", encode(Runs.from_dense(mask > 0), RleFormat("rows"))]
+        for name, mask in MASKS.items()
+    ]
+    texts(root, rows=rows, header=("path", "rle"))
+    sample(root, form="data/test/{}.png", classes=None, header=["path", "rle"])
+    _, competition = found(root, tmp_path)
+    check(competition, [(1, 2)])
+    assert competition.data.image_id.pattern == ".+"
