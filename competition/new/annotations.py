@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from competition.new.label_files import beginning, part_of, pattern_of
-from competition.new.survey import Place, ids_of, meets, parts_joined, places
+from competition.new.survey import Place, ids_of, is_test, meets, parts_joined, places
 from competition.new.values import FoundValue, FoundValues, Source
 
 _LARGEST = 2**30
@@ -51,7 +51,11 @@ def annotation_sources(
 def _of_parts(
     found: Sequence[Source], files: Sequence[str], images: Sequence[Place]
 ) -> Iterator[Source]:
-    """Files of the training and the validation part together, by a glob that meets no other file."""
+    """Files of the training and the validation part together, by a glob that meets no other file.
+
+    But one of test images, whose labels count for nothing.
+    """
+    of_test = {one.used[0] for one in found if is_test(one.images)}
     for place in images:
         members = [
             one for one in found if place.further and set(one.images.paths) < set(place.paths)
@@ -63,7 +67,7 @@ def _of_parts(
         before = beginning(paths)
         behind = beginning([path[::-1] for path in paths])[::-1]
         pattern = f"{before}*{behind}"
-        if [path for path in files if meets(pattern, path)] != paths:
+        if [path for path in files if meets(pattern, path) and path not in of_test] != paths:
             continue
         classes = dict.fromkeys(c for one in members for c in one.values["classes"].value)
         values = members[0].values | {

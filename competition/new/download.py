@@ -9,7 +9,16 @@ from competition.errors import InputFault
 from competition.new.class_names import ClassNames, lists_of_classes
 from competition.new.label_files import pattern_of
 from competition.new.mask_values import look_like_masks
-from competition.new.survey import MASK_WORDS, Place, Table, all_files, parts_joined, places, tables
+from competition.new.survey import (
+    MASK_WORDS,
+    TEST_WORDS,
+    Place,
+    Table,
+    all_files,
+    parts_joined,
+    places,
+    tables,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def _may_be_masks(place: Place, every: Sequence[Place]) -> bool:
     return any(
         pattern_of(place, other) is not None
         and not other.words & MASK_WORDS
-        and "test" not in place.words
+        and not place.words & TEST_WORDS
         for other in others
         if len(other) <= len(place) or "*" in place.pattern[:-6]
     )

@@ -13,7 +13,7 @@ from competition.new.download import Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.mask_labels import mask_sources
-from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, meets
+from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, is_test, meets
 from competition.new.text_labels import class_column, few_values, naming_of, text_sources
 from competition.new.values import FoundValue, FoundValues, Source
 
@@ -62,7 +62,6 @@ def _chosen_source(seen: Survey) -> Source:
         *annotation_sources(seen.root, seen.files, seen.images),
         *mask_sources(seen),
     ]
-    found.sort(key=lambda source: bool({"test", "testing"} & source.images.words))  # solutions last
     kind = seen.given.get("labels.kind")
     for key in ("labels.kind", "labels.files", "labels.file"):
         if key in seen.given:
@@ -72,6 +71,7 @@ def _chosen_source(seen: Survey) -> Source:
     found = of_place or found
     if not found:
         raise InputFault(_nothing_labelled(seen, kind))
+    found.sort(key=lambda source: is_test(source.images))  # a solution holds answers, not labels
     first = found[0]
     others = [
         source
@@ -171,7 +171,7 @@ def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | 
     said = [place for place in rest if place.pattern == seen.given.get("data.test_images")]
     if said:
         return said[0]
-    named = [place for place in rest if {"test", "testing"} & place.words and not place.further]
+    named = [place for place in rest if is_test(place) and not place.further]
     if len(named) > 1:
         raise InputFault(
             f"{seen.root}: {', '.join(p.pattern for p in named)} may each be the test images; say which "

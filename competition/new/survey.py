@@ -13,17 +13,10 @@ from competition.data.csv_text import image_id, read_csv_text
 from competition.data.images import ENDINGS
 from competition.errors import InputFault
 
-PART_WORDS = {
-    "train",
-    "training",
-    "test",
-    "testing",
-    "val",
-    "valid",
-    "validation",
-    "sample",
-    "samples",
-}
+LABELLED_PARTS = {"train", "training", "val", "valid", "validation", "tr"}
+TEST_WORDS = {"test", "testing", "ts"}
+"""Also as nnU-Net writes them: imagesTr, imagesTs."""
+PART_WORDS = {*LABELLED_PARTS, *TEST_WORDS, "sample", "samples"}
 MASK_WORDS = {
     *(
         "mask",
@@ -256,7 +249,9 @@ class Table:
         return bool(named)
 
 
-LABELLED_PARTS = {"train", "training", "val", "valid", "validation"}
+def is_test(place: Place) -> bool:
+    """Whether its names say that these are the test images."""
+    return bool(place.words & TEST_WORDS) and not place.words & LABELLED_PARTS
 
 
 def parts_joined(found: Sequence[Place]) -> list[Place]:

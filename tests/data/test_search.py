@@ -870,3 +870,49 @@ def test_a_csv_may_name_images_by_their_path_from_the_root(tmp_path):
     _, competition = found(root, tmp_path)
     check(competition, [(1, 2)])
     assert competition.data.image_id.pattern == ".+"
+
+
+def coco_of(names):
+    """A COCO file of these training or test images; what is not in MASKS has one made-up object."""
+    listed, rows = [], []
+    for n, name in enumerate(names):
+        listed.append({"id": n, "file_name": f"{name}.png", "height": SIZE[0], "width": SIZE[1]})
+        for label, outline in boxes(MASKS.get(name, MASKS[TRAIN[0]]), 1):
+            points = [int(value) for point in outline for value in point]
+            category = 1 + ("cytoplasm", "nucleus").index(label)
+            rows.append({"id": len(rows), "image_id": n, "category_id": category, "iscrowd": 0})
+            rows[-1]["segmentation"] = [points]
+    named = [{"id": 0, "name": "cells"}, {"id": 1, "name": "cytoplasm"}, {"id": 2, "name": "nucleus"}]
+    return {"images": listed, "annotations": rows, "categories": named}
+
+
+def test_coco_files_beside_the_images_of_labelled_and_test_parts(tmp_path):
+    root = tmp_path / "data"
+    for part, names in (("train", TRAIN[:8]), ("valid", TRAIN[8:]), ("test", TEST)):
+        for name in names:
+            save(root / f"{part}/{name}.png", photograph(name))
+        (root / f"{part}/_annotations.coco.json").write_text(json.dumps(coco_of(names)))
+    _, competition = found(root, tmp_path)
+    check(competition, [(1, 2), [1]], ("cytoplasm", "nucleus"))
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+
+
+@pytest.mark.parametrize("forms", PARTS, ids=lambda one: one[0])
+def test_a_test_part_with_labels_stays_a_test_part(tmp_path, forms):
+    root = tmp_path / "data"
+    for n, name in enumerate((*TRAIN, *TEST)):
+        part = "test" if name in TEST else "val" if n % 3 == 0 else "train"
+        save(root / forms[0].format(name, part=part), photograph(name))
+        save(root / forms[1].format(name, part=part), MASKS.get(name, MASKS[TRAIN[0]]))
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+
+
+def test_the_parts_of_nnunet(tmp_path):
+    root = tmp_path / "data"
+    images(root, "imagesTr/{}_0000.png", "imagesTs/{}_0000.png")
+    indexed(root, "labelsTr/{}.png")
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert competition.data.test_images == "imagesTs/*.png"

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
-from competition.data.catalog import identity_of, sizes_of
+from competition.data.catalog import identity_of, named_images, sizes_of
 from competition.data.csv_text import hints, image_id
 from competition.data.images import safe_path
 from competition.data.readers.file_per_image import files_below
@@ -113,7 +113,12 @@ def _parts(name: str) -> tuple[str, ...]:
 def _of_no_image(
     competition: Competition, strange: list[ListedImage[Any]], paths: list[str]
 ) -> list[str]:
-    """Entries with shapes that are of no image, but for images that the competition file leaves out."""
+    """Entries with shapes that are of no image, but for images that the competition file leaves out.
+
+    Labels of test images are let be: they count for nothing.
+    """
+    known = named_images(competition)
+    _, strange = _matched(strange, known[known["split"] == "test"])
     excluded = {image_id(one) for one in competition.data.exclude}
     kind = competition.data.image_id
     strange = [

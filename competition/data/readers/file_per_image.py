@@ -145,6 +145,15 @@ def _files_of_images(
     return found
 
 
+def _files_of_tests(
+    competition: Competition, tests: pd.DataFrame, pattern: str
+) -> list[list[LabelFile]]:
+    """Label files of test images, if there are any: they count for nothing, and are no fault."""
+    part = competition.labels.part
+    met = [part is None or part.of(path) is not None for path in tests["path"]]
+    return _files_of_images(competition, tests[np.array(met, bool)], pattern)
+
+
 _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
 """What a pattern may hold; the last one alone is not the image's own."""
 
@@ -231,6 +240,7 @@ def _file_set_faults(
     known = named_images(competition)
     out = known["split"].ne("test") & known["image"].isin(map(image_id, competition.data.exclude))
     spared = _files_of_images(competition, known[out], pattern)
+    spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
     expected = {*owners, *known["path"], *(file.path for own in spared for file in own)}
     orphans = [
         path
