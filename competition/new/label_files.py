@@ -132,7 +132,8 @@ class _Owners:
     def part(self) -> dict[str, str]:
         """The folder at the level, or the word, as `part` in `[labels]` has it."""
         if self.level is None:
-            return {"pattern": f"({'|'.join(self.said)})[^/]*/[^/]+$", "value": r"\1"}
+            said = "|".join((*self.said, "test"))  # labels of test images lie there too
+            return {"pattern": f"({said})[^/]*/[^/]+$", "value": r"\1"}
         return {"pattern": f"^(?:[^/]+/){{{self.level}}}([^/]+)/", "value": r"\1"}
 
     def image_of(self, label: str) -> str | None:

@@ -23,6 +23,7 @@ MASK_WORDS = {
         "masks",
         "label",
         "labels",
+        "annot",
         "annotation",
         "annotations",
         "gt",
@@ -35,6 +36,8 @@ IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos"
 _ROLES = PART_WORDS | MASK_WORDS | IMAGE_WORDS
 """Words by which a folder says what it holds; folders of other names lie beside their like."""
 
+_GLUED = re.compile(rf"(train|val|valid|test)({'|'.join(MASK_WORDS | IMAGE_WORDS)})")
+
 _LARGEST_CSV = 2**31
 
 
@@ -43,8 +46,13 @@ def words(name: str) -> set[str]:
 
     >>> sorted(words("stage1_trainMasks"))
     ['masks', 'stage', 'train']
+    >>> sorted(words("testannot"))
+    ['annot', 'test']
     """
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+    parts = [_GLUED.fullmatch(word) for word in found]
+    cut = [match.groups() if match else (word,) for word, match in zip(found, parts, strict=True)]
+    return {word for several in cut for word in several}
 
 
 @dataclass(frozen=True)
