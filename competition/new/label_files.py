@@ -65,28 +65,28 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
     >>> found.pattern
     'gt/mask_{part}.png'
     """
-    folders = {PurePosixPath(path).parent for path in labels.paths}
     endings = {PurePosixPath(path).suffix for path in labels.paths}
-    if len(folders) > 1 or len(endings) > 1 or min(len(labels), len(images)) < 2:
+    if len(endings) > 1 or min(len(labels), len(images)) < 2:
         return None
     (before, behind), own = _cores(images.paths)
     (first, last), theirs = _cores(labels.paths)
     shared = {core: own[core] for core in theirs if core in own}
     if not all(theirs) or len(shared) * 2 <= len(labels) or len(own) < len(images):
         return None
-    pattern = f"{first}{{part}}{last}{endings.pop()}"
+    within = f"(?<![^/]){re.escape(before.rpartition('/')[2])}([^/]+)"
+    across = f"^{re.escape(before)}(.+)"
     part = {
-        "pattern": f"(?<![^/]){re.escape(before)}([^/]+){re.escape(behind)}\\.[^./]+$",
+        "pattern": f"{across if any('/' in core for core in shared) else within}{re.escape(behind)}\\.[^./]+$",
         "value": r"\1",
     }
     strange = tuple(path for core, path in theirs.items() if core not in own)
-    place = (folders.pop() / pattern).as_posix()
-    return LabelPattern(place, (), frozenset(shared.values()), strange, part)
+    pattern = f"{first}{{part}}{last}{endings.pop()}"
+    return LabelPattern(pattern, (), frozenset(shared.values()), strange, part)
 
 
 def _cores(paths: Sequence[str]) -> tuple[tuple[str, str], dict[str, str]]:
-    """What all names begin and end with, not within a number, and path by what stands between."""
-    stems = [PurePosixPath(path).stem for path in paths]
+    """What all paths begin and end with, not within a number, and path by what stands between."""
+    stems = [PurePosixPath(path).with_suffix("").as_posix() for path in paths]
     before = re.sub(r"\d+$", "", beginning(stems))
     rest = [stem[len(before) :] for stem in stems]
     behind = re.sub(r"^\d+", "", beginning([one[::-1] for one in rest])[::-1])

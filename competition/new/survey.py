@@ -121,6 +121,12 @@ def _joined(folders: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...
             for folder in _lying_beside(members, level):
                 beside = (*folder[:level], "*", *folder[level + 1 :])
                 joined[beside] = [*joined.get(beside, []), *joined.pop(folder)]
+    for folder in [one for one in joined if "*" not in one]:
+        for other in joined:
+            if _lies_like(folder, other):
+                alone = tuple("*" if b == "*" else a for a, b in zip(folder, other, strict=True))
+                joined[alone] = joined.pop(folder)
+                break
     for folder in sorted(joined, key=lambda one: one.count("*")):
         for other in joined:
             if folder != other and _met_by(folder, other):
@@ -134,6 +140,16 @@ def _met_by(folder: tuple[str, ...], other: tuple[str, ...]) -> bool:
         return False
     pairs = zip(folder, other, strict=True)
     return all(b == a or (b == "*" and not words(a) & _ROLES) for a, b in pairs)
+
+
+def _lies_like(folder: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether it is the one folder of its part: val/bonn beside train/*."""
+    if len(folder) != len(other) or "*" not in other:
+        return False
+    pairs = [(a, b) for a, b in zip(folder, other, strict=True) if a != b]
+    free = [a for a, b in pairs if b == "*" and not words(a) & _ROLES]
+    parts = [a for a, b in pairs if b != "*" and words(a) & PART_WORDS and words(b) & PART_WORDS]
+    return len(free) + len(parts) == len(pairs) and bool(parts)
 
 
 def _shape(part: str) -> str:
@@ -194,8 +210,9 @@ def _cut_names(stems: Iterable[str]) -> dict[str, set[str]]:
 
 def _added(stem: str, others: set[str]) -> str:
     """What stands behind another file's name, such as _mask; "" where it is no addition."""
-    found = re.search(r"[-_. ][A-Za-z][A-Za-z_-]*$", stem)
-    return found[0] if found and stem[: found.start()] in others else ""
+    ends = re.finditer(r"[-_. ](?=[A-Za-z][A-Za-z_-]*$)", stem)
+    cuts = [found.start() for found in ends if stem[: found.start()] in others]
+    return stem[cuts[-1] :] if cuts else ""
 
 
 WHOLE_PATH = "whole path"

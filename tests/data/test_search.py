@@ -916,3 +916,25 @@ def test_the_parts_of_nnunet(tmp_path):
     _, competition = found(root, tmp_path)
     check(competition)
     assert competition.data.test_images == "imagesTs/*.png"
+
+
+@pytest.mark.parametrize("kinds", [("labelIds",), ("labelIds", "color", "instanceIds")])
+def test_cities_of_a_training_and_a_validation_part(tmp_path, kinds):
+    root = tmp_path / "data"
+    for n, name in enumerate((*TRAIN, *TEST)):
+        part = "test/berlin" if name in TEST else ["train/aachen", "train/ulm", "val/bonn"][n % 3]
+        stem = f"{part.rpartition('/')[2]}_{name}_000019"
+        save(root / f"leftImg8bit/{part}/{stem}_leftImg8bit.png", photograph(name))
+        mask = MASKS.get(name, np.zeros(SIZE, np.uint8))
+        pixels = {"labelIds": mask, "color": COLOURS[mask], "instanceIds": mask * np.uint16(1000)}
+        for kind in kinds:
+            save(root / f"gtFine/{part}/{stem}_gtFine_{kind}.png", pixels[kind])
+    if len(kinds) > 1:
+        with pytest.raises(InputFault, match="kinds of labels") as refused:
+            found(root, tmp_path)
+        said = re.search(r"labels.files=(.*labelIds.png)", str(refused.value))[1]
+        _, competition = found(root, tmp_path, **{"labels.files": said})
+    else:
+        _, competition = found(root, tmp_path)
+    check(competition)
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
