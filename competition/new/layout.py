@@ -116,6 +116,7 @@ def _nothing_labelled(seen: Survey, kind: str | None) -> str:
     there = [f"  {place.pattern}: {len(place)} images" for place in seen.images]
     there += [f"  {place.pattern}: {len(place)} images of few values" for place in seen.masks]
     there += [f"  {table.path}: {', '.join(table.columns)}" for table in seen.tables]
+    there += [f"  not read: {text}" for text in seen.unread]
     what = f"labels of kind {kind!r}" if kind else "labels"
     return (
         f"{seen.root}: no {what} found for these images; there lie\n{listed(there)}\nLooked for: mask "

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
 from competition.data.csv_text import image_id, read_csv_text
@@ -220,7 +220,8 @@ WAYS = ("name", "stem", "folder", "path", WHOLE_PATH)
 """How a csv may name an image, the likeliest first; see `image_id` in `[data]`."""
 
 
-def ids_of(place: Place, way: str) -> dict[str, str]:
+@lru_cache(maxsize=64)  # asked for each column of each csv; a place may hold 100,000 paths
+def ids_of(place: Place, way: str) -> Mapping[str, str]:
     """Id → path of a place's images, by a way to name them; what two share is left out."""
     begins = [PurePosixPath(*_fixed(pattern)) for pattern in (place.pattern, *place.further)]
     named = {

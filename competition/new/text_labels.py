@@ -24,11 +24,10 @@ def text_sources(seen: Survey) -> list[Source]:
             "labels.image": FoundValue(column, "found", f"its values name images by their {way}"),
             "labels.rle": FoundValue(table.texts, "found", "pairs of numbers"),
         }
-        label = (
-            class_column(table, column, seen.given.get("labels.label"))
-            if separator is None
-            else None
-        )
+        said, label = seen.given.get("labels.label"), None
+        if separator is None:
+            samples = [one for one in seen.tables if one.is_sample]
+            label = class_column(table, column, said, samples)
         if label is not None:
             values["labels.label"] = FoundValue(label, "found", few_values(table.columns[label]))
         keys = [column] if label is None else [column, label]
@@ -44,10 +43,14 @@ def text_sources(seen: Survey) -> list[Source]:
         ids = ids_of(place, way)
         named = {_split(key, separator) for key in table.columns[column]}
         empty = [text for text in table.columns[table.texts] if " " not in text.strip()]
-        absent = len(ids.keys() - named)
+        classes = len(set(table.columns[label])) if label else 1
+        absent = len(ids) * classes - len({row for row in rows if row[0] in ids})
+        if separator is not None or classes == 1:
+            absent = len(ids.keys() - named)
         if absent and not empty:
+            what = "images" if classes == 1 else "classes of images"
             values["labels.positives_only"] = FoundValue(
-                True, "found", f"{absent} images have no row, and no row is empty"
+                True, "found", f"{absent} {what} have no row, and no row is empty"
             )
         tokens = sorted({text.strip(" ") for text in empty})
         if len(tokens) == 1 and tokens != [""]:
@@ -83,12 +86,23 @@ def naming_of(table: Table, images: Sequence[Place]) -> Naming | None:
     return best and best[1]
 
 
-def class_column(table: Table, image: str, said: str | None) -> str | None:
-    """The column that, beside the image, says what a row is of; said: by --set."""
+def class_column(
+    table: Table, image: str, said: str | None, samples: Sequence[Table] = ()
+) -> str | None:
+    """The column that, beside the image, says what a row is of; said: by --set.
+
+    Where each image has one row, a column may as well say something of the image: it is the class if
+    the organisers' sample has its values too, or, without a sample, if its name says so.
+    """
     if said in table.columns:
         return said
     rest = [name for name in table.columns if name not in (image, table.texts)]
     named = [name for name in rest if words(name) & {"class", "label", "category", "organ", "type"}]
+    if len(set(table.columns[image])) == len(table):
+        surely = [name for name in rest if words(name) & {"class", "label", "category"}]
+        known = [set(values) for one in samples for values in one.columns.values()]
+        rest = [name for name in rest if set(table.columns[name]) in known] if samples else surely
+        named = [name for name in named if name in rest]
     fewer = [
         name
         for name in named or rest

@@ -938,3 +938,43 @@ def test_cities_of_a_training_and_a_validation_part(tmp_path, kinds):
         _, competition = found(root, tmp_path)
     check(competition)
     assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+
+
+@pytest.mark.parametrize("column", ["organ", "has_mask", "class"])
+def test_a_column_of_the_image_is_no_class_where_the_sample_has_none(tmp_path, column):
+    root = tmp_path / "data"
+    images(root)
+    form = RleFormat("columns")
+    rows = [
+        [f"{name}.png", "ab"[n % 2], encode(Runs.from_dense(mask > 0), form)]
+        for n, (name, mask) in enumerate(MASKS.items())
+    ]
+    texts(root, rows=rows, header=("image", column, "rle"))
+    sample(root, classes=None, header=["image", "rle"])
+    _, competition = found(root, tmp_path)
+    check(competition, [(1, 2)])
+
+
+def test_a_csv_with_one_class_an_image_has_the_classes_of_the_sample(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    form = RleFormat("columns")
+    rows = [
+        [f"{name}.png", NAMES[n % 2], encode(Runs.from_dense(mask == n % 2 + 1), form)]
+        for n, (name, mask) in enumerate(MASKS.items())
+    ]
+    texts(root, rows=rows, header=("image", "class", "rle"))
+    sample(root)
+    _, competition = found(root, tmp_path)
+    assert competition.labels.positives_only and competition.classes == NAMES
+    assert read(competition)["a01"].sum(axis=(1, 2)).tolist() == [0, (MASKS["a01"] == 2).sum()]
+
+
+def test_a_csv_that_cannot_be_read_is_named_where_labels_are_missed(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    texts(root)
+    path = root / "train.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(InputFault, match=r"train.csv is separated by semicolons; expected commas"):
+        found(root, tmp_path)
