@@ -60,7 +60,7 @@ def _chosen_source(seen: Survey) -> Source:
     found = [
         *text_sources(seen),
         *annotation_sources(seen.root, seen.files, seen.images),
-        *mask_sources(seen),
+        *mask_sources(seen, given.get("labels.values")),
     ]
     kind = seen.given.get("labels.kind")
     for key in ("labels.kind", "labels.files", "labels.file"):
@@ -88,6 +88,12 @@ def _chosen_source(seen: Survey) -> Source:
         raise InputFault(
             f"{seen.root}: {len(lines)} kinds of labels for {first.images.pattern}; say which:\n"
             + "\n".join(lines)
+        )
+    unclear = first.values.get("labels.values")
+    if unclear is not None and unclear.candidates:
+        raise InputFault(
+            f"{seen.root}: {unclear.why}: are these numbers of classes, or of objects? say --set "
+            "labels.values=index, or --set labels.values=nonzero"
         )
     return _with_pictures(first, found)
 

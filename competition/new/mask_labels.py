@@ -7,13 +7,16 @@ from competition.errors import InputFault
 from competition.new.class_names import ClassNames, is_background, is_void
 from competition.new.download import Survey
 from competition.new.label_files import LabelPattern, part_of, pattern_of
-from competition.new.mask_values import VOID, Coding, coding_of
+from competition.new.mask_values import VOID, Coding, coding_of, may_number_objects
 from competition.new.survey import Place
 from competition.new.values import FoundValue, FoundValues, Source
 
 
-def mask_sources(seen: Survey) -> list[Source]:
-    """Mask images that are named after images."""
+def mask_sources(seen: Survey, said: str | None = None) -> list[Source]:
+    """Mask images that are named after images.
+
+    said: their `values` in `[labels]`, where a person has said it.
+    """
     found = []
     for masks in _together(seen.masks, seen.images):
         fits = [(pattern_of(masks, place), place) for place in seen.images]
@@ -24,6 +27,8 @@ def mask_sources(seen: Survey) -> list[Source]:
         coding = coding_of(seen.root, masks.paths)
         if coding is None:
             continue
+        if coding.kind == "index" and said == "nonzero":
+            coding = Coding("objects", coding.values)
         values: FoundValues = {
             "labels.kind": FoundValue(
                 "masks", "found", f"{masks.pattern} are images of few values"
@@ -36,6 +41,10 @@ def mask_sources(seen: Survey) -> list[Source]:
             **part_of(best),
             **_coded(seen, masks, best, coding),
         }
+        unnamed = values.get("classes") is not None and values["classes"].origin == "chosen"
+        if unnamed and said is None and may_number_objects(seen.root, masks.paths, coding):
+            why = f"every image of {masks.pattern} has the values 1 … k, a piece each"
+            values["labels.values"] = FoundValue("index", "asked", why, ("index", "nonzero"))
         bare = len(place) - len(best.images)
         if bare:
             values["labels.positives_only"] = FoundValue(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from competition.data.images import file_facts, read_image, read_index
@@ -12,6 +13,9 @@ from competition.errors import InputFault
 
 _LOOKED_AT = 8
 """Files by which masks are told from images."""
+
+_PIECES_IN = 60
+"""Masks in which the pieces of each value are counted."""
 
 _MOST_COLOURS = 40
 _MOST_VALUES = 64
@@ -37,6 +41,8 @@ class Coding:
     colours: dict[str, int] = field(default_factory=dict)
     palette: dict[int, str] = field(default_factory=dict)
     present: float = 1.0
+    counts: frozenset[int] = frozenset()
+    """Of index: how many values images have, where every image has 1 … k; else empty."""
 
 
 def look_like_masks(root: Path, paths: Sequence[str]) -> bool:
@@ -49,6 +55,7 @@ def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
     values: Counter[int] = Counter()
     colours: Counter[str] = Counter()
     palette: dict[int, str] = {}
+    sets: Counter[frozenset[int]] = Counter()
     most, zeros, smeared = 0, 0, False
     for path in paths:
         try:
@@ -70,6 +77,7 @@ def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
         if len(found) > _MOST_VALUES and (found != np.arange(len(found)) + found[0]).any():
             return None
         values.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        sets[frozenset(found[found != 0].tolist())] += 1
         most = max(most, int((found != 0).sum()))
         zeros += int(found[0] == 0)
         if facts.mode == "P":
@@ -83,7 +91,24 @@ def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
         return Coding("nonzero", dict(values), palette=palette, present=present)
     if max(values) > 255 or len(values) > _MOST_VALUES:
         return Coding("objects", dict(values)) if min(values) == 0 else None
-    return Coding("index", dict(values), palette=palette, present=present)
+    owners = Counter(value for several, n in sets.items() for value in several for _ in range(n))
+    if len(owners) > len(paths) and set(owners.values()) == {1}:
+        return Coding("objects", dict(values))
+    counted = all(max(several, default=0) == len(several) for several in sets)
+    counts = frozenset(len(several) for several in sets if several and counted)
+    return Coding("index", dict(values), palette=palette, present=present, counts=counts)
+
+
+def may_number_objects(root: Path, paths: Sequence[str], coding: Coding) -> bool:
+    """Whether the values may as well be those of objects: 1 … k in every image, a piece each."""
+    if len(coding.counts) < 2:
+        return False
+    pieces = []
+    for path in _spread(paths, _PIECES_IN):
+        index = read_index(root / path)
+        inside = [(index == value).astype(np.uint8) for value in range(1, int(index.max()) + 1)]
+        pieces += [cv2.connectedComponents(one)[0] - 1 for one in inside]
+    return sum(count == 1 for count in pieces) > 0.95 * len(pieces)
 
 
 def _is_one_class(values: set[int]) -> bool:

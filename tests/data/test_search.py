@@ -978,3 +978,38 @@ def test_a_csv_that_cannot_be_read_is_named_where_labels_are_missed(tmp_path):
     path.write_text(path.read_text().replace(",", ";"))
     with pytest.raises(InputFault, match=r"train.csv is separated by semicolons; expected commas"):
         found(root, tmp_path)
+
+
+def numbered(root, *, on=False):
+    """Objects with their numbers, from 1 in each image or going on; returns what is inside."""
+    images(root)
+    inside, last = {}, 0
+    for n, name in enumerate(TRAIN):
+        pixels = np.zeros(SIZE, np.uint16)
+        for k in range(1 + n % 4):
+            last = last + 1 if on else k + 1
+            pixels[2 + 5 * k : 5 + 5 * k, 3:20] = last
+        inside[name] = pixels > 0
+        save(root / f"masks/{name}.png", pixels)
+    return inside
+
+
+def test_numbers_that_go_on_are_objects_though_they_are_few(tmp_path):
+    inside = numbered(tmp_path / "data", on=True)
+    text, competition = found(tmp_path / "data", tmp_path)
+    assert "numbers of objects" in text and competition.labels.values == "nonzero"
+    for name, mask in read(competition).items():
+        np.testing.assert_array_equal(mask[0], inside[name])
+
+
+def test_numbers_that_begin_in_each_image_may_be_classes_or_objects(tmp_path):
+    inside = numbered(tmp_path / "data")
+    with pytest.raises(InputFault, match=r"of classes, or of objects\? say --set labels.values=index"):
+        found(tmp_path / "data", tmp_path)
+    _, competition = found(tmp_path / "data", tmp_path, **{"labels.values": "nonzero"})
+    for name, mask in read(competition).items():
+        np.testing.assert_array_equal(mask[0], inside[name])
+    other = tmp_path / "other"
+    other.mkdir()
+    _, competition = found(tmp_path / "data", other, **{"labels.values": "index"})
+    assert len(competition.classes) == 4
