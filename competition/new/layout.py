@@ -13,7 +13,16 @@ from competition.new.download import Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.mask_labels import mask_sources
-from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, is_test, meets
+from competition.new.survey import (
+    MASK_WORDS,
+    WAYS,
+    WHOLE_PATH,
+    Place,
+    Table,
+    ids_of,
+    is_test,
+    meets,
+)
 from competition.new.text_labels import class_column, few_values, naming_of, text_sources
 from competition.new.values import FoundValue, FoundValues, Source
 
@@ -121,6 +130,12 @@ def _nothing_labelled(seen: Survey, kind: str | None) -> str:
     """What was looked for, and what lies there."""
     there = [f"  {place.pattern}: {len(place)} images" for place in seen.images]
     there += [f"  {place.pattern}: {len(place)} images of few values" for place in seen.masks]
+    there += [
+        f"  {place.pattern}: named like masks, and cannot be read as such: more than 40 colours, more "
+        "than two greys in JPEG, or transparent pixels; save them as PNG of few opaque colours"
+        for place in seen.images
+        if place.words & MASK_WORDS
+    ]
     there += [f"  {table.path}: {', '.join(table.columns)}" for table in seen.tables]
     there += [f"  not read: {text}" for text in seen.unread]
     what = f"labels of kind {kind!r}" if kind else "labels"

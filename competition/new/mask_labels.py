@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
+from competition.data.images import read_image
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, is_background, is_void
 from competition.new.download import Survey
@@ -26,6 +27,8 @@ def mask_sources(seen: Survey, said: str | None = None) -> list[Source]:
         best, place = max(fitting, key=lambda pair: (len(pair[0].images), -len(pair[1])))
         coding = coding_of(seen.root, masks.paths)
         if coding is None:
+            for path in masks.paths:
+                read_image(seen.root / path)  # a damaged one is named
             continue
         if coding.kind == "index" and said == "nonzero":
             coding = Coding("objects", coding.values)

@@ -46,8 +46,20 @@ class Coding:
 
 
 def look_like_masks(root: Path, paths: Sequence[str]) -> bool:
-    """Whether a few of these images have few values, as labels do and photographs do not."""
-    return coding_of(root, _spread(paths, _LOOKED_AT)) is not None
+    """Whether a few of these images have few values, as labels do and photographs do not.
+
+    Damaged ones are passed over: they may be of either kind.
+    """
+    whole = [path for path in _spread(paths, _LOOKED_AT) if _is_whole(root / path)]
+    return bool(whole) and coding_of(root, whole) is not None
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        read_image(path)
+    except InputFault:
+        return False  # its reader will name it
+    return True
 
 
 def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
@@ -127,13 +139,22 @@ def _index(path: Path) -> np.ndarray | None:
 
 
 def _is_smeared(pixels: np.ndarray) -> bool:
-    """Whether an image is two greys but for what JPEG does to their border."""
+    """Whether an image is two greys but for what JPEG does to their border.
+
+    A third grey would have an even area: 5 × 5 pixels that differ little and are neither.
+    """
     grey = pixels.max(axis=2)
     if (pixels.max(axis=2) - pixels.min(axis=2) > _SMEARED).mean() > 0.01:
         return False
     high = int(grey.max())
     between = (grey > _SMEARED) & (grey < high - _SMEARED)
-    return high < _SMEARED or (high > 128 and float(between.mean()) < 0.05)
+    square = np.ones((5, 5), np.uint8)
+    lowest, highest = cv2.erode(grey, square), cv2.dilate(grey, square)
+    even = highest - lowest < _SMEARED
+    third = even & (lowest > 2 * _SMEARED) & (highest < high - 2 * _SMEARED)
+    return high < _SMEARED or (
+        high > 128 and float(between.mean()) < 0.05 and not third.any()
+    )
 
 
 def _colour_counts(pixels: np.ndarray) -> dict[str, int]:

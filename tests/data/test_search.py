@@ -1013,3 +1013,28 @@ def test_numbers_that_begin_in_each_image_may_be_classes_or_objects(tmp_path):
     other.mkdir()
     _, competition = found(tmp_path / "data", other, **{"labels.values": "index"})
     assert len(competition.classes) == 4
+
+
+def test_a_damaged_mask_is_named(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    path = root / "masks/a03.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(InputFault, match=r"masks/a03.png"):
+        found(root, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["three greys in JPEG", "transparent"])
+def test_masks_that_cannot_be_read_exactly_are_told_from_images(tmp_path, kind):
+    root = tmp_path / "data"
+    for name, small in MASKS.items():
+        mask = np.kron(small, np.ones((4, 4), np.uint8))
+        save(root / f"images/{name}.png", np.kron(photograph(name), np.ones((4, 4, 1), np.uint8)))
+        if kind == "transparent":
+            inside = (mask > 0).astype(np.uint8) * 255
+            save(root / f"masks/{name}.png", np.dstack([inside] * 4))
+        else:
+            save(root / f"masks/{name}.jpg", np.array([0, 127, 255], np.uint8)[mask], quality=95)
+    with pytest.raises(InputFault, match=r"masks/\*.*: named like masks, and cannot be read as such"):
+        found(root, tmp_path)
