@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from competition.errors import InputFault
@@ -43,7 +43,7 @@ def survey(root: Path, given: Mapping[str, Any]) -> Survey:
     """
     files = all_files(root, links=given.get("data.links") == "followed")
     found, unread = tables(root, files)
-    every = places(files)
+    every = [part for place in places(files) for part in _parted(root, place)]
     if not every:
         raise InputFault(
             f"{root} holds no image: {len(files)} files, of which "
@@ -72,6 +72,21 @@ def _linked(root: Path) -> str:
     """The end of a message where folders of the download are links."""
     found = [path.name for path in root.iterdir() if path.is_symlink() and path.is_dir()]
     return f"; {found[0]} is a link: --set data.links=followed follows it" if found else ""
+
+
+_FEW = 8
+"""Folders beside each other that may be kinds of files, and are no patients."""
+
+
+def _parted(root: Path, place: Place) -> list[Place]:
+    """A place of a few folders, of which some hold masks and some do not, as several: X and Y."""
+    for level, part in enumerate(PurePosixPath(place.pattern).parts[:-1]):
+        beside: dict[str, list[str]] = {}
+        for path in place.paths if part == "*" else ():
+            beside.setdefault(PurePosixPath(path).parts[level], []).append(path)
+        if len(beside) <= _FEW and len({look_like_masks(root, own) for own in beside.values()}) > 1:
+            return [one for own in beside.values() for one in places(own)]
+    return [place]
 
 
 def _may_be_masks(place: Place, every: Sequence[Place]) -> bool:

@@ -103,8 +103,14 @@ def places(paths: Iterable[str], endings: Sequence[str] = ENDINGS) -> list[Place
     for folder, inside in _joined(folders).items():
         same = _same_names(inside) if folder[-1:] == ("*",) else {}
         for name, own in (same or _by_name(inside)).items():
-            found.append(Place("/".join([*folder, name]), tuple(sorted(own))))
+            literal = [part if part == "*" else _escaped(part) for part in (*folder, name)]
+            found.append(Place("/".join(literal), tuple(sorted(own))))
     return sorted(found, key=lambda place: (-len(place), place.pattern))
+
+
+def _escaped(part: str) -> str:
+    """A name as a glob that means itself, but for its *."""
+    return re.sub(r"[\[?]", r"[\g<0>]", part)
 
 
 def _joined(folders: Mapping[tuple[str, ...], list[str]]) -> dict[tuple[str, ...], list[str]]:
@@ -243,7 +249,7 @@ def _below(path: PurePosixPath, begins: Sequence[PurePosixPath]) -> str:
 
 def _fixed(pattern: str) -> Iterator[str]:
     for part in PurePosixPath(pattern).parts[:-1]:
-        if "*" in part:
+        if set(part) & set("*?["):  # where the catalog sees a glob begin
             return
         yield part
 

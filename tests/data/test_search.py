@@ -1038,3 +1038,25 @@ def test_masks_that_cannot_be_read_exactly_are_told_from_images(tmp_path, kind):
             save(root / f"masks/{name}.jpg", np.array([0, 127, 255], np.uint8)[mask], quality=95)
     with pytest.raises(InputFault, match=r"masks/\*.*: named like masks, and cannot be read as such"):
         found(root, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("X/{}.png", "Y/{}.png"), ("Daten/Bilder/{}.jpg", "Daten/Masken/{}.png")],
+)
+def test_folders_of_any_name_are_told_apart_by_their_pixels(tmp_path, image, mask):
+    root = tmp_path / "data"
+    images(root, image, test=None)
+    indexed(root, mask)
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert competition.data.group == "image"
+
+
+def test_signs_of_globs_in_names_mean_themselves(tmp_path):
+    root = tmp_path / "data"
+    images(root, "images [raw]/{}[1].png", "test [raw]/{}.png")
+    indexed(root, "masks [v2]/{}[1].png")
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert len(of_split(build_catalog(competition), "test")) == len(TEST)
