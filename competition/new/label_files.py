@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from competition.new.survey import LABELLED_PARTS, Place, words
+from competition.new.survey import LABELLED_PARTS, MASK_WORDS, Place, words
 from competition.new.values import FoundValue, FoundValues
 
 _MOST_CLASSES = 200
@@ -210,7 +210,8 @@ def _joined(
     before, behind = _shared(varied)
     values = [part[len(before) : len(part) - len(behind)] for part in varied]
     owners = Counter((form[place], image_of[label]) for label, form in forms.items())
-    numbers = all(not value or re.fullmatch(r"[-_ ]?\d+", value) for value in values)
+    kinds = {re.sub(r"[-_ ]?\d+$", "", value) for value in values}
+    numbers = len(kinds) == 1 and kinds <= {"", *MASK_WORDS}
     several = len(set(image_of.values())) < len(forms)
     few = len(varied) <= min(_MOST_CLASSES, max(2, len(set(image_of.values())) // 2))
     classes = few and not numbers and all(values) and max(owners.values()) == 1

@@ -1,6 +1,6 @@
 """A download without a preset → the values of its competition file, each with where it comes from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     values |= groups_of(seen, source, values)
     values |= _usual(values)
     layout.notes += [f"not read: {text}" for text in seen.unread]
-    layout.notes += _unused(seen, source, test, sample)
+    used = {source.images.pattern, *source.images.further, *source.used}
+    used |= {test.pattern} if test else set()
+    told = [f"{value.why} {value.value}" for value in values.values()]
+    used |= {table.path for table in seen.tables if any(table.path in one for one in told)}
+    layout.notes += _unused(seen, used)
     return layout
 
 
@@ -408,11 +412,8 @@ def _usual(values: FoundValues) -> FoundValues:
     }
 
 
-def _unused(seen: Survey, source: Source, test: Place | None, sample: Sample | None) -> list[str]:
+def _unused(seen: Survey, used: Collection[str]) -> list[str]:
     """Images and csv files that nothing was made of."""
-    used = {source.images.pattern, *source.images.further, *source.used}
-    used |= {test.pattern} if test else set()
-    used |= {sample.table.path} if sample else set()
     notes = [
         f"not used: {place.pattern} ({len(place)} images)"
         for place in (*seen.images, *seen.masks)

@@ -198,9 +198,12 @@ def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
         shared = any(len(stems[ending] & stems[e]) * 2 > len(own) for e in stems if e != ending)
         for path in own:
             stem = str(PurePosixPath(path).with_suffix(""))
-            added = _added(stem, others)
+            added = _added(stem, others) or _numbered(stem, others)
             alone = shared or added or len(by_ending) == 1
             named[f"*{added}{ending}" if alone else "*.*"].append(path)
+    for name in [one for one in named if one.count("*") > 1 and one != "*.*"]:
+        before, _, ending = name.rpartition("*")
+        named[name] += named.pop(before + ending, [])  # scan_mask.png beside scan_mask_1.png
     return dict(named)
 
 
@@ -219,6 +222,13 @@ def _added(stem: str, others: set[str]) -> str:
     ends = re.finditer(r"[-_. ](?=[A-Za-z][A-Za-z_-]*$)", stem)
     cuts = [found.start() for found in ends if stem[: found.start()] in others]
     return stem[cuts[-1] :] if cuts else ""
+
+
+def _numbered(stem: str, others: set[str]) -> str:
+    """What stands behind another file's name and is one of several masks: `_mask*` of _mask_1."""
+    plain = re.sub(r"[-_ ]?\d+$", "", stem)
+    added = _added(plain, others) if plain != stem else ""
+    return f"{added}*" if words(added) & MASK_WORDS else ""
 
 
 WHOLE_PATH = "whole path"

@@ -1060,3 +1060,31 @@ def test_signs_of_globs_in_names_mean_themselves(tmp_path):
     _, competition = found(root, tmp_path)
     check(competition)
     assert len(of_split(build_catalog(competition), "test")) == len(TEST)
+
+
+def test_a_second_mask_of_an_image_is_no_image(tmp_path):
+    root = tmp_path / "data"
+    for n, name in enumerate(TRAIN):
+        kind = ("benign", "malignant")[n % 2]
+        save(root / f"{kind}/{kind} ({name}).png", photograph(name))
+        save(root / f"{kind}/{kind} ({name})_mask.png", (MASKS[name] == 2) * np.uint8(255))
+        if n == 3:
+            save(root / f"{kind}/{kind} ({name})_mask_1.png", (MASKS[name] == 1) * np.uint8(255))
+    _, competition = found(root, tmp_path)
+    planes = read(competition)
+    assert len(planes) == len(TRAIN) and competition.questions == ()
+    np.testing.assert_array_equal(planes["a03"][0], MASKS["a03"] > 0)
+    np.testing.assert_array_equal(planes["a02"][0], MASKS["a02"] == 2)
+
+
+def test_a_csv_that_was_used_is_not_called_unused(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    coloured(root)
+    named = zip(("background", *NAMES), COLOURS.tolist(), strict=True)
+    write_csv(root / "class_dict.csv", [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)])
+    write_csv(root / "who.csv", [["image", "patient"], *([f"{n}.png", n[:2]] for n in TRAIN)])
+    write_csv(root / "other.csv", [["a"], ["1"]])
+    text, competition = found(root, tmp_path)
+    assert competition.data.group.file == "who.csv"
+    assert re.findall("not used: (.*)", text) == ["other.csv"]
