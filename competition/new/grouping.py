@@ -14,6 +14,9 @@ _PERSON_WORDS = {
 }
 
 
+_USUAL_FOLDS = 5
+
+
 def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
     """What must stay on one side of a split: a column, the folder, or a part of the name."""
     images = source.images
@@ -45,7 +48,11 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
         }
     folders = {PurePosixPath(path).parent for path in images.paths}
     if 1 + len(images.further) < len(folders) < len(images):
-        return {"data.group": FoundValue("folder", "found", f"{len(folders)} folders of images")}
+        why = f"{len(folders)} folders of images"
+        if len(folders) < _USUAL_FOLDS:
+            why = f"{why}: is each a patient or a site, or are they kinds of images (image)?"
+            return {"data.group": FoundValue("folder", "asked", why, ("folder", "image"))}
+        return {"data.group": FoundValue("folder", "found", why)}
     return {"data.group": _group_in_names(images)}
 
 

@@ -65,9 +65,9 @@ def mask_sources(seen: Survey, said: str | None = None) -> list[Source]:
 def _together(masks: Sequence[Place], images: Sequence[Place]) -> list[Place]:
     """Places whose files differ by name alone (scan/liver.png, scan/spleen.png) as one of classes."""
     beside: dict[str, list[Place]] = {}
-    for place in masks:
+    for place in (one for one in masks if not one.further):
         beside.setdefault(place.pattern.rpartition("/")[0], []).append(place)
-    found = []
+    found = [place for place in masks if place.further]
     for folder, members in beside.items():
         joined = Place(f"{folder}/*.*", tuple(sorted(p for one in members for p in one.paths)))
         fits = [pattern_of(joined, place) for place in images] if len(members) > 1 else []

@@ -851,7 +851,8 @@ def test_names_that_repeat_in_the_parts_of_a_download_are_told_apart_by_their_pa
         save(root / f"{part}/masks/{number}.png", MASKS[name])
     for number in range(4):
         save(root / f"test/images/{number}.png", picture(number, SIZE))
-    _, competition = found(root, tmp_path)
+    text, competition = found(root, tmp_path)
+    assert "not used" not in text and "12 files for 12 of 12 images" in text
     catalog = build_catalog(competition)
     labels = read_labels(competition, catalog)
     assert catalog["image"].tolist()[0] == "train/images/0.png" and len(catalog) == 16
@@ -1072,7 +1073,7 @@ def test_a_second_mask_of_an_image_is_no_image(tmp_path):
             save(root / f"{kind}/{kind} ({name})_mask_1.png", (MASKS[name] == 1) * np.uint8(255))
     _, competition = found(root, tmp_path)
     planes = read(competition)
-    assert len(planes) == len(TRAIN) and competition.questions == ()
+    assert len(planes) == len(TRAIN) and "positives_only" not in str(competition.questions)
     np.testing.assert_array_equal(planes["a03"][0], MASKS["a03"] > 0)
     np.testing.assert_array_equal(planes["a02"][0], MASKS["a02"] == 2)
 
@@ -1088,3 +1089,15 @@ def test_a_csv_that_was_used_is_not_called_unused(tmp_path):
     text, competition = found(root, tmp_path)
     assert competition.data.group.file == "who.csv"
     assert re.findall("not used: (.*)", text) == ["other.csv"]
+
+
+def test_few_folders_may_be_kinds_and_no_groups(tmp_path):
+    root = tmp_path / "data"
+    for n, name in enumerate(TRAIN):
+        kind = ("benign", "malignant", "normal")[n % 3]
+        save(root / f"images/{kind}/{name}.png", photograph(name))
+        save(root / f"masks/{kind}/{name}.png", MASKS[name])
+    text, competition = found(root, tmp_path)
+    check(competition)
+    assert "group in [data] is open; write 'folder' or 'image'" in competition.questions[0]
+    assert "3 folders of images" in text
