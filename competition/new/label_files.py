@@ -123,7 +123,10 @@ class _Owners:
             if same
             else []
         )
-        named = [words(name) & LABELLED_PARTS for name in by_folder]
+        named = [
+            {word for word in re.findall(r"[A-Z]?[a-z]+", name) if words(word) & LABELLED_PARTS}
+            for name in by_folder
+        ]
         said = sorted(set().union(*named)) if all(named) and len(named) > 1 else []
         level = varied[-1] if varied else None
         return cls(by_stem, by_folder, len(by_folder) > 1, level, tuple(said))
@@ -132,7 +135,7 @@ class _Owners:
     def part(self) -> dict[str, str]:
         """The folder at the level, or the word, as `part` in `[labels]` has it."""
         if self.level is None:
-            said = "|".join((*self.said, "test"))  # labels of test images lie there too
+            said = "|".join((*self.said, "[Tt]est"))  # labels of test images lie there too
             return {"pattern": f"({said})[^/]*/[^/]+$", "value": r"\1"}
         return {"pattern": f"^(?:[^/]+/){{{self.level}}}([^/]+)/", "value": r"\1"}
 

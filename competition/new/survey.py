@@ -17,6 +17,7 @@ LABELLED_PARTS = {"train", "training", "val", "valid", "validation", "tr"}
 TEST_WORDS = {"test", "testing", "ts"}
 """Also as nnU-Net writes them: imagesTr, imagesTs."""
 PART_WORDS = {*LABELLED_PARTS, *TEST_WORDS, "sample", "samples"}
+PART_WORDS |= {"labeled", "labelled", "unlabeled", "unlabelled"}
 MASK_WORDS = {
     *(
         "mask",
@@ -102,7 +103,12 @@ def places(paths: Iterable[str], endings: Sequence[str] = ENDINGS) -> list[Place
     found = []
     for folder, inside in _joined(folders).items():
         same = _same_names(inside) if folder[-1:] == ("*",) else {}
-        for name, own in (same or _by_name(inside)).items():
+        named = same or {
+            f"{lead}{name}": own
+            for lead, members in _by_lead(inside).items()
+            for name, own in _by_name(members).items()
+        }
+        for name, own in named.items():
             literal = [part if part == "*" else _escaped(part) for part in (*folder, name)]
             found.append(Place("/".join(literal), tuple(sorted(own))))
     return sorted(found, key=lambda place: (-len(place), place.pattern))
@@ -180,6 +186,19 @@ def _same_names(paths: Sequence[str]) -> dict[str, list[str]]:
     folders = {PurePosixPath(path).parent for path in paths}
     everywhere = all(len(own) * 2 > len(folders) for own in named.values())
     return dict(named) if everywhere and len(folders) > 2 else {}
+
+
+def _by_lead(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files of a folder by the words that they begin with, where those tell masks or the test part."""
+    leads: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        lead = re.match(r"[A-Za-z]+", PurePosixPath(path).name)
+        leads[lead[0] if lead else ""].append(path)
+    if len(leads) > 4:
+        return {"": list(paths)}
+    others = [one for one in leads if not words(one) & (TEST_WORDS | MASK_WORDS)]
+    said = len(others) == 1 and words(others[0]) & _ROLES
+    return dict(leads) if said and len(leads) > 1 else {"": list(paths)}
 
 
 def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:

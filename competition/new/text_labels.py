@@ -1,6 +1,6 @@
 """Csv files of run-length texts in a download: whose rows they are, and what their columns say."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from competition.errors import InputFault
 from competition.new.download import Survey
@@ -49,15 +49,25 @@ def text_sources(seen: Survey) -> list[Source]:
             absent = len(ids.keys() - named)
         if absent and not empty:
             what = "images" if classes == 1 else "classes of images"
-            values["labels.positives_only"] = FoundValue(
-                True, "found", f"{absent} {what} have no row, and no row is empty"
-            )
+            why = f"{absent} {what} have no row, and no row is empty"
+            values["labels.positives_only"] = FoundValue(True, "found", why)
+            if _ends_early(ids, named):
+                why = f"{why}; all of them come last: do they hold nothing (true), or is it cut (false)?"
+                values["labels.positives_only"] = FoundValue(
+                    True, "asked", why, ("true", "false")
+                )
         tokens = sorted({text.strip(" ") for text in empty})
         if len(tokens) == 1 and tokens != [""]:
             values["labels.empty"] = FoundValue(tokens[0], "found", f"in {len(empty)} rows")
         labelled = frozenset(ids[key] for key in named if key in ids)
         found.append(Source("rle", place, values, labelled, (table.path,), table))
     return found
+
+
+def _ends_early(ids: Collection[str], named: Collection[str]) -> bool:
+    """Whether the images that have rows are the first of all: so does a csv end that was cut."""
+    there = [image in named for image in sorted(ids)]
+    return any(there) and not all(there) and all(there[: sum(there)])
 
 
 def _split(key: str, separator: str | None) -> str:

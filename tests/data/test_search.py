@@ -1101,3 +1101,41 @@ def test_few_folders_may_be_kinds_and_no_groups(tmp_path):
     check(competition)
     assert "group in [data] is open; write 'folder' or 'image'" in competition.questions[0]
     assert "3 folders of images" in text
+
+
+@pytest.mark.parametrize("rows", [24, 19, 18])
+def test_a_csv_that_ends_before_the_images_may_be_cut(tmp_path, rows):
+    root = tmp_path / "data"
+    images(root)
+    path = texts(root)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[: 1 + rows]))
+    sample(root)
+    text, competition = found(root, tmp_path)
+    cut = [one for one in competition.questions if "positives_only in [labels] is open" in one]
+    assert len(cut) == (rows < 24) and ("or is it cut" in text) == (rows < 24)
+
+
+@pytest.mark.parametrize(
+    ("forms", "tests"),
+    [
+        (("Train_images/{}.png", "Train_masks/{}.png"), 4),
+        (("all/train_{}.bmp", "all/train_{}_anno.bmp"), 4),
+        (("all/image_{}.png", "all/mask_{}.png"), 0),
+        (("labeled/images/{}.png", "labeled/masks/{}.png"), 0),
+    ],
+)
+def test_words_that_files_begin_with_tell_their_parts(tmp_path, forms, tests):
+    root = tmp_path / "data"
+    for n, name in enumerate(TRAIN):
+        for form, pixels in zip(forms, (photograph(name), MASKS[name]), strict=True):
+            part = "Val" if n % 3 == 0 else "Train"
+            save(root / form.format(name).replace("Train", part), pixels)
+    other = {"Train": "Test", "train": "testA", "labeled": "unlabeled"}
+    for name in TEST:
+        path = re.sub("Train|train|labeled", lambda word: other[word[0]], forms[0])
+        if path != forms[0]:
+            save(root / path.format(name), photograph(name))
+    _, competition = found(root, tmp_path)
+    check(competition)
+    assert len(of_split(build_catalog(competition), "test")) == tests
+    assert "positives_only" not in str(competition.questions)
