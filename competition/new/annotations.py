@@ -105,6 +105,15 @@ def _of_all(root: Path, path: str, images: Sequence[Place]) -> Iterator[Source]:
     yield Source(kind, place, values, labelled, (path,))
 
 
+def files_of_others(root: Path, files: Sequence[str]) -> Iterator[str]:
+    """A line for each of a few files with annotations of many images: which images it names."""
+    jointly = [path for path in files if path.lower().endswith((".json", ".xml"))]
+    for path in jointly[:_LOOKED_AT]:
+        found = _named_images(root / path)
+        if found is not None and found[1]:
+            yield f"{path}: {found[0]}, and names {len(found[1])} images such as {found[1][0]!r}"
+
+
 def _named_images(path: Path) -> tuple[str, list[str], list[str]] | None:
     """(kind, images, classes) of a file; None where it is none of these."""
     if path.stat().st_size > _LARGEST:

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.errors import InputFault, listed
 from competition.new import detect
-from competition.new.annotations import annotation_sources
+from competition.new.annotations import annotation_sources, files_of_others
 from competition.new.class_names import is_void
 from competition.new.download import Survey, survey
 from competition.new.file_text import toml_item
@@ -23,7 +23,13 @@ from competition.new.survey import (
     is_test,
     meets,
 )
-from competition.new.text_labels import class_column, few_values, naming_of, text_sources
+from competition.new.text_labels import (
+    class_column,
+    few_values,
+    image_in,
+    naming_of,
+    text_sources,
+)
 from competition.new.values import FoundValue, FoundValues, Source
 
 
@@ -141,6 +147,7 @@ def _nothing_labelled(seen: Survey, kind: str | None) -> str:
         if place.words & MASK_WORDS
     ]
     there += [f"  {table.path}: {', '.join(table.columns)}" for table in seen.tables]
+    there += [f"  {line}" for line in files_of_others(seen.root, seen.files)]
     there += [f"  not read: {text}" for text in seen.unread]
     what = f"labels of kind {kind!r}" if kind else "labels"
     return (
@@ -329,7 +336,9 @@ def _name_classes(
         columns.append((sample.table, values["submission.label"].value))
     if sample is not None and sample.separator is not None:
         separator = sample.separator
-        keys = [key.rpartition(separator)[2] for key in sample.table.columns[sample.column]]
+        ids = ids_of(sample.images, sample.way)
+        rows = sample.table.columns[sample.column]
+        keys = [key[len(image_in(key, separator, ids)) + len(separator) :] for key in rows]
         columns.append((Table(sample.table.path, {"key": keys}), "key"))
     if "labels.label" in values and source.table is not None:
         columns.append((source.table, values["labels.label"].value))

@@ -41,7 +41,7 @@ def text_sources(seen: Survey) -> list[Source]:
         )
         values["labels.rows"] = FoundValue(form, "found", why)
         ids = ids_of(place, way)
-        named = {_split(key, separator) for key in table.columns[column]}
+        named = {image_in(key, separator, ids) for key in table.columns[column]}
         empty = [text for text in table.columns[table.texts] if " " not in text.strip()]
         classes = len(set(table.columns[label])) if label else 1
         absent = len(ids) * classes - len({row for row in rows if row[0] in ids})
@@ -70,7 +70,12 @@ def _ends_early(ids: Collection[str], named: Collection[str]) -> bool:
     return any(there) and not all(there) and all(there[: sum(there)])
 
 
-def _split(key: str, separator: str | None) -> str:
+def image_in(key: str, separator: str | None, ids: Collection[str]) -> str:
+    """The image of a key that may hold its class too: a.png of a.png_large_bowel, where that is an id."""
+    end = len(key)
+    while separator is not None and (end := key.rfind(separator, 0, end)) > 0:
+        if key[:end] in ids:
+            return key[:end]
     return key if separator is None else key.rpartition(separator)[0]
 
 
@@ -84,11 +89,13 @@ def naming_of(table: Table, images: Sequence[Place]) -> Naming | None:
     for column, values in table.columns.items():
         if column == table.texts:
             continue
+        distinct = set(values)
         for separator in (None, "_", "-", ":", "|", "/"):
-            keys = {_split(value, separator) for value in values}
             for place in images:
                 for way in WAYS:
-                    share = len(keys & ids_of(place, way).keys()) / max(1, len(keys))
+                    ids = ids_of(place, way)
+                    keys = {image_in(value, separator, ids) for value in distinct}
+                    share = len(keys & ids.keys()) / max(1, len(keys))
                     if share > 0.5 and (best is None or share > best[0]):
                         best = share, (place, way, column, separator)
             if best is not None and best[1][2] == column:

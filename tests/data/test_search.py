@@ -1139,3 +1139,31 @@ def test_words_that_files_begin_with_tell_their_parts(tmp_path, forms, tests):
     check(competition)
     assert len(of_split(build_catalog(competition), "test")) == tests
     assert "positives_only" not in str(competition.questions)
+
+
+def test_class_names_may_hold_the_separator(tmp_path):
+    root = tmp_path / "data"
+    images(root, "train/{}_x.jpg", "test/{}_x.jpg")
+    named = {"large_bowel": 1, "stomach": 2}
+    form = RleFormat("columns")
+    rows = [
+        [f"{name}_x.jpg_{label}", encode(Runs.from_dense(mask == value), form)]
+        for name, mask in MASKS.items()
+        for label, value in named.items()
+    ]
+    texts(root, rows=rows, header=("Image_Label", "EncodedPixels"))
+    rows = [[f"{name}_x.jpg_{label}", ""] for name in TEST for label in named]
+    write_csv(root / "sample_submission.csv", [["Image_Label", "EncodedPixels"], *rows])
+    _, competition = found(root, tmp_path)
+    check(competition, classes=tuple(named))
+
+
+def test_an_annotation_file_that_names_other_images_is_told(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    content = coco_of(TRAIN)
+    for one in content["images"]:
+        one["file_name"] = "0a1b-" + one["file_name"]
+    (root / "export.json").write_text(json.dumps(content))
+    with pytest.raises(InputFault, match=r"export.json: coco, and names .* such as '0a1b-a00.png'"):
+        found(root, tmp_path)
