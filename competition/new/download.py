@@ -1,10 +1,12 @@
 """A download as it was looked at: its images, masks, csv files and lists of classes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from competition.data.images import ENDINGS
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, lists_of_classes
 from competition.new.label_files import pattern_of
@@ -45,10 +47,13 @@ def survey(root: Path, given: Mapping[str, Any]) -> Survey:
     found, unread = tables(root, files)
     every = [part for place in places(files) for part in _parted(root, place)]
     if not every:
+        endings = Counter(PurePosixPath(path).suffix for path in files)
+        most = (
+            f", most of them {endings.most_common(1)[0][0] or 'without an ending'}" if files else ""
+        )
         raise InputFault(
-            f"{root} holds no image: {len(files)} files, of which "
-            f"{sum(path.endswith(('.zip', '.tar', '.gz', '.7z')) for path in files)} are archives; "
-            f"unpack them, or name another folder by --data{_linked(root)}"
+            f"{root} holds no image ({', '.join(ENDINGS)}): {len(files)} files{most}; unpack archives, "
+            f"convert volumes to images, or name another folder by --data{_linked(root)}"
         )
     alike = {place.pattern: look_like_masks(root, place.paths) for place in every}
     masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]

@@ -73,12 +73,11 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
     shared = {core: own[core] for core in theirs if core in own}
     if not all(theirs) or len(shared) * 2 <= len(labels) or len(own) < len(images):
         return None
-    within = f"(?<![^/]){re.escape(before.rpartition('/')[2])}([^/]+)"
-    across = f"^{re.escape(before)}(.+)"
-    part = {
-        "pattern": f"{across if any('/' in core for core in shared) else within}{re.escape(behind)}\\.[^./]+$",
-        "value": r"\1",
-    }
+    if any("/" in core for core in shared):
+        begin = f"^{re.escape(before)}(.+)"
+    else:
+        begin = f"(?<![^/]){re.escape(before.rpartition('/')[2])}([^/]+)"
+    part = {"pattern": f"{begin}{re.escape(behind)}\\.[^./]+$", "value": r"\1"}
     strange = tuple(path for core, path in theirs.items() if core not in own)
     pattern = f"{first}{{part}}{last}{endings.pop()}"
     return LabelPattern(pattern, (), frozenset(shared.values()), strange, part)

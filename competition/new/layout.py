@@ -190,6 +190,12 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     lonely = [table for table in seen.tables if table.is_sample and table is not source.table]
     if not said and lonely:
         table = lonely[0]
+        within = naming_of(table, seen.images)
+        if within is not None:
+            raise InputFault(
+                f"the images of {table.path} lie among the labelled ones, {within[0].pattern}: move the "
+                "test images into a folder of their own"
+            )
         raise InputFault(
             f"{table.path} names no images that lie here: its rows begin with "
             f"{', '.join(repr(v[0]) for v in table.columns.values())}; are the test images unpacked?"

@@ -152,9 +152,7 @@ def _is_smeared(pixels: np.ndarray) -> bool:
     lowest, highest = cv2.erode(grey, square), cv2.dilate(grey, square)
     even = highest - lowest < _SMEARED
     third = even & (lowest > 2 * _SMEARED) & (highest < high - 2 * _SMEARED)
-    return high < _SMEARED or (
-        high > 128 and float(between.mean()) < 0.05 and not third.any()
-    )
+    return high < _SMEARED or (high > 128 and float(between.mean()) < 0.05 and not third.any())
 
 
 def _colour_counts(pixels: np.ndarray) -> dict[str, int]:

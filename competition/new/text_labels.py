@@ -53,9 +53,7 @@ def text_sources(seen: Survey) -> list[Source]:
             values["labels.positives_only"] = FoundValue(True, "found", why)
             if _ends_early(ids, named):
                 why = f"{why}; all of them come last: do they hold nothing (true), or is it cut (false)?"
-                values["labels.positives_only"] = FoundValue(
-                    True, "asked", why, ("true", "false")
-                )
+                values["labels.positives_only"] = FoundValue(True, "asked", why, ("true", "false"))
         tokens = sorted({text.strip(" ") for text in empty})
         if len(tokens) == 1 and tokens != [""]:
             values["labels.empty"] = FoundValue(tokens[0], "found", f"in {len(empty)} rows")
@@ -71,7 +69,7 @@ def _ends_early(ids: Collection[str], named: Collection[str]) -> bool:
 
 
 def image_in(key: str, separator: str | None, ids: Collection[str]) -> str:
-    """The image of a key that may hold its class too: a.png of a.png_large_bowel, where that is an id."""
+    """The image of a key that may hold its class too: of a.png_large_bowel, if a.png is an id."""
     end = len(key)
     while separator is not None and (end := key.rfind(separator, 0, end)) > 0:
         if key[:end] in ids:

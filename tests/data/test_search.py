@@ -580,9 +580,21 @@ def test_left_and_right_are_pairs(tmp_path):
     [
         (
             lambda root: root.mkdir(),
-            "holds no image: 0 files, of which 0 are archives; unpack them",
+            r"holds no image \(.*\): 0 files; unpack archives",
+        ),
+        (
+            lambda root: (root.mkdir(), (root / "a.nii.gz").write_bytes(b""), root),
+            r"holds no image \(.png, .jpg, .*\): 1 files, most of them .gz",
         ),
         (images, r"no labels found for these images; there lie"),
+        (
+            lambda root: (
+                images(root, test="images/{}.png"),
+                texts(root),
+                sample(root),
+            ),
+            r"the images of sample_submission.csv lie among the labelled ones, images/\*.png",
+        ),
         (
             lambda root: (images(root, test=None), indexed(root), sample(root)),
             r"sample_submission.csv names no images that lie here: .* are the test images unpacked\?",
@@ -604,7 +616,10 @@ def test_left_and_right_are_pairs(tmp_path):
             r"(?s)label file 'masks/a99.png' belongs to no training image",
         ),
     ],
-    ids=["nothing", "no labels", "no test images", "two folders", "names", "stray"],
+    ids=[
+        *("nothing", "other files", "no labels", "among the labelled", "no test images"),
+        *("two folders", "names", "stray"),
+    ],
 )
 def test_what_cannot_be_read_is_said_in_one_message(tmp_path, make, message):
     root = tmp_path / "data"
@@ -883,7 +898,11 @@ def coco_of(names):
             category = 1 + ("cytoplasm", "nucleus").index(label)
             rows.append({"id": len(rows), "image_id": n, "category_id": category, "iscrowd": 0})
             rows[-1]["segmentation"] = [points]
-    named = [{"id": 0, "name": "cells"}, {"id": 1, "name": "cytoplasm"}, {"id": 2, "name": "nucleus"}]
+    named = [
+        {"id": 0, "name": "cells"},
+        {"id": 1, "name": "cytoplasm"},
+        {"id": 2, "name": "nucleus"},
+    ]
     return {"images": listed, "annotations": rows, "categories": named}
 
 
@@ -1005,7 +1024,9 @@ def test_numbers_that_go_on_are_objects_though_they_are_few(tmp_path):
 
 def test_numbers_that_begin_in_each_image_may_be_classes_or_objects(tmp_path):
     inside = numbered(tmp_path / "data")
-    with pytest.raises(InputFault, match=r"of classes, or of objects\? say --set labels.values=index"):
+    with pytest.raises(
+        InputFault, match=r"of classes, or of objects\? say --set labels.values=index"
+    ):
         found(tmp_path / "data", tmp_path)
     _, competition = found(tmp_path / "data", tmp_path, **{"labels.values": "nonzero"})
     for name, mask in read(competition).items():
@@ -1037,7 +1058,9 @@ def test_masks_that_cannot_be_read_exactly_are_told_from_images(tmp_path, kind):
             save(root / f"masks/{name}.png", np.dstack([inside] * 4))
         else:
             save(root / f"masks/{name}.jpg", np.array([0, 127, 255], np.uint8)[mask], quality=95)
-    with pytest.raises(InputFault, match=r"masks/\*.*: named like masks, and cannot be read as such"):
+    with pytest.raises(
+        InputFault, match=r"masks/\*.*: named like masks, and cannot be read as such"
+    ):
         found(root, tmp_path)
 
 
@@ -1083,7 +1106,9 @@ def test_a_csv_that_was_used_is_not_called_unused(tmp_path):
     images(root)
     coloured(root)
     named = zip(("background", *NAMES), COLOURS.tolist(), strict=True)
-    write_csv(root / "class_dict.csv", [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)])
+    write_csv(
+        root / "class_dict.csv", [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)]
+    )
     write_csv(root / "who.csv", [["image", "patient"], *([f"{n}.png", n[:2]] for n in TRAIN)])
     write_csv(root / "other.csv", [["a"], ["1"]])
     text, competition = found(root, tmp_path)
