@@ -79,7 +79,7 @@ def _chosen_source(seen: Survey) -> Source:
     found = [
         *text_sources(seen),
         *annotation_sources(seen.root, seen.files, seen.images),
-        *mask_sources(seen, given.get("labels.values")),
+        *mask_sources(seen, seen.given.get("labels.values")),
     ]
     kind = seen.given.get("labels.kind")
     for key in ("labels.kind", "labels.files", "labels.file"):

@@ -858,6 +858,8 @@ def test_the_token_for_nothing_is_the_samples_and_columns_of_images_are_no_class
     _, competition = found(root, tmp_path)
     check(competition, classes=NAMES)
     assert competition.labels.label == "part" and competition.submission.empty == "-"
+
+
 def test_names_that_repeat_in_the_parts_of_a_download_are_told_apart_by_their_path(tmp_path):
     root = tmp_path / "data"
     for n, name in enumerate(TRAIN):
