@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from competition.errors import InputFault, listed
@@ -12,6 +12,7 @@ from competition.new.class_names import is_void
 from competition.new.download import Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
+from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
 from competition.new.survey import (
     MASK_WORDS,
@@ -233,14 +234,18 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     if test is not None:
         why = f"named by {sample.table.path}" if sample else "by the folder's name"
         values["data.test_images"] = FoundValue(test.pattern, "found", f"{len(test)} images, {why}")
+    shown = [images.pattern]
+    if test is not None and test.pattern.count("/") == images.pattern.count("/"):
+        shown.append(test.pattern)  # one glob must meet the masks of both
     among = [
         place
         for place in seen.masks
-        if sum(meets(images.pattern, path) for path in place.paths) == len(place)
+        if any(all(meets(pattern, path) for path in place.paths) for pattern in shown)
     ]
     if among:
-        why = f"{len(among[0])} masks lie among the images"
-        values["data.not_images"] = FoundValue(among[0].pattern, "found", why)
+        why = f"{sum(map(len, among))} masks lie among the images"
+        pattern = _of_both([place.pattern for place in among])
+        values["data.not_images"] = FoundValue(pattern, "found", why)
     way, why = "name", "nothing names images otherwise"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
@@ -254,6 +259,15 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     written = {"pattern": ".+"} if way == WHOLE_PATH else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
+
+
+def _of_both(patterns: Sequence[str]) -> str:
+    """One glob for several of one depth: a * where they differ, before what they end with."""
+    parts = []
+    for names in zip(*(PurePosixPath(pattern).parts for pattern in patterns), strict=True):
+        behind = beginning([name[::-1] for name in names])[::-1]
+        parts.append(names[0] if len({*names}) == 1 else f"*{behind.lstrip('*')}")
+    return "/".join(parts)
 
 
 def _submission(

@@ -24,6 +24,7 @@ MASK_WORDS = {
         "masks",
         "label",
         "labels",
+        "anno",
         "annot",
         "annotation",
         "annotations",

@@ -1162,6 +1162,8 @@ def test_words_that_files_begin_with_tell_their_parts(tmp_path, forms, tests):
         path = re.sub("Train|train|labeled", lambda word: other[word[0]], forms[0])
         if path != forms[0]:
             save(root / path.format(name), photograph(name))
+        if "anno" in forms[1]:
+            save(root / f"all/testA_{name}_anno.bmp", MASKS[TRAIN[0]])
     _, competition = found(root, tmp_path)
     check(competition)
     assert len(of_split(build_catalog(competition), "test")) == tests
