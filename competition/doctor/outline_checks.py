@@ -10,7 +10,7 @@ from competition.masks.geometry import flip_horizontal, flip_vertical, resize_ne
 from competition.masks.morphology import boundary
 from competition.masks.rle_order_proof import relative_gradient, steepness_along
 
-WAYS: dict[str, Callable[[Runs], Runs]] = {
+WAYS_ROUND: dict[str, Callable[[Runs], Runs]] = {
     "as they are": lambda mask: mask,
     "mirrored": flip_horizontal,
     "upside down": flip_vertical,
@@ -29,7 +29,7 @@ teeth and 521 microscopy images none does; of their labels turned on purpose see
 
 
 def outline_steepness(image: np.ndarray, mask: Runs) -> np.ndarray | None:
-    """How much steeper an image is along its outlines than elsewhere, in each of `WAYS`: float64 (5,),
+    """How much steeper an image is along its outlines than elsewhere: float64 (5,), of `WAYS_ROUND`,
     NaN where a way is not possible. image: uint8 (H, W, 3); mask (K, H, W). None without outlines.
     """
     height, width = image.shape[:2]
@@ -48,7 +48,7 @@ def outline_steepness(image: np.ndarray, mask: Runs) -> np.ndarray | None:
     return np.array(
         [
             steepness_along(gradient, way(outline)) if square or name != "transposed" else np.nan
-            for name, way in WAYS.items()
+            for name, way in WAYS_ROUND.items()
         ]
     )
 
@@ -64,7 +64,7 @@ def check_outlines(images: Sequence[str], found: Sequence[np.ndarray]) -> Report
     plain = values[:, 0]
     median, low = np.quantile(plain, [0.5, 0.1])
     findings = []
-    for k, name in enumerate(list(WAYS)[1:], 1):
+    for k, name in enumerate(list(WAYS_ROUND)[1:], 1):
         known = ~np.isnan(values[:, k])
         if not known.any():
             continue

@@ -10,6 +10,8 @@ import numpy as np
 
 from competition.data.images import file_facts, read_image, read_index
 from competition.errors import InputFault
+from competition.masks import Runs
+from competition.masks.morphology import components
 
 _LOOKED_AT = 8
 """Files by which masks are told from images."""
@@ -115,11 +117,12 @@ def may_number_objects(root: Path, paths: Sequence[str], coding: Coding) -> bool
     """Whether the values may as well be those of objects: 1 … k in every image, a piece each."""
     if len(coding.counts) < 2:
         return False
-    pieces = []
+    pieces: list[int] = []
     for path in _spread(paths, _PIECES_IN):
         index = read_index(root / path)
-        inside = [(index == value).astype(np.uint8) for value in range(1, int(index.max()) + 1)]
-        pieces += [cv2.connectedComponents(one)[0] - 1 for one in inside]
+        count = int(index.max())
+        found = components(Runs.from_label_map(index.astype(np.int64), count))
+        pieces += np.bincount(found.classes, minlength=count).tolist()
     return sum(count == 1 for count in pieces) > 0.95 * len(pieces)
 
 
