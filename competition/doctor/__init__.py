@@ -52,13 +52,17 @@ def examine(competition: Competition, workspace: Workspace, *, watch: Watch = un
     return report
 
 
-def prove(competition: Competition) -> Report:
-    """What can be said without decoding images: files are there, labels and sample fit them."""
+def prove(competition: Competition, labels: LabelCache | None = None) -> Report:
+    """What can be said without decoding images: files are there, labels and sample fit them.
+
+    labels: where they were read already.
+    """
     try:
         catalog = build_catalog(competition)
     except InputFault as fault:
         return Report.error("files", str(fault))
-    _, report = _labels(competition, catalog, partial(read_labels, competition))
+    read = partial(read_labels, competition) if labels is None else lambda _: labels
+    _, report = _labels(competition, catalog, read)
     return describe_catalog(catalog) + report + _unlabelled(competition, catalog)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from competition.data.labels import LabelCache
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
@@ -41,7 +42,8 @@ class FoundLayout:
     values: FoundValues
     notes: list[str] = field(default_factory=list)
     """What lies there and was not used, and what could not be read."""
-    classes_named: bool = True
+    labels: LabelCache | None = None
+    """As the values say, where they were read."""
 
     def plain(self) -> dict[str, Any]:
         """The values alone, by dotted key."""

@@ -51,7 +51,13 @@ def found_layout(
     labels = read_labels(competition, catalog)
     values |= _unless_said(_exclusive(competition, labels), said)
     values |= _unless_said(_mirroring(read_as({}), labels), said)
+    # Outlines that classes share are read otherwise where classes exclude each other.
+    same = competition.exclusive == read_as({}).exclusive or competition.labels.kind in _AS_STORED
+    layout.labels = labels if same else None
     return layout
+
+
+_AS_STORED = ("masks", "rle")
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import tomlkit
 
 from competition.data.catalog import image_paths
 from competition.data.images import image_size, safe_path
+from competition.data.labels import LabelCache
 from competition.doctor import Report, prove
 from competition.errors import InputFault, listed, nearest
 from competition.new import detect
@@ -61,14 +62,15 @@ def new_competition(
         place = target.resolve().parent, _root_value(root, target)
         layout = found_layout(root, name, changes, place=place, ask=ask)
         text, said = file_text(layout.values), _findings(target, layout)
+        labels = layout.labels
     else:
         text = _preset_text(preset)
         text = filled(text, changes)  # a key that is none, or a value, is refused before the search
         _parsed(text, target)
         found = _found(tomllib.loads(text), root, name)
         found |= {"name": name, "data.root": _root_value(root, target), **changes}
-        text, said = filled(text, found), _summary(target, preset, found)
-    report = _proven(text, target, preset)
+        text, said, labels = filled(text, found), _summary(target, preset, found), None
+    report = _proven(text, target, preset, labels)
     write_text(target, text)
     return "\n".join([*said, "", report.text()])
 
@@ -203,9 +205,9 @@ def _parsed(text: str, target: Path) -> Competition:
     )
 
 
-def _proven(text: str, target: Path, preset: str | None) -> Report:
+def _proven(text: str, target: Path, preset: str | None, labels: LabelCache | None) -> Report:
     """The report of reading the data by this text; its errors are an InputFault."""
-    report = prove(_parsed(text, target))
+    report = prove(_parsed(text, target), labels)
     if report.errors:
         other = (
             "say what differs by --set, or name the layout by --preset"
