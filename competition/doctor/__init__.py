@@ -47,7 +47,7 @@ def examine(competition: Competition, workspace: Workspace, *, watch: Watch = un
     labels, report = _labels(competition, catalog, partial(load_labels, competition, workspace))
     report = check_images(competition, catalog, labels, watch=watch) + report
     report += _unlabelled(competition, catalog)
-    report += check_folds(competition, workspace, catalog)
+    report += check_folds(competition, workspace, catalog, labels)
     keep_report(report, competition, workspace)
     return report
 

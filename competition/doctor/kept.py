@@ -12,7 +12,7 @@ from competition.errors import InputFault
 from competition.spec import Competition
 from competition.workspace import Workspace, file_state, read_json, text_sha256, write_json
 
-_VERSION = 1
+_VERSION = 2
 """Raised when a check is added or says something else of the same data."""
 
 

@@ -2,20 +2,23 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from competition.data.catalog import of_split
 from competition.data.csv_text import closest, hints, read_csv_text
-from competition.data.folds import load_folds
+from competition.data.folds import class_presence, load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import safe_path
 from competition.data.readers.rle import ImageClass, keys_of
 from competition.doctor.report import Report
 from competition.errors import InputFault
+from competition.masks import Runs
 from competition.spec import Competition
 from competition.workspace import Workspace
+
+_UNEQUAL = 2
 
 
 def check_sample(competition: Competition, catalog: pd.DataFrame) -> Report:
@@ -122,14 +125,43 @@ def _other_spellings(competition: Competition, groups: Sequence[str]) -> Report:
     )
 
 
-def check_folds(competition: Competition, workspace: Workspace, catalog: pd.DataFrame) -> Report:
-    """The split in force, where there is one, still fits the data."""
+def check_folds(
+    competition: Competition,
+    workspace: Workspace,
+    catalog: pd.DataFrame,
+    labels: Mapping[str, Runs],
+) -> Report:
+    """The split in force, where there is one, still fits the data; labels may be empty."""
     if not workspace.folds.exists():
         return Report()
     share = competition.split.holdout
     try:
         seen = set_apart(catalog, workspace.holdout, workspace.folds, share)
-        load_folds(workspace.folds, seen, folds=competition.split.folds)
+        split = load_folds(workspace.folds, seen, folds=competition.split.folds)
     except InputFault as fault:
         return Report.error("folds", str(fault))
-    return Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")
+    found = Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")
+    return found + _uneven(competition, split, labels)
+
+
+def _uneven(competition: Competition, split: pd.DataFrame, labels: Mapping[str, Runs]) -> Report:
+    """Folds whose scores mean little: far smaller than others, or without a mask of a class."""
+    sizes = split["fold"].value_counts()
+    warnings = []
+    if sizes.max() > _UNEQUAL * sizes.min():
+        warnings.append(
+            f"fold {sizes.idxmin()} has {sizes.min()} images and fold {sizes.idxmax()} {sizes.max()}: "
+            "their scores are of very different certainty; fewer folds in [split] may be more equal"
+        )
+    if not labels:
+        return Report.of("folds", warnings=warnings)
+    present = class_presence(split, labels)
+    for k, name in enumerate(competition.classes):
+        without = [n for n in sorted(sizes.index) if not present[split["fold"] == n, k].any()]
+        if without and present[:, k].any():
+            shown = ", ".join(map(str, without))
+            warnings.append(
+                f"class {name!r} has no mask in fold {shown}: its score there is that of empty masks "
+                "alone, or none at all; fewer folds in [split] may leave none without"
+            )
+    return Report.of("folds", warnings=warnings)

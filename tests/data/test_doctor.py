@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from downloads import (
+    BONES,
     SALT,
     SALT_MASKS,
     blob,
@@ -25,6 +26,7 @@ from competition.data.labels import load_labels
 from competition.doctor import Report, examine, examined, prove
 from competition.doctor.kept import keep_report, kept_report
 from competition.doctor.report import Diagnosis
+from competition.doctor.sample_checks import check_folds
 from competition.masks import RleFormat, Runs, encode
 from competition.masks.geometry import flip_vertical
 from competition.submission import check_text_order
@@ -499,3 +501,30 @@ def test_labels_that_lie_right_are_not(tmp_path):
 def test_images_that_show_no_outlines_tell_nothing(tmp_path):
     report = report_of(salt(tmp_path, count=24), tmp_path)
     assert [one for one in report.doubtful if one.kind == "outlines"] == []
+
+
+def test_folds_that_say_little_are_named(tmp_path):
+    """Unequal ones, and one without a mask of a class."""
+    competition = hand_bone(tmp_path / "data", split__folds=2)
+    workspace = Workspace(tmp_path / "work", competition.name)
+    catalog = build_catalog(competition)
+    images = of_split(catalog, "train")
+    split = images[["image", "group", "stratum"]].assign(fold=0)
+    split.loc[split["group"] == "ID000", "fold"] = 1  # images 0 and 1: no Radius, no Ulna
+    write_folds(split, workspace.folds)
+    texts = [one.text for one in examine(competition, workspace).doubtful if one.kind == "folds"]
+    assert texts[0].startswith("fold 1 has 2 images and fold 0 10: ")
+    assert len(texts) == 1
+    bare = competition.model_copy(update={"classes": (*BONES, "Hand")})
+    report = check_folds(bare, workspace, catalog, presence_of(images, without=["ID000"]))
+    (text,) = [text for text in report.warnings if "Hand" in text]
+    assert text.startswith("class 'Hand' has no mask in fold 1: ")
+
+
+def presence_of(images, without):
+    """Runs of four classes; the last one is in no image of these groups."""
+    full, empty = Runs.full((20, 30)), Runs.empty((20, 30))
+    return {
+        image: Runs.stack([full, full, full, empty if group in without else full])
+        for image, group in zip(images["image"], images["group"], strict=True)
+    }
