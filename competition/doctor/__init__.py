@@ -28,9 +28,17 @@ from competition.spec import Competition
 from competition.workspace import Workspace
 
 
-def examined(competition: Competition, workspace: Workspace, *, watch: Watch = unwatched) -> Report:
-    """`examine`, or what it said before of the same data."""
-    kept = kept_report(competition, workspace)
+def examined(
+    competition: Competition,
+    workspace: Workspace,
+    catalog: pd.DataFrame | None,
+    *,
+    watch: Watch = unwatched,
+) -> Report:
+    """`examine`, or what it said before of the same data. catalog: of all images; None where their
+    files cannot be listed, which `examine` tells.
+    """
+    kept = None if catalog is None else kept_report(competition, workspace, catalog)
     return examine(competition, workspace, watch=watch) if kept is None else kept
 
 
@@ -48,7 +56,7 @@ def examine(competition: Competition, workspace: Workspace, *, watch: Watch = un
     report = check_images(competition, catalog, labels, watch=watch) + report
     report += _unlabelled(competition, catalog)
     report += check_folds(competition, workspace, catalog, labels)
-    keep_report(report, competition, workspace)
+    keep_report(report, competition, workspace, catalog)
     return report
 
 

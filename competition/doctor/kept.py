@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from competition.data.catalog import build_catalog
+import pandas as pd
+
 from competition.data.images import safe_path
 from competition.data.labels import labels_key
 from competition.doctor.report import Diagnosis, Report
@@ -16,26 +17,30 @@ _VERSION = 2
 """Raised when a check is added or says something else of the same data."""
 
 
-def kept_report(competition: Competition, workspace: Workspace) -> Report | None:
+def kept_report(
+    competition: Competition, workspace: Workspace, catalog: pd.DataFrame
+) -> Report | None:
     """What the doctor said of the same files (by size and time) and the same competition file; None
-    where anything changed since, or nothing was kept.
+    where anything changed since, or nothing was kept. catalog: of all images, as it is now.
     """
     path = _place(workspace)
     if not path.is_file():
         return None
     try:
         content = read_json(path)
-        if content["key"] != _key(competition, workspace):
+        if content["key"] != _key(competition, workspace, catalog):
             return None
         return _report(content["report"])
     except (InputFault, KeyError, TypeError, ValueError):
-        return None  # damaged, or of data that cannot be listed any more: the doctor looks again
+        return None  # damaged, or labels and sample lie nowhere: the doctor looks again
 
 
-def keep_report(report: Report, competition: Competition, workspace: Workspace) -> None:
-    """Write it beside the label cache; data that cannot even be listed keep no report."""
+def keep_report(
+    report: Report, competition: Competition, workspace: Workspace, catalog: pd.DataFrame
+) -> None:
+    """Write it beside the label cache; data whose files cannot even be listed keep no report."""
     try:
-        key = _key(competition, workspace)
+        key = _key(competition, workspace, catalog)
     except InputFault:
         return
     write_json(_place(workspace), {"key": key, "report": report.document()})
@@ -54,9 +59,8 @@ def _report(document: dict[str, Any]) -> Report:
     return Report(errors, warnings, tuple((one["what"], one["value"]) for one in document["found"]))
 
 
-def _key(competition: Competition, workspace: Workspace) -> str:
+def _key(competition: Competition, workspace: Workspace, catalog: pd.DataFrame) -> str:
     """sha256 of all that the doctor looks at, files by their size and time."""
-    catalog = build_catalog(competition)
     sample = competition.submission.sample
     files = [competition.root / path for path in catalog["path"]]
     files += [safe_path(competition.root, sample, links=competition.links)] if sample else []

@@ -443,32 +443,34 @@ def test_groups_that_are_spelt_alike_are_named(tmp_path):
 def test_the_report_is_kept_until_the_data_change(tmp_path, monkeypatch):
     competition = hand_bone(tmp_path / "data")
     workspace = Workspace(tmp_path / "work", competition.name)
-    assert kept_report(competition, workspace) is None
-    said = examined(competition, workspace)
-    assert kept_report(competition, workspace) == said
+    catalog = build_catalog(competition)
+    assert kept_report(competition, workspace, catalog) is None
+    said = examined(competition, workspace, catalog)
+    assert kept_report(competition, workspace, catalog) == said
     (tmp_path / "work/folds").mkdir()
     monkeypatch.setattr(
         "competition.doctor.examine", lambda *a, **k: Report.error("files", "again")
     )
-    assert examined(competition, workspace) == said
+    assert examined(competition, workspace, catalog) == said
     other = competition.model_copy(update={"classes": (*competition.classes, "Hand")})
-    assert examined(other, workspace).errors == ("again",)
+    assert examined(other, workspace, catalog).errors == ("again",)
     image = next((tmp_path / "data/train").rglob("*.png"))
     os.utime(image, ns=(1, 1))
-    assert examined(competition, workspace).errors == ("again",)
+    assert examined(competition, workspace, catalog).errors == ("again",)
     os.utime(image, ns=(2, 2))
     path = workspace.cache / "doctor.json"
     path.write_text(path.read_text()[:-30])
-    assert kept_report(competition, workspace) is None
+    assert kept_report(competition, workspace, catalog) is None
 
 
 def test_findings_with_images_are_kept_whole(tmp_path):
     competition = hand_bone(tmp_path / "data")
     workspace = Workspace(tmp_path / "work", competition.name)
+    catalog = build_catalog(competition)
     wrong = Diagnosis("copies", "two", ("a.png", "b.png"))
     report = Report((wrong,), (Diagnosis("groups", "one"),), (("images", "train: 12"),))
-    keep_report(report, competition, workspace)
-    assert kept_report(competition, workspace) == report
+    keep_report(report, competition, workspace, catalog)
+    assert kept_report(competition, workspace, catalog) == report
 
 
 def outlined(root, turned):
