@@ -141,11 +141,14 @@ class NamedLabels(LabelSettings):
     )
 
 
+_OF_AN_IMAGE = "path below root; {folder} and {stem} are those of the image"
+
+
 class PolygonLabels(NamedLabels):
     """One JSON file an image: `{"annotations": [{"label": …, "points": [[x, y], …]}, …]}`."""
 
     kind: Literal["polygons"]
-    files: str = Field(description="path below root; {folder} and {stem} are those of the image")
+    files: str = Field(description=_OF_AN_IMAGE)
     units: Literal["pixels", "shares"] = Field(
         "pixels", description="of coordinates; shares: of the image's width and height, 0 to 1"
     )
@@ -156,49 +159,51 @@ class PolygonLabels(NamedLabels):
     )
 
 
-_OF_AN_IMAGE = "path below root; {folder} and {stem} are those of the image"
-_OF_MANY = "path below root, or a glob of several"
 _COORDINATES = "where (0, 0) is in the first pixel, as in kind polygons"
 
 
-class CocoLabels(NamedLabels):
+class ExportLabels(NamedLabels):
+    """What labels have that a tool exports for many images at once: points of the plane."""
+
+    files: str = Field(description="path below root, or a glob of several")
+    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
+
+
+class DrawnLabels(NamedLabels):
+    """What labels of one file an image have whose tool draws outlines into pixels."""
+
+    files: str = Field(description=_OF_AN_IMAGE)
+    coordinates: Literal["centres", "edges"] = Field("centres", description=_COORDINATES)
+
+
+class CocoLabels(ExportLabels):
     """JSON files of many images: COCO's `images`, `categories` and `annotations`."""
 
     kind: Literal["coco"]
-    files: str = Field(description=_OF_MANY)
-    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
 
 
-class CvatLabels(NamedLabels):
+class CvatLabels(ExportLabels):
     """XML files of many images: "CVAT for images 1.1", with polygons and masks."""
 
     kind: Literal["cvat"]
-    files: str = Field(description=_OF_MANY)
-    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
 
 
-class LabelStudioLabels(NamedLabels):
+class LabelStudioLabels(ExportLabels):
     """JSON files of many images: the export "JSON" of Label Studio, with polygons and brushes."""
 
     kind: Literal["label-studio"]
-    files: str = Field(description=_OF_MANY)
-    coordinates: Literal["centres", "edges"] = Field("edges", description=_COORDINATES)
 
 
-class LabelmeLabels(NamedLabels):
+class LabelmeLabels(DrawnLabels):
     """One JSON file an image, of labelme: polygons, rectangles, circles, masks."""
 
     kind: Literal["labelme"]
-    files: str = Field(description=_OF_AN_IMAGE)
-    coordinates: Literal["centres", "edges"] = Field("centres", description=_COORDINATES)
 
 
-class SuperviselyLabels(NamedLabels):
+class SuperviselyLabels(DrawnLabels):
     """One JSON file an image, of Supervisely: polygons and bitmaps."""
 
     kind: Literal["supervisely"]
-    files: str = Field(description=_OF_AN_IMAGE)
-    coordinates: Literal["centres", "edges"] = Field("centres", description=_COORDINATES)
 
 
 class YoloLabels(LabelSettings):

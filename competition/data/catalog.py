@@ -119,7 +119,7 @@ def _begun(competition: Competition, patterns: Sequence[str]) -> list[tuple[str,
     for pattern in patterns:
         found = image_paths(root, pattern, links=competition.links)
         for path in _without(found, without, root):
-            begins.setdefault(path, _fixed_folder(pattern))
+            begins.setdefault(path, fixed_folder(pattern))
     return sorted(begins.items())
 
 
@@ -261,17 +261,17 @@ def _folders(frame: pd.DataFrame, patterns: Mapping[str, Sequence[str]]) -> list
     unique = {f for f, part in zip(folders, frame["split"], strict=True) if part == "train"}
     if len({folder.name for folder in unique}) == len(unique):
         return [folder.name for folder in folders]
-    begins = {part: [_fixed_folder(one) for one in several] for part, several in patterns.items()}
+    begins = {part: [fixed_folder(one) for one in several] for part, several in patterns.items()}
     return [
         next(folder.relative_to(b) for b in begins[part] if folder.is_relative_to(b)).as_posix()
         for folder, part in zip(folders, frame["split"], strict=True)
     ]
 
 
-def _fixed_folder(pattern: str) -> PurePosixPath:
+def fixed_folder(pattern: str) -> PurePosixPath:
     """What of a glob is no pattern.
 
-    >>> _fixed_folder("train/DCM/*/*.png").as_posix()
+    >>> fixed_folder("train/DCM/*/*.png").as_posix()
     'train/DCM'
     """
     parts = PurePosixPath(pattern).parts[:-1]

@@ -308,27 +308,34 @@ def check_flip(competition: Competition, labels: Mapping[str, Runs]) -> Report:
     A class that is on one side in 95 % of ten images and more is never seen on the other: mirrored
     images would teach it there. Pairs are right where mirroring brings each onto its partner's side.
     """
-    if not competition.may_flip or len(competition.classes) == 1:
+    if not competition.may_flip:
         return Report()
+    shown = kept_sides(competition, labels)
+    if not shown:
+        return Report()
+    return Report.warning(
+        "mirroring",
+        f"horizontal_flip lets images be mirrored, and {shown} would come to a side where they are "
+        'never seen: set "forbidden", or name the pairs of classes that change places',
+    )
+
+
+def kept_sides(competition: Competition, labels: Mapping[str, Runs]) -> str:
+    """The classes that lie on one side and would come to the other, in words; "" without any."""
+    if len(competition.classes) == 1:
+        return ""
     left, known = _left_share(labels, len(competition.classes))
     swap = np.array(competition.flip_permutation)
     with np.errstate(invalid="ignore"):
         sided = (known >= _ENOUGH) & (np.maximum(left, 1 - left) >= _SIDED)
         same_side = sided & sided[swap] & ((left > 0.5) == (left[swap] > 0.5))
     wrong = np.flatnonzero(same_side).tolist()
-    if not wrong:
-        return Report()
     names = [
         f"{competition.classes[k]!r} ({'left' if left[k] > 0.5 else 'right'} in "
         f"{max(left[k], 1 - left[k]):.0%} of {known[k]} images)"
         for k in wrong
     ]
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    return Report.warning(
-        "mirroring",
-        f"horizontal_flip lets images be mirrored, and {shown} would come to a side where they are "
-        'never seen: set "forbidden", or name the pairs of classes that change places',
-    )
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _left_share(labels: Mapping[str, Runs], classes: int) -> tuple[np.ndarray, np.ndarray]:

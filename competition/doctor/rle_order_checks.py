@@ -41,10 +41,9 @@ def check_order(competition: Competition, catalog: pd.DataFrame) -> Report:
             "it with the organisers' rules",
         )
     try:
-        rows, there = label_rows(competition), set(images["image"])
+        rows = _rows_of(competition, images)
     except InputFault:
         return Report()  # the label check says what is wrong, and which rows are of no image
-    rows = _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
     try:
         pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
     except InputFault as fault:
@@ -63,8 +62,7 @@ def order_proof(competition: Competition, catalog: pd.DataFrame) -> OrderProof:
     """All that the data tell of how label texts count pixels, whatever the competition file says."""
     options, images = competition.labels, with_labels(catalog)
     assert isinstance(options, RleLabels)
-    rows, there = label_rows(competition), set(images["image"])
-    rows = _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
+    rows = _rows_of(competition, images)
     pictured = _pictured(competition, catalog, options.masks) if options.masks else {}
     return _proof(competition, images, rows, pictured if options.rows != "object" else {})
 
@@ -77,6 +75,12 @@ def check_texts(competition: Competition, images: pd.DataFrame, rows: LabelRows)
     if not any(" " in text.strip() for text in rows.texts):
         return Report()
     return _judged(competition.submission.format, _proof(competition, images, rows, {}))
+
+
+def _rows_of(competition: Competition, images: pd.DataFrame) -> LabelRows:
+    """The label rows of these images."""
+    rows, there = label_rows(competition), set(images["image"])
+    return _chosen(rows, [i for i, (image, _) in enumerate(rows.keys) if image in there])
 
 
 def _chosen(rows: LabelRows, kept: Sequence[int]) -> LabelRows:

@@ -1,7 +1,7 @@
 """A download without a preset → the values of its competition file, each with where it comes from."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,7 +64,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     test = _test_place(seen, source, sample)
     values |= _data(seen, source, test, sample)
     values |= source.values
-    values |= _submission(seen, source, test, sample, name)
+    values |= _submission(seen, source, sample)
     _name_classes(layout, seen, source, sample, name)
     values |= groups_of(seen, source, values)
     values |= _usual(values)
@@ -82,7 +82,7 @@ def _chosen_source(seen: Survey) -> Source:
     found = [
         *text_sources(seen),
         *annotation_sources(seen.root, seen.files, seen.images),
-        *mask_sources(seen, seen.given.get("labels.values")),
+        *mask_sources(seen),
     ]
     kind = seen.given.get("labels.kind")
     for key in ("labels.kind", "labels.files", "labels.file"):
@@ -129,13 +129,10 @@ def _with_pictures(source: Source, found: Sequence[Source]) -> Source:
     if "{class}" in files.value or pictured[0].values["labels.values"].value != "nonzero":
         return source
     masks = FoundValue(files.value, "found", f"{files.why}; the doctor proves the order by them")
-    return Source(
-        source.kind,
-        source.images,
-        source.values | {"labels.masks": masks},
-        source.labelled,
-        (*source.used, *pictured[0].used),
-        source.table,
+    return replace(
+        source,
+        values=source.values | {"labels.masks": masks},
+        used=(*source.used, *pictured[0].used),
     )
 
 
@@ -252,12 +249,10 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
-    texts = source.table is not None
     if sample is not None:
         way, why = sample.way, f"as {sample.table.path} names them"
-    elif texts:
-        column = source.values["labels.image"]
-        way, why = next(w for w in WAYS if f"by their {w}" in column.why), column.why
+    elif source.way is not None:
+        way, why = source.way, source.values["labels.image"].why
     written = {"pattern": ".+"} if way == WHOLE_PATH else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
@@ -272,10 +267,8 @@ def _of_both(patterns: Sequence[str]) -> str:
     return "/".join(parts)
 
 
-def _submission(
-    seen: Survey, source: Source, test: Place | None, sample: Sample | None, name: str
-) -> FoundValues:
-    """The form of what is handed in: the sample's, or one of our own."""
+def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundValues:
+    """The form of what is submitted: the sample's, or one of our own."""
     if sample is None:
         several = "classes" in source.values and len(source.values["classes"].value) > 1
         several = several or "labels.label" in source.values

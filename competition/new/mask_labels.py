@@ -13,12 +13,9 @@ from competition.new.survey import Place
 from competition.new.values import FoundValue, FoundValues, Source
 
 
-def mask_sources(seen: Survey, said: str | None = None) -> list[Source]:
-    """Mask images that are named after images.
-
-    said: their `values` in `[labels]`, where a person has said it.
-    """
-    found = []
+def mask_sources(seen: Survey) -> list[Source]:
+    """Mask images that are named after images."""
+    found, said = [], seen.given.get("labels.values")
     for masks in _together(seen.masks, seen.images):
         fits = [(pattern_of(masks, place), place) for place in seen.images]
         fitting = [(one, place) for one, place in fits if one is not None]

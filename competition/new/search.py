@@ -8,7 +8,7 @@ import pandas as pd
 
 from competition.data.catalog import build_catalog
 from competition.data.labels import read_labels
-from competition.doctor.label_checks import check_flip
+from competition.doctor.label_checks import kept_sides
 from competition.doctor.rle_order_checks import check_order, order_proof
 from competition.errors import InputFault
 from competition.masks import Runs
@@ -169,8 +169,7 @@ def _mirroring(competition: Competition, labels: Mapping[str, Runs]) -> FoundVal
     """A class that keeps to one side forbids mirrored images."""
     if isinstance(competition.horizontal_flip, tuple):
         return {}
-    warned = check_flip(competition, labels).warnings
-    if warned:
-        sides = warned[0].partition("mirrored, and ")[2].partition(" would come")[0]
-        return {"horizontal_flip": FoundValue("forbidden", "found", f"sides are kept: {sides}")}
-    return {}
+    sides = kept_sides(competition, labels) if competition.may_flip else ""
+    if not sides:
+        return {}
+    return {"horizontal_flip": FoundValue("forbidden", "found", f"sides are kept: {sides}")}

@@ -3,12 +3,13 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
+from competition.data.catalog import fixed_folder, identity_of
 from competition.data.csv_text import image_id, read_csv_text
 from competition.data.images import ENDINGS
 from competition.errors import InputFault
@@ -259,29 +260,20 @@ WAYS = ("name", "stem", "folder", "path", WHOLE_PATH)
 @lru_cache(maxsize=64)  # asked for each column of each csv; a place may hold 100,000 paths
 def ids_of(place: Place, way: str) -> Mapping[str, str]:
     """Id → path of a place's images, by a way to name them; what two share is left out."""
-    begins = [PurePosixPath(*_fixed(pattern)) for pattern in (place.pattern, *place.further)]
-    named = {
-        "name": lambda path: path.name,
-        "stem": lambda path: path.stem,
-        "folder": lambda path: path.parent.name,
-        "path": lambda path: _below(path, begins),
-        WHOLE_PATH: lambda path: path.as_posix(),
-    }[way]
-    pairs = [(image_id(named(PurePosixPath(path))), path) for path in place.paths]
+    begins = [fixed_folder(pattern) for pattern in (place.pattern, *place.further)]
+
+    def named(path: str) -> str:
+        if way == WHOLE_PATH:
+            return path
+        return identity_of(path, way, _begin(path, begins) if way == "path" else None)
+
+    pairs = [(image_id(named(path)), path) for path in place.paths]
     counts = Counter(name for name, _ in pairs)
     return {name: path for name, path in pairs if counts[name] == 1}
 
 
-def _below(path: PurePosixPath, begins: Sequence[PurePosixPath]) -> str:
-    begin = next(one for one in begins if path.is_relative_to(one))
-    return path.relative_to(begin).as_posix()
-
-
-def _fixed(pattern: str) -> Iterator[str]:
-    for part in PurePosixPath(pattern).parts[:-1]:
-        if set(part) & set("*?["):  # where the catalog sees a glob begin
-            return
-        yield part
+def _begin(path: str, begins: Sequence[PurePosixPath]) -> PurePosixPath:
+    return next(one for one in begins if PurePosixPath(path).is_relative_to(one))
 
 
 @dataclass(frozen=True)
@@ -306,9 +298,8 @@ class Table:
 
     @property
     def is_sample(self) -> bool:
-        """Whether its name says so, or its texts are all alike, as no labels are."""
-        named = words(PurePosixPath(self.path).stem) & {"sample", "submission", "submit"}
-        return bool(named)
+        """Whether its name says so."""
+        return bool(words(PurePosixPath(self.path).stem) & {"sample", "submission", "submit"})
 
 
 def is_test(place: Place) -> bool:

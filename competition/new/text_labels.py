@@ -58,7 +58,7 @@ def text_sources(seen: Survey) -> list[Source]:
         if len(tokens) == 1 and tokens != [""]:
             values["labels.empty"] = FoundValue(tokens[0], "found", f"in {len(empty)} rows")
         labelled = frozenset(ids[key] for key in named if key in ids)
-        found.append(Source("rle", place, values, labelled, (table.path,), table))
+        found.append(Source("rle", place, values, labelled, (table.path,), table, way))
     return found
 
 

@@ -46,7 +46,7 @@ class Source:
     """A way in which images are labelled: its images, and the keys that it settles.
 
     labelled: paths of images that have labels, as far as file names tell; used: what it was made of;
-    table: its csv, where it is one.
+    table: its csv, where it is one, and way: how that names images (see `WAYS`).
     """
 
     kind: str
@@ -55,3 +55,4 @@ class Source:
     labelled: frozenset[str]
     used: tuple[str, ...]
     table: Table | None = None
+    way: str | None = None
