@@ -173,6 +173,7 @@ def test_a_submission_is_scored_by_whole_scans_on_each_board(finished):
     )
     assert [one.score.value for one in right.parts.values()] == [1.0] * 3
     assert table.parts["All"].present is None
+    assert table.parts["Public"].score.low is None and table.parts["All"].score.low is not None
 
 
 def truth_as_csv(project):
