@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from competition.data.labels import label_files
+from competition.data.pages import file_of
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
 from competition.experiment import Experiment
@@ -335,7 +336,8 @@ class Pipeline:
         }
 
     def _images(self, split: str) -> str:
-        return self.contents.of(self.project.competition.root, self.project.rows(split)["path"])
+        files = set(map(file_of, self.project.rows(split)["path"]))
+        return self.contents.of(self.project.competition.root, files)
 
     def _labels(self) -> str:
         competition = self.project.competition

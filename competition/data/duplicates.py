@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from competition.data.images import read_image
+from competition.data.pages import file_of
 from competition.workspace import file_sha256
 
 _SAMPLE = 1 << 16
@@ -28,9 +29,15 @@ def join_copies(root: Path, paths: Sequence[str], groups: Sequence[str]) -> list
             group = parent[group]
         return group
 
-    for copies in _identical_files(root, paths):
-        leaders = sorted({leader(groups[index]) for index in copies})
-        if len(leaders) > 1 and not _is_plain(root / paths[copies[0]]):
+    images: dict[str, list[int]] = defaultdict(list)  # a file may hold several
+    for index, path in enumerate(paths):
+        images[file_of(path)].append(index)
+    files = list(images)
+    for copies in _identical_files(root, files):
+        within = [index for place in copies for index in images[files[place]]]
+        leaders = sorted({leader(groups[index]) for index in within})
+        first = images[files[copies[0]]]
+        if len(leaders) > 1 and not all(_is_plain(root / paths[index]) for index in first):
             parent.update(dict.fromkeys(leaders[1:], leaders[0]))
     return [leader(group) for group in groups]
 

@@ -2,6 +2,8 @@
 
 import os
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -13,19 +15,22 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.data.dicom import DicomImage
+from competition.data.nifti import NiftiImage
 from competition.data.npy import NpyImage
+from competition.data.pages import PAGES_KEY, file_and_page, file_of, may_have_pages
 from competition.errors import InputFault
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow opens; it knows more, some of which run programs (EPS)."""
 
-_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage}
+_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage, ".nii": NiftiImage, ".nii.gz": NiftiImage}
 """What is not Pillow's, told by the ending alone."""
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"),
     *_BY_ENDING,
 )
+"""Of the files that hold images; one of them has two points."""
 
 PIXEL_LIMIT = 2**27
 """Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
@@ -85,6 +90,20 @@ def image_size(path: Path) -> tuple[int, int]:
     with _opened(path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def page_count(path: Path, axis: int | None = None) -> int:
+    """How many slices a file has, along this axis of its array (None: the usual one); from its header
+    alone. InputFault where it is none of the files that may have several, or has no such axis.
+    """
+    kind = _kind_of(str(path))
+    with _readable(path):
+        if kind is not None:
+            return kind.pages(path, axis)
+        if axis is not None:
+            raise ValueError(f"its pages have an order; slice_axis = {axis} in [data] is for arrays")
+        with Image.open(path, formats=("TIFF",)) as image:
+            return getattr(image, "n_frames", 1)
 
 
 def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
@@ -212,34 +231,59 @@ def file_facts(path: Path) -> FileFacts:
         return FileFacts(str(image.format), image.mode, depth, _orientation(image))
 
 
-def _beyond_pillow(path: Path) -> DicomImage | NpyImage | None:
+def _kind_of(file: str) -> type[DicomImage | NpyImage | NiftiImage] | None:
+    """What reads a file; None where Pillow does."""
+    kinds = [kind for ending, kind in _BY_ENDING.items() if file.lower().endswith(ending)]
+    return kinds[0] if kinds else None
+
+
+def _beyond_pillow(path: Path) -> DicomImage | NpyImage | NiftiImage | None:
     """What Pillow does not read, with its header read and nothing decoded; None for the rest."""
-    kind = _BY_ENDING.get(Path(path).suffix.lower())
+    file, page = file_and_page(path)
+    kind = _kind_of(file)
     if kind is None:
         return None
+    with _readable(path):
+        return kind.opened(Path(file), page)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """InputFault that names the file for what is wrong with its header."""
     try:
-        return kind.opened(path)
+        yield
     except InputFault:
         raise
-    except FileNotFoundError:
-        raise InputFault(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        found = _emptiness(path) or str(error)
-        raise InputFault(f"{path} is not an image that can be read: {found}") from error
-
-
-def _opened(path: Path) -> Image.Image:
-    """The image with its header read and nothing decoded."""
-    try:
-        image = Image.open(path, formats=IMAGE_FORMATS)
     except FileNotFoundError:
         raise InputFault(f"{path} does not exist") from None
     except (OSError, SyntaxError, ValueError) as error:
         found = _emptiness(path) or str(error)
         raise InputFault(f"{path} is not an image that can be read: {found}") from error
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image, or the page of a TIFF, with its header read and nothing decoded."""
+    file, page = file_and_page(path)
+    with _readable(path):
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    if page is not None:
+        size = image.size
+        try:
+            image.seek(page.number)
+        except EOFError:
+            frames = getattr(image, "n_frames", 1)
+            raise InputFault(
+                f"{path}: the file has {frames} pages, and none of number {page.number} (from 0)"
+            ) from None
+        if image.size != size:
+            raise InputFault(
+                f"{path} has {image.height} × {image.width} pixels and the first page of its file "
+                f"{size[1]} × {size[0]}: they are no slices of one volume"
+            )
+    elif getattr(image, "is_animated", False) and image.format != "MPO":
         frames = getattr(image, "n_frames", "several")
-        raise InputFault(f"{path} holds {frames} pictures; expected one")
+        hint = f": {PAGES_KEY}" if may_have_pages(file) else ""
+        raise InputFault(f"{path} holds {frames} pictures; expected one{hint}")
     return image
 
 
@@ -375,4 +419,5 @@ def _refuse_large(size: tuple[int, int], path: Path, limit: int) -> None:
 
 
 def _emptiness(path: Path) -> str:
+    path = Path(file_of(str(path)))
     return "it is empty" if path.is_file() and path.stat().st_size == 0 else ""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from competition.data.catalog import sizes_of
 from competition.data.images import read_image
+from competition.data.pages import file_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs
@@ -151,9 +152,10 @@ def letterboxed_images(
 
 
 def _key(catalog: pd.DataFrame, root: Path, depth: int | None) -> str:
-    stats = [(path, (root / path).stat()) for path in catalog["path"]]
-    files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
-    return text_sha256(json.dumps([depth, files]))
+    paths = catalog["path"].tolist()
+    stats = {file: (root / file).stat() for file in map(file_of, paths)}
+    states = {file: (s.st_size, s.st_mtime_ns) for file, s in stats.items()}
+    return text_sha256(json.dumps([depth, [(path, *states[file_of(path)]) for path in paths]]))
 
 
 def _lay_out(

@@ -7,12 +7,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from competition.data.pages import PAGES_KEY, Page
 from competition.errors import InputFault
 
 
 @dataclass(frozen=True)
 class NpyImage:
-    """An array file with its header read; its values stay in the file until they are asked for.
+    """An array file, or a slice of it, with its header read; its values stay in the file until they are
+    asked for.
 
     size: (height, width) in pixels; mode: its dtype.
     """
@@ -22,17 +24,31 @@ class NpyImage:
     format: ClassVar[str] = "NPY"
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
         """ValueError or OSError for a file that is cut off, holds objects, or has no image's shape."""
-        try:
-            array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-        except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
-            raise ValueError(f"its header is damaged: {error}") from error
+        array = _mapped(path)
+        if page is not None:
+            slices = np.moveaxis(array, _slice_axis(array, page.axis), 0)
+            if page.number >= len(slices):
+                raise ValueError(
+                    f"it has {len(slices)} slices, and none of number {page.number} (from 0)"
+                )
+            array = slices[page.number]
         if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,)) or not array.size:
+            several = page is None and array.ndim in (3, 4)
             raise ValueError(
                 f"its array has the shape {array.shape}; expected (H, W), (H, W, 1) or (H, W, 3)"
+                + (f"; where it holds slices, {PAGES_KEY}" if several else "")
             )
         return cls(path, array)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many slices an array (slices, H, W) or (slices, H, W, 3) has, or one whose slices lie
+        along another axis; raises as `opened` does.
+        """
+        array = _mapped(path)
+        return array.shape[_slice_axis(array, axis)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,3 +106,20 @@ class NpyImage:
     def _plain(self) -> np.ndarray:
         """Without a third axis of one channel."""
         return self.array[..., 0] if self.array.shape[2:] == (1,) else self.array
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The whole array, which stays in the file."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+
+
+def _slice_axis(array: np.ndarray, axis: int | None) -> int:
+    """Along which slices lie: the first one, unless it is told."""
+    if array.ndim not in (3, 4):
+        raise ValueError(
+            f"its array has the shape {array.shape}; expected (slices, H, W) or (slices, H, W, 3)"
+        )
+    return 0 if axis is None else axis

@@ -8,6 +8,7 @@ import pandas as pd
 
 from competition.data.images import safe_path
 from competition.data.labels import labels_key
+from competition.data.pages import file_of
 from competition.doctor.report import Diagnosis, Report
 from competition.errors import InputFault
 from competition.spec import Competition
@@ -62,7 +63,7 @@ def _report(document: dict[str, Any]) -> Report:
 def _key(competition: Competition, workspace: Workspace, catalog: pd.DataFrame) -> str:
     """sha256 of all that the doctor looks at, files by their size and time."""
     sample = competition.submission.sample
-    files = [competition.root / path for path in catalog["path"]]
+    files = [competition.root / path for path in dict.fromkeys(map(file_of, catalog["path"]))]
     files += [safe_path(competition.root, sample, links=competition.links)] if sample else []
     files += [workspace.folds, workspace.holdout]
     depends = {
