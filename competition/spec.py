@@ -84,8 +84,22 @@ class Data(Settings):
         description="how label rows name an image: file name, name without ending, folder, path below "
         "the folder where the glob begins, or a part of the path",
     )
-    group: Literal["image", "folder"] | PathPart | CsvColumn = Field(
+    group: Literal["image", "folder", "volume"] | PathPart | CsvColumn = Field(
         "image", description="what must stay on one side of a split, for example the patient"
+    )
+    volume: Literal["folder", "file"] | PathPart | CsvColumn | None = Field(
+        None,
+        description="the scan that an image is a slice of; none: images stand alone; file: each file is "
+        "one, and each of its slices, pages or frames is an image (NIfTI, TIFF, DICOM, .npy)",
+    )
+    slice_axis: Literal[0, 1, 2] | None = Field(
+        None,
+        description="of the array in a file, along which its slices lie; none: 2 of NIfTI, 0 of .npy",
+    )
+    slice_number: PathPart | None = Field(
+        None,
+        description="the part of the path that numbers the slices of a volume; none: they lie in the "
+        "order of their paths, with numbers as numbers",
     )
     stratum: Literal["none", "size"] | CsvColumn = Field(
         "none", description="what every fold must have its share of"
@@ -104,6 +118,25 @@ class Data(Settings):
         None, description="bits a pixel uses, where fewer than its file declares (12 in 16)"
     )
     spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
+    slice_spacing: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="mm from slice to slice of a volume"
+    )
+
+    @model_validator(mode="after")
+    def _volumes_are_whole(self) -> Self:
+        if self.volume is None:
+            needing = [k for k in ("slice_number", "slice_spacing") if getattr(self, k) is not None]
+            needing += ["group = 'volume'"] if self.group == "volume" else []
+            if needing:
+                raise ValueError(f"{needing[0]} is about volumes; volume says what they are")
+        if self.slice_axis is not None and self.volume != "file":
+            raise ValueError("slice_axis is about files of several slices: set volume = 'file'")
+        if self.volume is not None and self.group == "image":
+            raise ValueError(
+                "slices of one volume are alike: set group = 'volume', or what holds several of them, "
+                "such as the patient"
+            )
+        return self
 
 
 def _as_list(given: Any) -> Any:
@@ -435,6 +468,11 @@ class Competition(Settings):
         if self.flip_pairs and self.quarter_turns == "allowed":
             raise ValueError(
                 "quarter_turns are for images without left and right; horizontal_flip has pairs of them"
+            )
+        if self.metric.over_volumes and self.data.volume is None:
+            raise ValueError(
+                f"the metric {self.metric.name!r} sees the slices of a scan as one volume: volume in "
+                "[data] says which images those are"
             )
         if self.data.test_images is None and self.submission.sample is not None:
             raise ValueError("sample in [submission] names test images: name them in [data] too")
