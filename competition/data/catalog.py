@@ -234,9 +234,7 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 
 
 def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataFrame:
-    """The table without training images that are left out, slices also by the path of their file;
-    InputFault for ids that are none.
-    """
+    """The table without training images that are left out; InputFault for ids that are none."""
     names = [image_id(name) for name in exclude]
     labelled, files = frame["split"] != "test", frame["path"].map(file_of)
     known = [*frame.loc[labelled, "image"], *files[labelled & (files != frame["path"])].unique()]
@@ -248,8 +246,14 @@ def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataF
             for n, h in zip(strange, near, strict=True)
         ]
         raise InputFault(listed(lines))
-    left = ~labelled | ~(frame["image"].isin(names) | files.isin(names))
-    return frame[left].reset_index(drop=True)
+    return frame[~left_out(frame, exclude)].reset_index(drop=True)
+
+
+def left_out(frame: pd.DataFrame, exclude: Collection[str]) -> pd.Series:
+    """bool by row: whether `exclude` names a labelled image, or the file of which it is a slice."""
+    names = [image_id(name) for name in exclude]
+    named = frame["image"].isin(names) | frame["path"].map(file_of).isin(names)
+    return frame["split"].ne("test") & named
 
 
 def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:

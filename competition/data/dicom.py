@@ -84,7 +84,9 @@ class DicomImage:
     def pages(cls, path: Path, axis: int | None) -> int:
         """How many frames a file has; raises as `opened` does."""
         if axis is not None:
-            raise ValueError(f"its frames have an order; slice_axis = {axis} in [data] is for arrays")
+            raise ValueError(
+                f"its frames have an order; slice_axis = {axis} in [data] is for arrays"
+            )
         return _header(path)[1]
 
     @property

@@ -101,7 +101,9 @@ def page_count(path: Path, axis: int | None = None) -> int:
         if kind is not None:
             return kind.pages(path, axis)
         if axis is not None:
-            raise ValueError(f"its pages have an order; slice_axis = {axis} in [data] is for arrays")
+            raise ValueError(
+                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
+            )
         with Image.open(path, formats=("TIFF",)) as image:
             return getattr(image, "n_frames", 1)
 

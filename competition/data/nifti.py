@@ -113,7 +113,9 @@ class NiftiImage:
         try:
             stored = _stored_values(self.path, self.volume)
         except _damage(_nibabel()) as error:
-            raise InputFault(f"{self.path} is damaged: {error}; download it again") from error
+            raise InputFault(
+                f"{self.path} is damaged: {_said(error)}; download it again"
+            ) from error
         one = np.take(stored.reshape(self.shape, order="F"), self.page.number, axis=self.page.axis)
         return np.ascontiguousarray(one.T.astype(one.dtype.newbyteorder("=")))
 
@@ -176,13 +178,18 @@ def _volume(path: Path) -> tuple[Any, tuple[int, int, int]]:
     except FileNotFoundError:
         raise
     except _damage(nibabel) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(_said(error)) from error
     plain = (*shape, 1) if len(shape) == 2 else shape
     if len(plain) < 3 or any(side != 1 for side in plain[3:]) or not all(plain):
         raise ValueError(f"its array has the shape {shape}; expected (x, y, z), one value each")
     if volume.get_data_dtype().kind not in "iuf":
         raise ValueError(f"its values are {volume.get_data_dtype()}; expected one number each")
-    return volume, plain[:3]
+    return volume, (plain[0], plain[1], plain[2])
+
+
+def _said(error: Exception) -> str:
+    """In one line."""
+    return " ".join(str(error).split())
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:

@@ -58,6 +58,11 @@ def may_have_pages(path: PurePath | str) -> bool:
     return str(path).lower().endswith(PAGED)
 
 
+def is_nifti(path: str) -> bool:
+    """Whether a file is a volume that knows where it lies in space, by its ending."""
+    return path.lower().endswith((".nii", ".nii.gz"))
+
+
 def stem_of(path: str) -> str:
     """The name of an image's file without its ending, of which `.nii.gz` is one.
 
@@ -65,4 +70,13 @@ def stem_of(path: str) -> str:
     ('a.b', 'a.b')
     """
     name = PurePosixPath(file_of(path)).name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else PurePosixPath(name).stem
+    return name[: len(name) - len(ending_of(name))]
+
+
+def ending_of(path: str) -> str:
+    """The ending of a file's name, with its point.
+
+    >>> ending_of("a.b.nii.gz"), ending_of("a.b.png")
+    ('.nii.gz', '.png')
+    """
+    return path[-len(".nii.gz") :] if path.lower().endswith(".nii.gz") else PurePosixPath(path).suffix

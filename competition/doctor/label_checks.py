@@ -11,7 +11,7 @@ from competition.data.folds import class_presence
 from competition.data.images import read_colours, read_index
 from competition.data.labels import read_labels
 from competition.data.letterbox import Letterbox
-from competition.data.readers.file_per_image import pattern_files
+from competition.data.readers.file_per_image import pattern_places
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
@@ -137,11 +137,11 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
     labels = competition.labels
     match labels:
         case MaskLabels(files=pattern, values="colours"):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 codes = set(np.unique(read_colours(path)).tolist())
                 yield {value for value in labels.ignore if colour_code(str(value)) in codes}
         case MaskLabels(files=pattern):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 yield set(np.unique(read_index(path)).tolist())
         case RleLabels():
             rows, empty = label_rows(competition), competition.label_format.empty
