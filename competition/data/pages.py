@@ -53,6 +53,15 @@ def file_of(path: str) -> str:
     return file_and_page(path)[0]
 
 
+def without_ending(path: str) -> str:
+    """A file's path up to its ending.
+
+    >>> without_ending("a/b.nii.gz")
+    'a/b'
+    """
+    return path[: len(path) - len(ending_of(path))]
+
+
 def may_have_pages(path: PurePath | str) -> bool:
     """Whether a file may hold several slices, by its ending."""
     return str(path).lower().endswith(PAGED)
@@ -69,8 +78,7 @@ def stem_of(path: str) -> str:
     >>> stem_of("imagesTr/a.b.nii.gz#0012"), stem_of("a.b.png")
     ('a.b', 'a.b')
     """
-    name = PurePosixPath(file_of(path)).name
-    return name[: len(name) - len(ending_of(name))]
+    return without_ending(PurePosixPath(file_of(path)).name)
 
 
 def ending_of(path: str) -> str:
@@ -79,4 +87,6 @@ def ending_of(path: str) -> str:
     >>> ending_of("a.b.nii.gz"), ending_of("a.b.png")
     ('.nii.gz', '.png')
     """
-    return path[-len(".nii.gz") :] if path.lower().endswith(".nii.gz") else PurePosixPath(path).suffix
+    return (
+        path[-len(".nii.gz") :] if path.lower().endswith(".nii.gz") else PurePosixPath(path).suffix
+    )

@@ -59,8 +59,11 @@ def survey(root: Path, given: Mapping[str, Any]) -> Survey:
     masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]
     images = [place for place in every if place not in masks]
     said = given.get("classes")
-    names = lists_of_classes(root, files, found)
-    names = names if said is None else [ClassNames("--set", tuple(map(str, said)))]
+    names = (
+        lists_of_classes(root, files, found)
+        if said is None
+        else [ClassNames("--set", tuple(map(str, said)))]
+    )
     return Survey(
         root,
         tuple(files),

@@ -6,6 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from competition.data.labels import LabelCache
+from competition.data.nifti import nifti_spacing
+from competition.data.pages import is_nifti
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
@@ -15,6 +17,7 @@ from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
+from competition.new.mask_values import slices_in
 from competition.new.survey import (
     MASK_WORDS,
     WAYS,
@@ -246,6 +249,12 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
     way, why = "name", "nothing names images otherwise"
+    slices = slices_in(seen.root, images.paths)
+    if len(slices) > len(images):
+        why = f"{len(images)} files hold {len(slices)} slices"
+        values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
+        values |= _spacing(seen, images)
+        way, why = "stem", "the file's name and the number of the slice"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
@@ -256,6 +265,21 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     written = {"pattern": ".+"} if way == WHOLE_PATH else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
+
+
+def _spacing(seen: Survey, images: Place) -> FoundValues:
+    """mm between pixels and slices, where all headers say the same."""
+    if not all(map(is_nifti, images.paths)):
+        return {}
+    told = {nifti_spacing(seen.root / path, None) for path in images.paths}
+    if len({tuple(round(side, 3) for side in one) for one in told}) > 1:
+        return {}
+    slices, *pixel = (round(side, 6) for side in told.pop())
+    why = "in the headers of all files"
+    return {
+        "data.spacing": FoundValue(pixel, "found", why),
+        "data.slice_spacing": FoundValue(slices, "found", why),
+    }
 
 
 def _of_both(patterns: Sequence[str]) -> str:

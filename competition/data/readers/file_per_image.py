@@ -208,7 +208,7 @@ def _files_of_tests(
 ) -> list[list[LabelFile]]:
     """Label files of test images, if there are any: they count for nothing, and are no fault."""
     part = competition.labels.part
-    met = [part is None or part.of(path) is not None for path in tests["path"]]
+    met = [part is None or part.of(file_of(path)) is not None for path in tests["path"]]
     return _files_of_images(competition, tests[np.array(met, bool)], pattern)
 
 
@@ -219,7 +219,7 @@ _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
 def _own(competition: Competition, path: str) -> dict[str, str | None]:
     """What stands for the places of a pattern in an image's label files; {class} is open."""
     image, part = PurePosixPath(path), competition.labels.part
-    found = None if part is None else part.of(path)
+    found = None if part is None else part.of(file_of(path))
     if part is not None and found is None:
         raise InputFault(
             f"{path}: part in [labels] looks for {part.pattern!r}, which is not in this path"
