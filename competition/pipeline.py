@@ -50,7 +50,7 @@ _LATER_KEYS = {
     "not_images",
     "links",
 }
-_LATER_KEYS |= {"volume", "slice_number", "slice_spacing", "slice_axis"}
+_LATER_KEYS |= {"volume", "slice_number", "slice_spacing", "slice_axis", "annotators"}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 

@@ -160,7 +160,8 @@ class LabelSettings(Settings):
 
     @model_validator(mode="after")
     def _part_is_named_where_it_stands(self) -> Self:
-        used = "{part}" in f"{getattr(self, 'files', '')}{self.ignore_files}"
+        patterns = (getattr(self, key, "") for key in ("files", "ignore_files", "annotators"))
+        used = any("{part}" in str(pattern) for pattern in patterns)
         if used != (self.part is not None):
             raise ValueError("part says what {part} stands for in files: name both, or neither")
         return self
@@ -300,6 +301,30 @@ class MaskLabels(LabelSettings):
         (), description="colours of no class, beside black; with colours only"
     )
     positives_only: bool = Field(False, description="true: an image that holds nothing has no file")
+
+    annotators: str | None = Field(
+        None,
+        description="masks of several annotators, coded as files: a pattern with * (a file each), or "
+        "one .npy (H, W, 1, R) an image; training draws from them, scores keep to files",
+    )
+
+    @model_validator(mode="after")
+    def _annotators_are_several(self) -> "MaskLabels":
+        pattern = self.annotators
+        if pattern is None:
+            return self
+        if "{class}" in pattern or "{class}" in self.files:
+            raise ValueError("annotators have one mask each for all classes, not a file a {class}")
+        if "*" not in pattern and not pattern.endswith(".npy"):
+            raise ValueError(
+                f"annotators {pattern!r} names one file an image: set a * where its annotators differ, "
+                "or name a .npy (H, W, 1, R)"
+            )
+        if "*" not in pattern and self.values == "colours":
+            raise ValueError(
+                "annotators in one .npy have numbers, not colours; name a file each by *"
+            )
+        return self
 
     @model_validator(mode="after")
     def _options_fit_the_values(self) -> "MaskLabels":
@@ -483,6 +508,12 @@ class Competition(Settings):
             raise ValueError("exclusive is about two classes and more; there is one")
         if isinstance(self.labels, MaskLabels):
             _check_masks(self.labels, self.classes)
+            pattern = self.labels.annotators
+            if self.data.volume == "file" and pattern is not None and "*" not in pattern:
+                raise ValueError(
+                    "annotators in one .npy are those of one image; volume = 'file' makes several of a "
+                    "file, so name a file each by *"
+                )
         self._refuse_ignored_classes()
         flipped = [c for pair in self.flip_pairs for c in pair]
         unknown = sorted(set(flipped) - set(self.classes))

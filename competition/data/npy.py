@@ -108,6 +108,19 @@ class NpyImage:
         return self.array[..., 0] if self.array.shape[2:] == (1,) else self.array
 
 
+def last_axis_masks(path: Path) -> list[np.ndarray]:
+    """The masks of an array (H, W, R) or (H, W, 1, R), as `NpyImage.numbers` has each, (H, W)."""
+    try:
+        array = _mapped(path)
+    except (OSError, ValueError) as error:
+        raise InputFault(f"{path} is not an array that can be read: {error}") from error
+    if array.ndim not in (3, 4) or array.shape[2:-1] not in ((), (1,)) or not array.size:
+        raise InputFault(
+            f"{path} has the shape {array.shape}; expected (H, W, R) or (H, W, 1, R), R annotators"
+        )
+    return [NpyImage(path, array[..., one]).numbers() for one in range(array.shape[-1])]
+
+
 def _mapped(path: Path) -> np.ndarray:
     """The whole array, which stays in the file."""
     try:

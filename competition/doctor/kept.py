@@ -14,7 +14,7 @@ from competition.errors import InputFault
 from competition.spec import Competition
 from competition.workspace import Workspace, file_state, read_json, text_sha256, write_json
 
-_VERSION = 2
+_VERSION = 3
 """Raised when a check is added or says something else of the same data."""
 
 

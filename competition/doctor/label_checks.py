@@ -1,5 +1,6 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -119,6 +120,24 @@ def check_ignored(
         )
     found = [("ignored", f"{share:.2%} of the pixels, {some} images")]
     return Report.of("ignored pixels", warnings=warnings, found=found)
+
+
+def describe_annotators(annotators: Mapping[str, Runs], classes: int) -> Report:
+    """How many there are, and how well they agree. annotators: Runs (R * classes, H, W) by image."""
+    if not annotators:
+        return Report()
+    counts, agreement = [], []
+    for masks in annotators.values():
+        counts.append(masks.classes // classes)
+        each = [masks.select(range(k * classes, (k + 1) * classes)) for k in range(counts[-1])]
+        for one, other in itertools.combinations(each, 2):
+            dice = dice_from_statistics(*dice_statistics(one, other), empty="skip")
+            agreement += dice[~np.isnan(dice)].tolist()
+    several = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
+    told = f"{several} of an image, in {len(counts)} images"
+    if agreement:
+        told += f"; two of them agree to a Dice of {np.mean(agreement):.3f}, in the mean"
+    return Report.fact("annotators", told)
 
 
 def _never_there(

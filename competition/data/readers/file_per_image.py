@@ -1,7 +1,7 @@
 """Labels in files of their own for each image, named by a pattern with {folder} and {stem} of the image.
 
 A pattern may hold {class} (a file for each class of the image) and * (several files, whatever tells them
-apart): the masks of one image are then united. Slice k of a file of images has slice k of the label file.
+apart): the masks of one image are then united. A slice of a file has that slice of the label file.
 """
 
 import re
@@ -29,7 +29,7 @@ from competition.data.pages import (
     stem_of,
 )
 from competition.errors import InputFault, listed
-from competition.spec import Competition
+from competition.spec import Competition, MaskLabels
 
 
 class LabelFile(NamedTuple):
@@ -212,6 +212,17 @@ def _files_of_tests(
     return _files_of_images(competition, tests[np.array(met, bool)], pattern)
 
 
+def _files_of_other_key(
+    competition: Competition, known: pd.DataFrame, pattern: str
+) -> list[list[LabelFile]]:
+    """Masks of annotators may lie among the labels, and these among them."""
+    labels = competition.labels
+    if not isinstance(labels, MaskLabels) or labels.annotators is None:
+        return []
+    other = labels.annotators if pattern == labels.files else labels.files
+    return _files_of_images(competition, known[known["split"] != "test"], other)
+
+
 _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
 """What a pattern may hold; the last one alone is not the image's own."""
 
@@ -301,6 +312,7 @@ def _file_set_faults(
     out = left_out(known, competition.data.exclude)
     spared = _files_of_images(competition, known[out], pattern)
     spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
+    spared += _files_of_other_key(competition, known, pattern)
     expected = {
         *owners,
         *map(file_of, known["path"]),
