@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from competition.data.bands import all_pixel_files
 from competition.data.labels import label_files
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
@@ -50,6 +51,7 @@ _LATER_KEYS = {
     "links",
 }
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
+_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
@@ -103,6 +105,7 @@ class Pipeline:
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
+                | self._pixels()
                 | {f"{split} images": self._images(split) for split in averaged}
                 | {
                     f"{split} ids": hash_of(list(self.project.rows(split)["image"]))
@@ -335,7 +338,15 @@ class Pipeline:
         }
 
     def _images(self, split: str) -> str:
-        return self.contents.of(self.project.competition.root, self.project.rows(split)["path"])
+        data, paths = self.project.competition.data, self.project.rows(split)["path"]
+        return self.contents.of(self.project.competition.root, all_pixel_files(paths, data))
+
+    def _pixels(self) -> Inputs:
+        """What is kept of the images, where that is more than three channels of 8 bits; the depth
+        counts in the training alone, as it did.
+        """
+        kept = self.project.competition.data.pixels.model_copy(update={"depth": None}).chosen()
+        return {"pixels": hash_of(kept)} if kept else {}
 
     def _labels(self) -> str:
         competition = self.project.competition

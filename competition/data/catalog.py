@@ -6,11 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from competition.data.bands import size_of_pixels
 from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
-from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
+from competition.data.images import ENDINGS, PIXEL_LIMIT, safe_path
 from competition.errors import InputFault, listed
-from competition.spec import Competition, CsvColumn, PathPart
+from competition.spec import Competition, CsvColumn, PathPart, PixelForm
 
 CATALOG_COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
 
@@ -30,13 +31,16 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     _refuse_shared_ids(frame)
     frame = _without_excluded(frame, data.exclude)
     paths = frame["path"].tolist()
-    sizes = _sizes(competition.root, paths)
+    sizes = _sizes(competition, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
     frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
     frame["group"] = _groups(competition, frame)
     own = frame["split"] != "extra"  # extra images must not rename a group that a split names
     frame.loc[own, "group"] = join_copies(
-        competition.root, frame.loc[own, "path"].tolist(), frame.loc[own, "group"].tolist()
+        competition.root,
+        frame.loc[own, "path"].tolist(),
+        frame.loc[own, "group"].tolist(),
+        form=data,
     )
     frame["stratum"] = _strata(competition, frame)
     return frame[list(CATALOG_COLUMNS)]
@@ -96,9 +100,11 @@ def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:
     return catalog[catalog["split"] != "test"].reset_index(drop=True)
 
 
-def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tuple[str, ...]:
+def extra_beside(
+    root: Path, catalog: pd.DataFrame, held: Collection[str], *, form: PixelForm
+) -> tuple[str, ...]:
     """The extra images that share neither group nor file with the images held out."""
-    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist())
+    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist(), form=form)
     rows = list(zip(catalog["image"], catalog["split"], groups, strict=True))
     closed = {group for image, _, group in rows if image in held}
     return tuple(image for image, split, group in rows if split == "extra" and group not in closed)
@@ -209,11 +215,11 @@ def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataF
     return frame[left].reset_index(drop=True)
 
 
-def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
-    sizes, faults = [], []
+def _sizes(competition: Competition, paths: Sequence[str]) -> list[tuple[int, int]]:
+    root, sizes, faults = competition.root, [], []
     for path in paths:
         try:
-            height, width = image_size(root / path)
+            height, width = size_of_pixels(root, path, competition.data, links=competition.links)
         except InputFault as fault:
             faults.append(str(fault))
             continue

@@ -17,7 +17,7 @@ from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import crop, resize_nearest
-from competition.recipes import recipe_named
+from competition.recipes import recipe_of
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
     Competition,
@@ -256,7 +256,7 @@ def check_sizes(
     chosen = chosen[:: -(-len(chosen) // _LOOKED_AT) or 1]
     report = Report()
     for name in dict.fromkeys(competition.ensemble.recipes):
-        recipe = recipe_named(name, competition.recipes, competition.variants)
+        recipe = recipe_of(competition, name)
         present = lost = 0
         scores = []
         for image in chosen:

@@ -1,0 +1,97 @@
+"""TIFF of pixels that Pillow has no mode for: five bands and more, read by tifffile (the extra `tiff`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, Self
+
+import numpy as np
+
+from competition.errors import InputFault
+
+
+@dataclass(frozen=True)
+class TiffSamples:
+    """A TIFF with its header read and nothing decoded.
+
+    size: (height, width) in pixels; mode: its number of samples a pixel and their dtype.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    samples: int
+    dtype: np.dtype
+    format: ClassVar[str] = "TIFF"
+
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """InputFault without tifffile; ValueError or OSError for a file that is no such picture."""
+        tifffile = _tifffile()
+        try:
+            with tifffile.TiffFile(path) as file:
+                pages = len(file.pages)
+                page = file.pages[0]
+                height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+                dtype = page.dtype
+        except OSError:
+            raise
+        except Exception as error:  # a damaged file ends in whatever its bytes stumble upon
+            raise ValueError(f"its header is damaged: {error}") from error
+        if pages != 1:
+            raise ValueError(f"it holds {pages} pictures; expected one")
+        if dtype is None or dtype.kind not in "uif" or dtype.itemsize > 8:
+            raise ValueError(f"its values are of {dtype}; expected whole numbers or decimals")
+        return cls(path, (height, width), samples, dtype)
+
+    @property
+    def mode(self) -> str:
+        return f"{self.samples} × {self.dtype.name}"
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value as `values` gives it unless it is told."""
+        return 16 if self.dtype.name == "uint16" else 8
+
+    def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
+        """(H, W) or (H, W, samples), and the bits that hold them: 8, or `depth` of uint16; None of
+        decimals, of signed numbers and of those of 32 bits.
+        """
+        tifffile = _tifffile()
+        try:
+            with tifffile.TiffFile(self.path) as file:
+                page = file.pages[0]
+                array = page.asarray()
+                planar = self.samples > 1 and int(page.planarconfig) == 2
+        except Exception as error:  # as above
+            raise InputFault(
+                f"{self.path} cannot be decoded: {error}; download it again, or install what it names"
+            ) from error
+        array = np.moveaxis(array, 0, -1) if planar else array
+        expected = (*self.size, self.samples) if self.samples > 1 else self.size
+        if array.shape != expected:
+            raise InputFault(f"{self.path} is damaged: pixels of the shape {array.shape}")
+        if self.dtype.name == "uint8":
+            return array, 8
+        if self.dtype.name == "uint16":
+            return array.astype(np.int32), depth or 16
+        return (array.astype(np.int64) if self.dtype.kind == "u" else array), None
+
+    def numbers(self) -> np.ndarray:
+        """InputFault: a mask has one channel."""
+        raise InputFault(f"{self.path} is a picture of {self.mode}; a mask has one channel")
+
+
+def has_tiff_header(path: Path) -> bool:
+    """Whether a file begins as TIFF and BigTIFF do."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _tifffile() -> ModuleType:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise InputFault(
+            "TIFF images of this kind need tifffile: python -m pip install 'podium[tiff]'"
+        ) from error
+    return tifffile
