@@ -1,7 +1,8 @@
 """A trained network as ONNX and as torch.export, heads fused, checked against torch.
 
-The exported function is pixels (B,C,h,w) float32, 0…255 (0…65,535 where 16 bits are kept) → logits (B,K,h',w') float32, for any B and
-the one h, w. It normalises as the network's encoder expects: nobody has to know how.
+The exported function is pixels (B,C,h,w) float32, 0…255 (0…65,535 where 16 bits are kept) → logits
+(B,K,h',w') float32, for any B and the one h, w. It normalises as the network's encoder expects: nobody
+has to know how.
 """
 
 import copy

@@ -79,7 +79,7 @@ class PixelForm(Settings):
     range: Annotated[tuple[tuple[FiniteFloat, FiniteFloat], ...], BeforeValidator(_as_pairs)] = (
         Field(
             (),
-            description="values that are black and white, [low, high], of all channels or a pair for each",
+            description="values that are black and white: [low, high] of all channels, or of each",
         )
     )
     bands: tuple[str, ...] = Field(

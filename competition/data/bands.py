@@ -1,4 +1,4 @@
-"""An image's pixels as a competition keeps them, whether they lie in one file or in one for each band."""
+"""An image's pixels as a competition keeps them: of one file, or of one for each band."""
 
 import re
 from collections.abc import Iterable

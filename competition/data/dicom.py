@@ -91,8 +91,8 @@ class DicomImage:
     def values(self, depth: int | None = None, *, kept: int = 8) -> tuple[np.ndarray, int]:
         """Unsigned (H, W), 0 black, or (H, W, 3) RGB, and the bits that hold them.
 
-        A window gives as many bits as are kept. Without one the stored values keep their `bits`, or `depth` where that
-        is fewer; signed ones are counted from the lowest.
+        A window gives as many bits as are kept. Without one the stored values keep their `bits`, or
+        `depth` where that is fewer; signed ones are counted from the lowest.
         """
         pixels, bits = self._decoded(), min(self.bits, depth or self.bits)
         if self.mode not in _GREY:

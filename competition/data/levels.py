@@ -60,8 +60,8 @@ def _of_channels(values: np.ndarray, channels: int, path: Path) -> np.ndarray:
         if (values == values[..., :1]).all():
             return values[..., :1]
         raise InputFault(
-            f"{path} is a colour image; one channel (channels = 1 in [data], and each of bands) is for grey "
-            "ones"
+            f"{path} is a colour image; one channel (channels = 1 in [data], and each of bands) is for "
+            "grey ones"
         )
     count = "1 channel" if found == 1 else f"{found} channels"
     raise InputFault(f"{path} has {count}, expected {channels}: check channels in [data]")

@@ -1,4 +1,4 @@
-"""TIFF of pixels that Pillow has no mode for: five bands and more, read by tifffile (the extra `tiff`)."""
+"""TIFF of pixels that Pillow has no mode for, such as five bands, read by tifffile (extra `tiff`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
