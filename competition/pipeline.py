@@ -51,7 +51,7 @@ _LATER_KEYS = {
     "links",
 }
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
-_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame"}
+_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]

@@ -193,12 +193,18 @@ class LabelSettings(Settings):
     ignore_files: str | None = Field(
         None, description="pattern of mask images, as files: pixels > 0 there do not count"
     )
+    ignore_at: Literal["nonzero", "zero"] = Field(
+        "nonzero",
+        description="of ignore_files: which pixels do not count; zero: the files show what does",
+    )
     part: PathPart | None = Field(
         None, description="what {part} stands for in files: a part of the image's path"
     )
 
     @model_validator(mode="after")
     def _part_is_named_where_it_stands(self) -> Self:
+        if self.ignore_at == "zero" and self.ignore_files is None:
+            raise ValueError("ignore_at says which pixels of ignore_files do not count; name both")
         used = "{part}" in f"{getattr(self, 'files', '')}{self.ignore_files}"
         if used != (self.part is not None):
             raise ValueError("part says what {part} stands for in files: name both, or neither")
