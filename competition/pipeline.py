@@ -50,6 +50,7 @@ _LATER_KEYS = {
     "not_images",
     "links",
 }
+_LATER_KEYS |= {"volume", "slice_number", "slice_spacing"}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
 _LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""

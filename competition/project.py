@@ -16,7 +16,7 @@ from competition.data.holdout import set_apart
 from competition.data.labels import LabelCache, load_labels
 from competition.data.levels import pictured
 from competition.errors import InputFault
-from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
 from competition.inference.views import checked_views
 from competition.masks import Runs
@@ -116,8 +116,13 @@ class Project:
 
     @property
     def metric_sums(self) -> MetricSums:
-        """The competition's metric; InputFault where it sees volumes."""
-        return MetricSums.of(self.competition)
+        """The competition's metric, and which images are slices of one volume."""
+        return MetricSums.of(self.competition, self.slices)
+
+    @cached_property
+    def slices(self) -> Slices:
+        """The volume and place of every image, where the metric sees volumes; else none."""
+        return slices_of(self.everything) if self.competition.metric.over_volumes else {}
 
     @cached_property
     def everything(self) -> pd.DataFrame:

@@ -159,8 +159,16 @@ class Data(PixelForm):
         description="how label rows name an image: file name, name without ending, folder, path below "
         "the folder where the glob begins, or a part of the path",
     )
-    group: Literal["image", "folder"] | PathPart | CsvColumn = Field(
+    group: Literal["image", "folder", "volume"] | PathPart | CsvColumn = Field(
         "image", description="what must stay on one side of a split, for example the patient"
+    )
+    volume: Literal["folder"] | PathPart | CsvColumn | None = Field(
+        None, description="the scan that an image is a slice of; none: images stand alone"
+    )
+    slice_number: PathPart | None = Field(
+        None,
+        description="the part of the path that numbers the slices of a volume; none: they lie in the "
+        "order of their paths, with numbers as numbers",
     )
     stratum: Literal["none", "size"] | CsvColumn = Field(
         "none", description="what every fold must have its share of"
@@ -176,6 +184,23 @@ class Data(PixelForm):
         "tells of them once there are more",
     )
     spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
+    slice_spacing: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="mm from slice to slice of a volume"
+    )
+
+    @model_validator(mode="after")
+    def _volumes_are_whole(self) -> Self:
+        if self.volume is None:
+            needing = [k for k in ("slice_number", "slice_spacing") if getattr(self, k) is not None]
+            needing += ["group = 'volume'"] if self.group == "volume" else []
+            if needing:
+                raise ValueError(f"{needing[0]} is about volumes; volume says what they are")
+        elif self.group == "image":
+            raise ValueError(
+                "slices of one volume are alike: set group = 'volume', or what holds several of them, "
+                "such as the patient"
+            )
+        return self
 
 
 def _as_list(given: Any) -> Any:
@@ -513,6 +538,11 @@ class Competition(Settings):
         if self.flip_pairs and self.quarter_turns == "allowed":
             raise ValueError(
                 "quarter_turns are for images without left and right; horizontal_flip has pairs of them"
+            )
+        if self.metric.over_volumes and self.data.volume is None:
+            raise ValueError(
+                f"the metric {self.metric.name!r} sees the slices of a scan as one volume: volume in "
+                "[data] says which images those are"
             )
         if self.data.test_images is None and self.submission.sample is not None:
             raise ValueError("sample in [submission] names test images: name them in [data] too")

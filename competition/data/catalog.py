@@ -1,8 +1,10 @@
 """The table of images: one row each, with its id, size, group and stratum, all ids as text."""
 
 import itertools
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pandas as pd
 
@@ -13,7 +15,9 @@ from competition.data.images import ENDINGS, PIXEL_LIMIT, safe_path
 from competition.errors import InputFault, listed
 from competition.spec import Competition, CsvColumn, PathPart, PixelForm
 
-CATALOG_COLUMNS = ("image", "path", "split", "height", "width", "group", "stratum")
+CATALOG_COLUMNS = (
+    *("image", "path", "split", "height", "width", "group", "stratum", "volume", "slice"),
+)
 
 
 def build_catalog(competition: Competition) -> pd.DataFrame:
@@ -22,8 +26,9 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     Columns: image (id as label rows write it), path (below `competition.root`, with `/`), split
     ("train" | "extra" | "test"), height, width (int64, pixels as `read_image` gives them; only
     headers are read, 60 µs an image), group (what stays on one side of a split; groups that hold
-    copies of one file are joined), stratum. Faults of one kind are listed together: files that are
-    no image, ids that two files share, images without a group.
+    copies of one file are joined), stratum, volume (the scan that the image is a slice of, "" where
+    there are none), slice (int64, its place in the volume from 0). Faults of one kind are listed
+    together: files that are no image, ids that two files share, images without a group.
     """
     data = competition.data
     frame = named_images(competition)
@@ -34,6 +39,8 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     sizes = _sizes(competition, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
     frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
+    frame["volume"] = _volumes(competition, frame)
+    frame["slice"] = _places(frame, data.slice_number)
     frame["group"] = _groups(competition, frame)
     own = frame["split"] != "extra"  # extra images must not rename a group that a split names
     frame.loc[own, "group"] = join_copies(
@@ -43,6 +50,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
         form=data,
     )
     frame["stratum"] = _strata(competition, frame)
+    _refuse_torn_volumes(frame)
     return frame[list(CATALOG_COLUMNS)]
 
 
@@ -235,13 +243,92 @@ def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
     match competition.data.group:
         case "image":
             return frame["image"].tolist()
+        case "volume":
+            return frame["volume"].tolist()
+        case _:
+            return _gathered(competition, frame, competition.data.group, "group")
+
+
+def _gathered(
+    competition: Competition,
+    frame: pd.DataFrame,
+    by: Literal["folder"] | PathPart | CsvColumn,
+    what: str,
+) -> list[str]:
+    """What each image belongs to. A test image of which nothing is known stands for itself."""
+    match by:
         case "folder":
             return _folders(frame, image_patterns(competition))
-        case PathPart() as part:
-            _refuse_unmet(of_split(frame, "train"), "group", part)
+        case PathPart():
+            _refuse_unmet(of_split(frame, "train"), what, by)
             rows = zip(frame["path"], frame["image"], strict=True)
-            return [part.of(path) or image for path, image in rows]
-    return _from_csv(competition, frame, competition.data.group, "group")
+            return [by.of(path) or image for path, image in rows]
+    return _from_csv(competition, frame, by, what)
+
+
+def _volumes(competition: Competition, frame: pd.DataFrame) -> list[str]:
+    """The volume of each image; "" where images stand alone."""
+    by = competition.data.volume
+    return [""] * len(frame) if by is None else _gathered(competition, frame, by, "volume")
+
+
+def _places(frame: pd.DataFrame, number: PathPart | None) -> pd.Series:
+    """int64: the place of each image in its volume, 0 where images stand alone."""
+    alone = pd.Series(0, frame.index, "int64")
+    if frame["volume"].eq("").all():
+        return alone
+    _refuse_unmet(frame, "slice_number", number)
+    orders = [_slice_order(path, number) for path in frame["path"]]
+    slices = frame[["volume", "path"]].assign(order=orders)
+    if number is not None:
+        _refuse_shared_numbers(slices)
+    ordered = sorted(slices.itertuples(), key=lambda row: row.order)
+    places: dict[str, int] = {}
+    for row in ordered:
+        alone[row.Index] = places.get(row.volume, 0)
+        places[row.volume] = alone[row.Index] + 1
+    return alone
+
+
+def _slice_order(path: str, number: PathPart | None) -> tuple[tuple[int, str], ...]:
+    """What slices are sorted by: the number that was found, else the path, with its numbers as numbers.
+
+    >>> _slice_order("a/9.png", None) < _slice_order("a/10.png", None)
+    True
+    """
+    parts = re.split(r"([0-9]+)", path if number is None else str(number.of(path)))
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+
+
+def _refuse_shared_numbers(slices: pd.DataFrame) -> None:
+    same = slices[slices.duplicated(["volume", "order"], keep=False)]
+    faults = [
+        f"volume {volume!r}: slice_number in [data] finds one number in {', '.join(map(repr, paths))}"
+        for (volume, _), paths in same.groupby(["volume", "order"], sort=True)["path"]
+    ]
+    if faults:
+        raise InputFault(listed(faults))
+
+
+def _refuse_torn_volumes(frame: pd.DataFrame) -> None:
+    """InputFault for volumes in two groups or parts, and for slices of two sizes."""
+    faults = []
+    for volume, rows in frame[frame["volume"] != ""].groupby("volume", sort=True):
+        for column, meant in (("group", "group"), ("split", "part")):
+            found = rows[column].unique().tolist()
+            if len(found) > 1:
+                faults.append(
+                    f"volume {volume!r} has slices in the {meant}s {found[0]!r} and {found[1]!r}; "
+                    f"{'group' if column == 'group' else 'volume'} in [data] must keep it whole"
+                )
+        sizes = sorted(set(zip(rows["height"].tolist(), rows["width"].tolist(), strict=True)))
+        if len(sizes) > 1:
+            faults.append(
+                f"volume {volume!r} has slices of {sizes[0][0]} × {sizes[0][1]} and of "
+                f"{sizes[1][0]} × {sizes[1][1]} pixels; volume in [data] says what one scan is"
+            )
+    if faults:
+        raise InputFault(listed(faults))
 
 
 def _refuse_unmet(frame: pd.DataFrame, key: str, part: object) -> None:

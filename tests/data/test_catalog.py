@@ -30,6 +30,8 @@ def test_a_row_for_every_image_training_first_then_by_path(tmp_path):
         "width",
         "group",
         "stratum",
+        "volume",
+        "slice",
     ]
     assert catalog["split"].tolist() == ["train"] * 6 + ["test"] * 4
     first = catalog.iloc[0]
