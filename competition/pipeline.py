@@ -52,7 +52,7 @@ _LATER_KEYS = {
 }
 _LATER_KEYS |= {"volume", "slice_number", "slice_spacing"}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
-_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "ignore_at"}
+_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]

@@ -93,6 +93,11 @@ class PixelForm(Settings):
     frame: int | None = Field(
         None, ge=0, description="of arrays with one more axis, the last: the place there, from 0"
     )
+    neighbours: int = Field(
+        0,
+        ge=0,
+        description="slices of the volume before and after an image that are channels of it too (2.5-D)",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -127,6 +132,11 @@ class PixelForm(Settings):
     def white(self) -> int:
         """The largest value that is kept, 255 or 65,535; 0 is black."""
         return 2**self.bits - 1
+
+    @property
+    def network_channels(self) -> int:
+        """What a network sees at once: the image's own channels and those of its neighbours."""
+        return self.channels * (2 * self.neighbours + 1)
 
     @property
     def pixels(self) -> "PixelForm":
@@ -191,6 +201,8 @@ class Data(PixelForm):
     @model_validator(mode="after")
     def _volumes_are_whole(self) -> Self:
         if self.volume is None:
+            if self.neighbours:
+                raise ValueError("neighbours are slices of a volume; volume says what they are")
             needing = [k for k in ("slice_number", "slice_spacing") if getattr(self, k) is not None]
             needing += ["group = 'volume'"] if self.group == "volume" else []
             if needing:
@@ -568,8 +580,9 @@ class Competition(Settings):
         tables = [("recipes", self.recipes), ("variants", self.variants)]
         for kind, named in tables:
             for name, table in named.items():
-                for key in ("channels", "bits"):
-                    network, kept = table.get("network"), getattr(self.data, key)
+                of_images = {"channels": self.data.network_channels, "bits": self.data.bits}
+                for key, kept in of_images.items():
+                    network = table.get("network")
                     said = network.get(key, kept) if isinstance(network, dict) else kept
                     if said != kept:
                         raise ValueError(

@@ -1,10 +1,11 @@
 """How an image lies in the network's input, and the images of a competition laid so, kept on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import cv2
@@ -99,6 +100,10 @@ class LetterboxedImages:
     rows: dict[str, int]
     letterboxes: dict[str, Letterbox]
     pixels: np.memmap
+    stacks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Rows of the slices from before an image to after it, its own among them; empty where images
+    are shown alone.
+    """
 
     @classmethod
     def open(
@@ -107,6 +112,7 @@ class LetterboxedImages:
         letterboxes: dict[str, Letterbox],
         file: Path,
         kind: PixelKind = (3, "uint8"),
+        stacks: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     ) -> "LetterboxedImages":
         """InputFault where the file is not of these images any more. kind: channels and dtype."""
         pixels = np.load(file, mmap_mode="r")
@@ -116,16 +122,19 @@ class LetterboxedImages:
                 f"{file} holds {pixels.dtype} {pixels.shape}, expected {expected} of {kind[1]}: "
                 "another step has made it anew; run this one again"
             )
-        return cls(rows, letterboxes, pixels)
+        return cls(rows, letterboxes, pixels, dict(stacks))
 
     def __reduce__(self) -> tuple[Any, ...]:
         file = self.pixels.filename
         assert file is not None  # `open` maps one
         kind = self.pixels.shape[3], self.pixels.dtype.name
-        return self.open, (self.rows, self.letterboxes, Path(file), kind)
+        return self.open, (self.rows, self.letterboxes, Path(file), kind, self.stacks)
 
     def __getitem__(self, image: str) -> np.ndarray:
-        return self.pixels[self.rows[image]]
+        """(h, w, C); with neighbours (h, w, slices · C), slice by slice."""
+        if not self.stacks:
+            return self.pixels[self.rows[image]]
+        return np.concatenate([self.pixels[row] for row in self.stacks[image]], axis=2)
 
 
 def letterboxed_images(
@@ -165,14 +174,27 @@ def letterboxed_images(
             _lay_out(catalog, working / "pixels.npy", (shape, dtype), letterboxed)
             (working / "key.txt").write_text(key)
     rows = {image: row for row, image in enumerate(catalog["image"])}
-    return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy", kind)
+    stacks = _stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
+    return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy", kind, stacks)
+
+
+def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]]:
+    """Rows of the slices around each image of a volume; at its ends the last slice is repeated."""
+    found = {}
+    for _, slices in catalog.reset_index(drop=True).groupby("volume", sort=False):
+        ordered = slices.sort_values("slice")
+        rows, last = ordered.index.tolist(), len(ordered) - 1
+        for place, image in enumerate(ordered["image"]):
+            around = range(place - neighbours, place + neighbours + 1)
+            found[image] = tuple(rows[min(max(one, 0), last)] for one in around)
+    return found
 
 
 def _key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
     """Of the files and of what is kept of them; of depth alone as it was when there was no more."""
     stats = [(path, (root / path).stat()) for path in all_pixel_files(catalog["path"], form)]
     files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
-    further = form.pixels.model_copy(update={"depth": None}).chosen()
+    further = form.pixels.model_copy(update={"depth": None, "neighbours": 0}).chosen()
     return text_sha256(json.dumps([form.depth, files, *([further] if further else [])]))
 
 

@@ -49,9 +49,9 @@ def recipe_of(competition: Competition, name: str) -> Recipe:
     """The recipe `name` of a competition; its network takes the channels and bits of the images."""
     recipe = recipe_named(name, competition.recipes, competition.variants)
     data, network = competition.data, recipe.network
-    if (network.channels, network.bits) == (data.channels, data.bits):
+    if (network.channels, network.bits) == (data.network_channels, data.bits):
         return recipe
-    return derive(recipe, {"network": {"channels": data.channels, "bits": data.bits}})
+    return derive(recipe, {"network": {"channels": data.network_channels, "bits": data.bits}})
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from competition.data.images import file_facts, image_size, read_image, read_ind
 from competition.data.letterbox import Letterbox, LetterboxedImages, letterboxed_images
 from competition.data.levels import pictured
 from competition.errors import InputFault
-from competition.recipes import Augmentation
+from competition.recipes import Augmentation, recipe_of
 from competition.spec import PathPart, PixelForm
 
 tifffile = pytest.importorskip("tifffile")
@@ -356,6 +356,49 @@ def test_the_cache_keeps_channels_and_bits_and_is_made_anew_when_they_change(tmp
     again = laid(competition, cache)
     array(tmp_path / "train/0001/band_2.npy", np.zeros((20, 30), np.uint16))
     assert again["0001"].any() and not laid(competition, cache)["0001"][..., 0].any()
+
+
+def sliced(root, **data):
+    """Two volumes of five and three slices whose paths are not in the order of their names."""
+    for volume, count in (("a", 5), ("b", 3)):
+        for number in range(count):
+            values = np.full((20, 30), 10 * (number + 1) + (100 if volume == "b" else 0), np.uint8)
+            save(root / f"train/{volume}/{8 + number}.png", values)
+            save(root / f"masks/{volume}/{8 + number}.png", np.eye(20, 30, dtype=np.uint8))
+    keys = {"root": ".", "train_images": "train/*/*.png", "image_id": "path", "volume": "folder"}
+    keys |= {"group": "volume", "test_images": None, "channels": 1, "neighbours": 1}
+    labels = {"kind": "masks", "files": "masks/{folder}/{stem}.png"}
+    form = {**SALT["submission"], "sample": None}
+    return parsed(SALT, root, data={**keys, **data}, labels=labels, submission=form)
+
+
+def test_neighbours_in_the_volume_are_channels_and_ends_repeat_the_last_slice(tmp_path):
+    competition, cache = sliced(tmp_path), tmp_path / "cache"
+    images = laid(competition, cache)
+    assert images.pixels.shape == (8, 16, 18, 1)  # no slice lies there twice
+
+    def shown(image, of=images):
+        return of[image][0, 0].tolist()
+
+    assert [shown(f"a/{n}.png") for n in range(8, 13)] == [
+        [10, 10, 20],
+        [10, 20, 30],
+        [20, 30, 40],
+        [30, 40, 50],
+        [40, 50, 50],
+    ]
+    assert shown("b/8.png") == [110, 110, 120] and shown("b/10.png") == [120, 130, 130]
+    assert shown("a/10.png", pickle.loads(pickle.dumps(images))) == [20, 30, 40]
+    wider = laid(competition, cache, competition.data.model_copy(update={"neighbours": 2}))
+    assert shown("a/8.png", wider) == [10, 10, 10, 20, 30]
+    assert recipe_of(competition, "unet-resnet18-cpu").network.channels == 3
+    colours = sliced(tmp_path, channels=3, neighbours=2)
+    assert recipe_of(colours, "unet-resnet18-cpu").network.channels == 15
+
+
+def test_neighbours_need_a_volume(tmp_path):
+    with pytest.raises(InputFault, match="neighbours are slices of a volume"):
+        sliced(tmp_path, volume=None, group="folder")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 7])
