@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
-from competition.data.images import read_image
 from competition.data.labels import LabelCache, load_labels
+from competition.data.levels import pictured
 from competition.errors import InputFault
-from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
 from competition.inference.views import checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
 from competition.progress_bar import Watch, unwatched
-from competition.recipes import Recipe, recipe_named
+from competition.recipes import Recipe, recipe_of
 from competition.spec import Competition, load_competition
 from competition.submission.rows import own_sample
 from competition.workspace import Workspace, write_text
@@ -115,8 +116,13 @@ class Project:
 
     @property
     def metric_sums(self) -> MetricSums:
-        """The competition's metric; InputFault where it sees volumes."""
-        return MetricSums.of(self.competition)
+        """The competition's metric, and which images are slices of one volume."""
+        return MetricSums.of(self.competition, self.slices)
+
+    @cached_property
+    def slices(self) -> Slices:
+        """The volume and place of every image, where the metric sees volumes; else none."""
+        return slices_of(self.everything) if self.competition.metric.over_volumes else {}
 
     @cached_property
     def everything(self) -> pd.DataFrame:
@@ -166,9 +172,9 @@ class Project:
         return sizes_of(self.catalog)
 
     def pixels(self, image: str) -> np.ndarray:
-        """An image as the loader reads it, uint8 (H, W, 3)."""
+        """An image for eyes, uint8 (H, W, 3): as the loader reads it, see `pictured`."""
         path = self._paths[image]
-        return read_image(self.competition.root / path, depth=self.competition.data.depth)
+        return pictured(read_pixels(self.competition.root, path, self.competition.data))
 
     @cached_property
     def _paths(self) -> dict[str, str]:
@@ -204,12 +210,13 @@ class Project:
         return self.competition.flip_permutation if self.competition.may_flip else None
 
     def recipe(self, name: str) -> Recipe:
-        return recipe_named(name, self.competition.recipes, self.competition.variants)
+        """The recipe `name`, its network for the competition's images."""
+        return recipe_of(self.competition, name)
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""
         held = {*self.validation_images(fold), *self.rows("holdout")["image"]}
-        return extra_beside(self.competition.root, self.catalog, held)
+        return extra_beside(self.competition.root, self.catalog, held, form=self.competition.data)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:
         """Images of one fold; InputFault where it has none."""

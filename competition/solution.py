@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from rich.text import Text
 
 from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed
-from competition.evaluation.metric_sums import MetricSums, Score
+from competition.evaluation.metric_sums import MetricSums, Score, Slices
 from competition.masks import Objects
 from competition.scoring import score_objects
 from competition.settings import Settings
@@ -24,8 +25,8 @@ BOARDS = ("Public", "Private", "All")
 
 class BoardScore(Settings):
     """The score of some test images. present, absent: over labelled and over empty masks alone
-    (None where there are none, or where the metric pools pixels); classes: None where a class is
-    never counted.
+    (None where there are none, or where the metric pools pixels or sees volumes); classes: None where
+    a class is never counted.
     """
 
     images: int
@@ -63,29 +64,37 @@ class ScoreTable(Settings):
 
 
 def score_submission(
-    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
+    competition: Competition,
+    path: Path,
+    solution: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    slices: Slices = MappingProxyType({}),
 ) -> ScoreTable:
     """Public, Private and All scores of a submission.
 
     solution: the submission's columns and `Usage` (Public or Private, one for all rows of an
-    image; without it there is the score of All alone); sizes: native (height, width) by image.
-    InputFault where the images differ.
+    image; without it there is the score of All alone); sizes: native (height, width) by image;
+    slices: for metrics of volumes. InputFault where the images differ.
     """
     usage = _usage(competition, solution)
     truth = read_objects(competition, solution, sizes)
     predicted = read_objects(competition, path, sizes)
     _require_same_images(truth, predicted, path, solution)
     images = sorted(truth)
-    metric_sums = MetricSums.of(competition)
+    metric_sums = MetricSums.of(competition, slices)
     classes = len(competition.classes)
-    rows = [_sums(metric_sums, truth[i], predicted[i], classes) for i in images]
+    if competition.metric.over_volumes:
+        _refuse_divided_volumes(usage, slices)
+    sums = _sums(metric_sums, truth, predicted, images, classes)
     labelled = [truth[image].to_classes(classes).area() > 0 for image in images]
+    owners = np.array([slices[i][0] if i in slices else i for i in images])
     sides = np.array([usage[image] for image in images])
     scores = {}
     for board in BOARDS:
         chosen = (sides == board) | (board == "All")
         if chosen.any():
-            kept = np.stack(rows)[chosen], np.stack(labelled)[chosen]
+            kept = sums[chosen], np.stack(labelled)[chosen], owners[chosen]
             scores[board] = _board_score(metric_sums, *kept, competition.classes)
     return ScoreTable(
         metric=competition.metric.name,
@@ -96,10 +105,15 @@ def score_submission(
 
 
 def score_file(
-    competition: Competition, path: Path, solution: Path, sizes: Mapping[str, tuple[int, int]]
+    competition: Competition,
+    path: Path,
+    solution: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    slices: Slices = MappingProxyType({}),
 ) -> ScoreTable:
     """`score_submission`, kept beside the submission for the leaderboard."""
-    table = score_submission(competition, path, solution, sizes)
+    table = score_submission(competition, path, solution, sizes, slices=slices)
     table.write(score_path(path))
     return table
 
@@ -146,26 +160,54 @@ def _require_same_images(
         raise InputFault("\n".join(listed(faults) for faults in (missing, extra) if faults))
 
 
-def _sums(metric_sums: MetricSums, truth: Objects, predicted: Objects, classes: int) -> np.ndarray:
-    """What one image adds to the score, (K, C); metrics of objects see the file's own objects."""
+def _refuse_divided_volumes(usage: Mapping[str, str], slices: Slices) -> None:
+    boards: dict[str, str] = {}
+    faults = []
+    for image, board in usage.items():
+        volume = slices[image][0] if image in slices else image
+        if boards.setdefault(volume, board) != board:
+            faults.append(f"volume {volume!r} is Public and Private; a volume is scored as a whole")
+    if faults:
+        raise InputFault(listed(list(dict.fromkeys(faults))))
+
+
+def _sums(
+    metric_sums: MetricSums,
+    truth: Mapping[str, Objects],
+    predicted: Mapping[str, Objects],
+    images: Sequence[str],
+    classes: int,
+) -> np.ndarray:
+    """What images add to the score, (N, K, C); metrics of objects see the file's own objects."""
     metric = metric_sums.metric
     if metric.rule.counted == "objects":
-        return metric_sums.from_scores(score_objects(truth, predicted, classes, metric))
-    return metric_sums.of_image(truth.to_classes(classes), predicted.to_classes(classes))
+        scores = [score_objects(truth[i], predicted[i], classes, metric) for i in images]
+        return metric_sums.from_scores(np.stack(scores))
+    return metric_sums.of_images(
+        images,
+        lambda image: truth[image].to_classes(classes),
+        lambda image: [predicted[image].to_classes(classes)],
+    )[:, 0]
 
 
 def _board_score(
-    metric_sums: MetricSums, sums: np.ndarray, labelled: np.ndarray, classes: Sequence[str]
+    metric_sums: MetricSums,
+    sums: np.ndarray,
+    labelled: np.ndarray,
+    owners: np.ndarray,
+    classes: Sequence[str],
 ) -> BoardScore:
-    """sums (N, K, C), labelled bool (N, K). A solution tells no groups: each image is one of its own."""
+    """sums (N, K, C), labelled bool (N, K), owners (N,): the volume of each image, or itself; a solution
+    tells no groups.
+    """
     by_class = metric_sums.sign * metric_sums.per_class(sums.sum(axis=0))
     present, absent = (
-        None if metric_sums.pooled or not side.any() else metric_sums.value(sums * side[..., None])
+        metric_sums.value(sums * side[..., None]) if metric_sums.by_mask and side.any() else None
         for side in (labelled, ~labelled)
     )
     return BoardScore(
         images=len(sums),
-        score=metric_sums.score(sums, np.arange(len(sums))),
+        score=metric_sums.score(sums, owners),
         present=_or_none(present),
         absent=_or_none(absent),
         classes={name: _or_none(float(v)) for name, v in zip(classes, by_class, strict=True)},

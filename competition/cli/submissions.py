@@ -102,7 +102,10 @@ def score(
 
     paths = _submissions(words, csv)
     project = Project.open(competition)
-    scored = [(p, score_file(project.competition, p, solution, project.sizes)) for p in paths]
+    scored = [
+        (p, score_file(project.competition, p, solution, project.sizes, slices=project.slices))
+        for p in paths
+    ]
     if as_json:
         rows = [{"file": str(path), **table.model_dump(mode="json")} for path, table in scored]
         echo_json({"solution": str(solution), "submissions": rows})

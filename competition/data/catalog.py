@@ -8,12 +8,13 @@ from typing import Literal
 
 import pandas as pd
 
+from competition.data.bands import size_of_pixels
 from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
-from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, page_count, safe_path
+from competition.data.images import ENDINGS, PIXEL_LIMIT, page_count, safe_path
 from competition.data.pages import Page, file_and_page, file_of, may_have_pages, page_path, stem_of
 from competition.errors import InputFault, listed
-from competition.spec import Competition, CsvColumn, PathPart
+from competition.spec import Competition, CsvColumn, PathPart, PixelForm
 
 CATALOG_COLUMNS = (
     *("image", "path", "split", "height", "width", "group", "stratum", "volume", "slice"),
@@ -39,7 +40,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     _refuse_shared_ids(frame)
     frame = _without_excluded(frame, data.exclude)
     paths = frame["path"].tolist()
-    sizes = _sizes(competition.root, paths)
+    sizes = _sizes(competition, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
     frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
     frame["volume"] = _volumes(competition, frame)
@@ -47,7 +48,10 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     frame["group"] = _groups(competition, frame)
     own = frame["split"] != "extra"  # extra images must not rename a group that a split names
     frame.loc[own, "group"] = join_copies(
-        competition.root, frame.loc[own, "path"].tolist(), frame.loc[own, "group"].tolist()
+        competition.root,
+        frame.loc[own, "path"].tolist(),
+        frame.loc[own, "group"].tolist(),
+        form=data,
     )
     frame["stratum"] = _strata(competition, frame)
     _refuse_torn_volumes(frame)
@@ -108,9 +112,11 @@ def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:
     return catalog[catalog["split"] != "test"].reset_index(drop=True)
 
 
-def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tuple[str, ...]:
+def extra_beside(
+    root: Path, catalog: pd.DataFrame, held: Collection[str], *, form: PixelForm
+) -> tuple[str, ...]:
     """The extra images that share neither group nor file with the images held out."""
-    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist())
+    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist(), form=form)
     rows = list(zip(catalog["image"], catalog["split"], groups, strict=True))
     closed = {group for image, _, group in rows if image in held}
     return tuple(image for image, split, group in rows if split == "extra" and group not in closed)
@@ -256,16 +262,18 @@ def left_out(frame: pd.DataFrame, exclude: Collection[str]) -> pd.Series:
     return frame["split"].ne("test") & named
 
 
-def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
+def _sizes(competition: Competition, paths: Sequence[str]) -> list[tuple[int, int]]:
     """(height, width) of each image; all slices of a file have that of its first."""
+    root, faults = competition.root, []
     sizes: dict[str, tuple[int, int]] = {}
-    faults = []
     for path in paths:
         file = file_of(path)
         if file in sizes:
             continue
         try:
-            height, width = sizes[file] = image_size(root / path)
+            height, width = sizes[file] = size_of_pixels(
+                root, path, competition.data, links=competition.links
+            )
         except InputFault as fault:
             faults.append(str(fault))
             continue

@@ -94,18 +94,25 @@ class DicomImage:
         """Bits of a value as `values` gives it unless it is told: a window leaves 8."""
         return self.bits if self.window is None else 8
 
-    def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
+    def rescaled(self) -> np.ndarray:
+        """(H, W) in the unit of its rescale slope and intercept, such as Hounsfield units, without a
+        window; or RGB (H, W, 3).
+        """
+        pixels = self._decoded()
+        return pixels * self.slope + self.intercept if self.mode in _GREY else pixels
+
+    def values(self, depth: int | None = None, *, kept: int = 8) -> tuple[np.ndarray, int]:
         """Unsigned (H, W), 0 black, or (H, W, 3) RGB, and the bits that hold them.
 
-        A window gives 8 bits. Without one the stored values keep their `bits`, or `depth` where that
-        is fewer; signed ones are counted from the lowest.
+        A window gives as many bits as are kept. Without one the stored values keep their `bits`, or
+        `depth` where that is fewer; signed ones are counted from the lowest.
         """
         pixels, bits = self._decoded(), min(self.bits, depth or self.bits)
         if self.mode not in _GREY:
             return pixels, bits
         if self.window is not None:
             shares = self.window.brightness(pixels * self.slope + self.intercept)
-            values, bits = np.rint(shares * 255).astype(np.int32), 8
+            values, bits = np.rint(shares * (2**kept - 1)).astype(np.int32), kept
             turned = False
         else:
             values = pixels.astype(np.int32) + (2 ** (bits - 1) if self.signed else 0)

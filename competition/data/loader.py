@@ -1,4 +1,7 @@
-"""Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
+"""Batches for training and prediction: `images (B,C,h,w)`, `planes (B,P,h,w) uint8`.
+
+Images are uint8, or int32 where 16 bits are kept: torch knows uint16 only in part.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -160,7 +163,8 @@ class PlainSet(Dataset[dict[str, Any]]):
 
 
 def channels_first(pixels: np.ndarray) -> torch.Tensor:
-    """uint8 (h, w, 3) → uint8 tensor (3, h, w)."""
+    """uint8 (h, w, C) → uint8 tensor (C, h, w); uint16 → int32."""
+    pixels = pixels.astype(np.int32) if pixels.dtype == np.uint16 else pixels
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 

@@ -79,16 +79,18 @@ class NiftiImage:
         """Bits of a value as `values` gives it unless it is told."""
         return 16 if self.mode == "uint16" else 8
 
-    def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
-        """Unsigned (H, W) and the bits that hold them: 8, or `depth` of uint16."""
-        if self.scaled or self.mode not in ("uint8", "uint16"):
-            low, high = (f"{value:g}" for value in _extremes(self.real()))
-            raise InputFault(
-                f"{self.path} has values {low}…{high} ({self.mode}), and nothing says which of them is "
-                "black and which is white: set range in [data]"
-            )
+    def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
+        """(H, W) and the bits that hold them: 8, or `depth` of uint16; None of all others, such as
+        signed ones, decimals, and what has a slope or an intercept.
+        """
+        if self.scaled:
+            return self.real(), None
         stored = self._stored()
-        return (stored, 8) if self.mode == "uint8" else (stored.astype(np.int32), depth or 16)
+        if self.mode == "uint8":
+            return stored, 8
+        if self.mode == "uint16":
+            return stored.astype(np.int32), depth or 16
+        return (stored.astype(np.int64) if stored.dtype.kind == "u" else stored), None
 
     def real(self) -> np.ndarray:
         """float64 (H, W): the values that are meant, such as Hounsfield units; stored · slope +

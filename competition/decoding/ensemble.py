@@ -9,10 +9,10 @@ import pandas as pd
 
 from competition.decoding.blend import Blend, Reader, blend
 from competition.decoding.decisions import MemberWeight
-from competition.decoding.threshold_sweep import sweep
+from competition.decoding.threshold_sweep import require_labels
 from competition.errors import InputFault
 from competition.evaluation.groups import partition_of
-from competition.evaluation.metric_sums import MetricSums, Score
+from competition.evaluation.metric_sums import MetricSums, Score, Slices
 from competition.masks import Runs
 from competition.settings import Settings
 from competition.spec import Competition
@@ -57,24 +57,22 @@ def score_members(
     folds: pd.DataFrame,
     competition: Competition,
     *,
+    slices: Slices = MappingProxyType({}),
     ignored: Mapping[str, Runs] = MappingProxyType({}),
     advance: Callable[[], None] = lambda: None,
 ) -> MemberScores:
     """Equal weights, and the out-of-fold scores at threshold 0.5.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
-    image; folds: columns image, group, fold; ignored: by image the pixels (1, H, W) that do not
-    count. `advance` is called images × `passes(members)` times.
+    image; folds: columns image, group, fold; slices: for metrics of volumes; ignored: by image the
+    pixels (1, H, W) that do not count. `advance` is called images × `passes(members)` times.
     """
-    metric_sums = MetricSums.of(competition)
+    metric_sums = MetricSums.of(competition, slices)
 
     def scored(chosen: Mapping[str, Reader]) -> Score:
         together = blend(chosen, exclusive=competition.exclusive)
-        found = sweep(
-            together, truth, metric_sums, ignored=ignored, thresholds=(0.5,), advance=advance
-        )
-        groups = partition_of(found.images, folds).groups
-        return metric_sums.score(found.outcome(found.plain()), groups)
+        sums = plain_sums(together, truth, metric_sums, ignored=ignored, advance=advance)
+        return metric_sums.score(sums, partition_of(together.images, folds).groups)
 
     scores = {name: scored({name: reader}) for name, reader in members.items()}
     images = next(iter(members.values())).images
@@ -90,6 +88,27 @@ def score_members(
         ),
         score=scored(members) if len(members) > 1 else next(iter(scores.values())),
     )
+
+
+def plain_sums(
+    together: Blend,
+    truth: Mapping[str, Runs],
+    metric_sums: MetricSums,
+    *,
+    ignored: Mapping[str, Runs] = MappingProxyType({}),
+    advance: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """What a blend's images add at threshold 0.5, float64 (N, K, C)."""
+    require_labels(together.images, truth)
+    half = np.array([0.5])
+    sums = metric_sums.of_images(
+        together.images,
+        truth.__getitem__,
+        lambda image: together.runs_at(image, half),
+        ignored=ignored,
+        advance=advance,
+    )
+    return sums[:, 0]
 
 
 def passes(members: Sequence[str] | Mapping[str, Reader]) -> int:

@@ -33,6 +33,10 @@ class Rules:
     minimum: np.ndarray
     operation: np.ndarray
 
+    def as_bytes(self) -> bytes:
+        """Equal for equal rules."""
+        return np.stack([self.threshold, self.top, self.minimum, self.operation]).tobytes()
+
 
 @dataclass(frozen=True)
 class ThresholdSweep:

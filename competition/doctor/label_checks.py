@@ -18,7 +18,7 @@ from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.masks.geometry import crop, resize_nearest
-from competition.recipes import recipe_named
+from competition.recipes import recipe_of
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
     Competition,
@@ -116,7 +116,8 @@ def check_ignored(
     warnings += [f"ignore in [labels] names {one!r}, which no label has" for one in missing]
     if not share and labels.ignore_files is not None:
         warnings.append(
-            f"no pixel of {labels.ignore_files!r}, ignore_files in [labels], is above 0"
+            f"no pixel of {labels.ignore_files!r}, ignore_files in [labels], is "
+            + ("0" if labels.ignore_at == "zero" else "above 0")
         )
     found = [("ignored", f"{share:.2%} of the pixels, {some} images")]
     return Report.of("ignored pixels", warnings=warnings, found=found)
@@ -172,7 +173,9 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
         case NamedLabels():
             # read once more, with what is ignored as classes
             names = (*competition.classes, *labels.ignore)
-            plain = labels.model_copy(update={"ignore": (), "ignore_files": None})
+            plain = labels.model_copy(
+                update={"ignore": (), "ignore_files": None, "ignore_at": "nonzero"}
+            )
             changes = {"classes": names, "exclusive": False, "labels": plain}
             for mask in read_labels(competition.model_copy(update=changes), catalog).values():
                 yield {name for name, area in zip(names, mask.area(), strict=True) if area}
@@ -275,7 +278,7 @@ def check_sizes(
     chosen = chosen[:: -(-len(chosen) // _LOOKED_AT) or 1]
     report = Report()
     for name in dict.fromkeys(competition.ensemble.recipes):
-        recipe = recipe_named(name, competition.recipes, competition.variants)
+        recipe = recipe_of(competition, name)
         present = lost = 0
         scores = []
         for image in chosen:

@@ -21,8 +21,12 @@ from competition.workspace import whole_file
 PARTS = 5
 """Held-out parts where the predictions are of fewer than three folds."""
 
-_COLUMNS = {2: ("sum", "count"), 3: ("intersection", "truth", "predicted")}
-"""Names of the C numbers that `MetricSums.of_image` has for an image and class."""
+_COLUMNS = {
+    2: ("sum", "count"),
+    3: ("intersection", "truth", "predicted"),
+    4: ("slices sum", "slices", "volumes sum", "volumes"),
+}
+"""Names of the C numbers that `MetricSums.of_images` has for an image and class."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def partition_of(images: Iterable[str], folds: pd.DataFrame) -> Partition:
 @dataclass(frozen=True, eq=False)
 class GroupSums:
     """names: the G groups, sorted; images: int64 (G,); sums: float64 (G, K, C), over each group's
-    images of `MetricSums.of_image`.
+    images of `MetricSums.of_images`.
     """
 
     names: tuple[str, ...]

@@ -1,15 +1,19 @@
 """The competition's metric as sums: what an image adds, and the score of what was added.
 
 A mean over images adds (score, 1), or (0, 0) where the metric skips the image; a metric over pooled
-pixels adds its counts. Either way the score of any set of images is a function of one sum, so a
-threshold sweep, a fold and a bootstrap draw are all sums of the same rows.
+pixels adds its counts. A metric of volumes adds at the first slice of each what the whole volume scores.
+Either way the score of any set of images is a function of one sum, so a threshold sweep, a fold and a
+bootstrap draw are all sums of the same rows.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
-from competition.errors import InputFault
+from competition.errors import InputFault, listed
 from competition.evaluation.bootstrap import bounds, group_totals, resampled
 from competition.masks import Runs
 from competition.scoring import (
@@ -19,6 +23,7 @@ from competition.scoring import (
     dice_statistics,
     score_from_statistics,
     score_image,
+    score_volume,
 )
 from competition.settings import Settings
 from competition.spec import Competition
@@ -36,42 +41,72 @@ class Score(Settings):
         return f"{self.value:.4f}{between}"
 
 
+Slice = tuple[str, int]
+"""The volume of an image, and its place there."""
+
+Slices = Mapping[str, Slice]
+"""By image."""
+
+Masks = Callable[[str], Runs]
+"""Of an image, (K, H, W)."""
+
+
+def slices_of(rows: pd.DataFrame) -> Slices:
+    """The slices among images of a catalog, by its columns image, volume and slice."""
+    columns = (rows["image"].tolist(), rows["volume"].tolist(), rows["slice"].tolist())
+    return {image: (volume, place) for image, volume, place in zip(*columns, strict=True) if volume}
+
+
 @dataclass(frozen=True)
 class MetricSums:
     """What images add to the score of `metric`, and the score of such sums.
 
-    spacing: mm of a pixel down and across, for metrics of distances; objects: how a predicted mask
-    becomes objects, for metrics of those. In sums more is always better: where the metric is a
-    distance they hold it with its sign turned. Shape letters: N images, K classes, C numbers that
-    are added up (2 for a mean, 3 for pooled pixels).
+    spacing: mm of a pixel down and across, and slice_spacing from slice to slice, for metrics of
+    distances; objects: how a predicted mask becomes objects, for metrics of those; slices: which
+    images are one volume, for metrics of those. In sums more is always better: where the metric is
+    a distance they hold it with its sign turned. Shape letters: N images, K classes, C numbers that
+    are added up (2 for a mean, 3 for pooled pixels, 4 for a mean of slices and one of volumes).
     """
 
     metric: Metric
     spacing: tuple[float, float] = (1.0, 1.0)
     objects: ObjectRule = CONNECTED_COMPONENTS
-
-    def __post_init__(self) -> None:
-        if self.metric.over_volumes:
-            raise InputFault(
-                f"{self.metric.name!r} sees the slices of a scan as one volume; what is added up "
-                "here are single images, so it can neither be tuned for nor scored here"
-            )
+    slices: Slices = field(default_factory=dict)
+    slice_spacing: float = 1.0
 
     @classmethod
-    def of(cls, competition: Competition) -> "MetricSums":
-        spacing = competition.data.spacing or (1.0, 1.0)
-        return cls(competition.metric, spacing, competition.objects)
+    def of(cls, competition: Competition, slices: Slices = MappingProxyType({})) -> "MetricSums":
+        data = competition.data
+        return cls(
+            competition.metric,
+            data.spacing or (1.0, 1.0),
+            competition.objects,
+            slices,
+            data.slice_spacing or 1.0,
+        )
+
+    @property
+    def of_slices(self) -> "MetricSums":
+        """What stands in for it where single slices are measured; itself unless it sees volumes."""
+        if not self.metric.over_volumes:
+            return self
+        return replace(self, metric=self.metric.of_slices)
 
     @property
     def pooled(self) -> bool:
         return self.metric.over == "pixels"
 
     @property
+    def by_mask(self) -> bool:
+        """Whether the score is a mean over the masks of images, each by itself."""
+        return not self.pooled and not self.metric.over_volumes
+
+    @property
     def sign(self) -> int:
         return 1 if self.metric.higher_is_better else -1
 
     def of_image(self, truth: Runs, prediction: Runs, *, ignored: Runs | None = None) -> np.ndarray:
-        """What one image adds, float64 (K, C): see `from_counts`.
+        """What one image adds, float64 (K, C): see `from_counts`. Not for metrics of volumes.
 
         ignored: pixels (1, H, W) that do not count: they are taken away from both masks before
         anything is counted, matched or measured.
@@ -82,6 +117,93 @@ class MetricSums:
             return self.from_counts(*dice_statistics(truth, prediction))
         options = {"spacing": self.spacing, "objects": self.objects}
         return self.from_scores(score_image(truth, prediction, self.metric, **options))
+
+    def of_images(
+        self,
+        images: Sequence[str],
+        truth: Masks | None,
+        predictions: Callable[[str], Sequence[Runs]],
+        *,
+        ignored: Mapping[str, Runs] = MappingProxyType({}),
+        advance: Callable[[], None] = lambda: None,
+    ) -> np.ndarray:
+        """What images add under each of M predictions, float64 (N, M, K, C).
+
+        truth: None stands for the first prediction. ignored: by image, as in `of_image`. Masks are
+        asked for once an image, for a metric of volumes volume by volume; `advance` is called after
+        each image.
+        """
+
+        def masks_of(image: str) -> tuple[Runs, list[Runs]]:
+            found = list(predictions(image))
+            label = found[0] if truth is None else truth(image)
+            left_out = ignored.get(image)
+            for one in found:
+                if one.shape != label.shape:
+                    raise InputFault(
+                        f"image {image!r}: predicted as {one.shape}, labelled as {label.shape}; "
+                        "the images or labels have changed: predict again"
+                    )
+            advance()
+            if left_out is None:
+                return label, found
+            return label.without(left_out), [one.without(left_out) for one in found]
+
+        if not self.metric.over_volumes:
+            pairs = (masks_of(image) for image in images)
+            return np.stack(
+                [[self.of_image(label, one) for one in found] for label, found in pairs]
+            )
+        added: dict[str, np.ndarray] = {}
+        for volume in self._volumes(images):
+            labels, found = zip(*map(masks_of, volume), strict=True)
+            by_prediction = [self._of_volume(labels, masks) for masks in zip(*found, strict=True)]
+            added |= dict(zip(volume, np.stack(by_prediction, axis=1), strict=True))
+        return np.stack([added[image] for image in images])
+
+    def _volumes(self, images: Sequence[str]) -> list[list[str]]:
+        """The images of each volume, in order; InputFault where a volume is not here as a whole."""
+        alone = [image for image in images if image not in self.slices]
+        if alone:
+            raise InputFault(
+                listed(
+                    [
+                        f"image {image!r} is in no volume, and {self.metric.name!r} scores volumes; "
+                        "volume in [data] says what they are"
+                        for image in alone
+                    ]
+                )
+            )
+        wanted = {self.slices[image][0] for image in images}
+        whole: dict[str, dict[int, str]] = {volume: {} for volume in wanted}
+        for image, (volume, place) in self.slices.items():
+            if volume in wanted:
+                whole[volume][place] = image
+        here = set(images)
+        torn = []
+        for volume, members in sorted(whole.items()):
+            found = len(here.intersection(members.values()))
+            if found < len(members):
+                torn.append(
+                    f"volume {volume!r}: {found} of its {len(members)} slices are here; "
+                    f"{self.metric.name!r} scores whole volumes"
+                )
+        if torn:
+            raise InputFault(listed(torn))
+        return [[members[place] for place in sorted(members)] for members in whole.values()]
+
+    def _of_volume(self, truth: Sequence[Runs], prediction: Sequence[Runs]) -> np.ndarray:
+        """What the slices of one volume add, float64 (D, K, C): the first one all of the volume's."""
+        spacing = (self.slice_spacing, *self.spacing)
+        scores = np.full((len(truth), truth[0].classes), np.nan)
+        scores[0] = score_volume(truth, prediction, self.metric, spacing=spacing)
+        volumes = self.from_scores(scores)
+        if not self.metric.rule.slice_share:
+            return volumes
+        pairs = zip(truth, prediction, strict=True)
+        return np.concatenate(
+            [[self.of_slices.of_image(*pair) for pair in pairs], volumes], axis=-1
+        )
 
     def from_scores(self, scores: np.ndarray) -> np.ndarray:
         """What images of these scores (...) add, NaN where the metric skips one: (..., 2)."""
@@ -106,7 +228,7 @@ class MetricSums:
         """Score of each class from sums (..., K, C), more is better; NaN where nothing is counted."""
         if self.pooled:
             return score_from_statistics(sums[..., 0], sums[..., 1], sums[..., 2], self.metric)
-        return _ratio(sums[..., 0], sums[..., 1])
+        return self._mean(sums)
 
     def overall(self, sums: np.ndarray) -> np.ndarray:
         """The score from sums (..., K, C), more is better: a mean over all counted, or over classes."""
@@ -114,7 +236,15 @@ class MetricSums:
             classes = self.per_class(sums)
             counted = ~np.isnan(classes)
             return _ratio(np.where(counted, classes, 0.0).sum(axis=-1), counted.sum(axis=-1))
-        return _ratio(sums[..., 0].sum(axis=-1), sums[..., 1].sum(axis=-1))
+        return self._mean(sums.sum(axis=-2))
+
+    def _mean(self, sums: np.ndarray) -> np.ndarray:
+        """Of sums (..., C): what was added over how often, of slices and of volumes by their shares."""
+        volumes = _ratio(sums[..., -2], sums[..., -1])
+        share = self.metric.rule.slice_share
+        return (
+            share * _ratio(sums[..., 0], sums[..., 1]) + (1 - share) * volumes if share else volumes
+        )
 
     def value(self, sums: np.ndarray) -> float:
         """The score of images from their sums (N, K, C), as the metric has it."""

@@ -14,7 +14,7 @@ Folds differ otherwise than recipes do; `TRANSFER` is what that adds to the rate
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -23,12 +23,11 @@ from pydantic import Field
 
 from competition.evaluation.bootstrap import DRAWS, LEVEL, bounds, group_totals, resampled
 from competition.evaluation.groups import GroupSums
-from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.metric_sums import Masks, MetricSums
 from competition.evaluation.significance import stretch
 from competition.masks import Runs
 from competition.settings import Settings
 
-PredictedMasks = Callable[[str], Runs]
 """Image → masks (K, H, W)."""
 
 
@@ -51,12 +50,12 @@ NO_SHIFT = Estimate(0.0, 0.0)
 
 
 def member_sums(
-    images: Iterable[str],
-    mean: PredictedMasks,
-    singles: Sequence[PredictedMasks],
+    images: Sequence[str],
+    mean: Masks,
+    singles: Sequence[Masks],
     metric_sums: MetricSums,
     *,
-    truth: PredictedMasks | None = None,
+    truth: Masks | None = None,
     ignored: Mapping[str, Runs] = MappingProxyType({}),
 ) -> np.ndarray:
     """What images add to the score of the mean and of S single predictions, float64 (N, 1 + S, K, C).
@@ -64,13 +63,11 @@ def member_sums(
     Against `truth`; without it against the mean, as if that were the truth: how far they are apart.
     ignored: by image the pixels (1, H, W) that do not count.
     """
-    rows = []
-    for image in images:
-        masks = [mean(image), *(single(image) for single in singles)]
-        against = masks[0] if truth is None else truth(image)
-        left_out = ignored.get(image)
-        rows.append([metric_sums.of_image(against, one, ignored=left_out) for one in masks])
-    return np.array(rows)
+
+    def masks(image: str) -> list[Runs]:
+        return [mean(image), *(single(image) for single in singles)]
+
+    return metric_sums.of_images(images, truth, masks, ignored=ignored)
 
 
 def averaging_rate(

@@ -15,4 +15,4 @@ from competition.scoring.metrics import (
 )
 from competition.scoring.objects import CONNECTED_COMPONENTS, ObjectRule, objects_of
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
-from competition.scoring.volumes import evaluate_volumes
+from competition.scoring.volumes import evaluate_volumes, score_volume

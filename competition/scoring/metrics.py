@@ -106,6 +106,13 @@ class Metric(Settings):
         return self.rule.slice_share > 0 or self.dimensions == 3
 
     @property
+    def of_slices(self) -> "Metric":
+        """What stands in for it where single slices are measured; itself unless it sees volumes."""
+        if self.rule.slice_share:
+            return Metric(name="dice", empty=self.empty)
+        return self.model_copy(update={"dimensions": 2})
+
+    @property
     def higher_is_better(self) -> bool:
         return self.rule.higher_is_better
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from competition.ablation import AblationRow, AblationTable
 from competition.decoding.blend import blend
-from competition.decoding.threshold_sweep import sweep
+from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.evaluation.groups import partition_of
 from competition.evaluation.significance import training_gain
@@ -64,16 +64,9 @@ def _table(project: Project, experiment: Experiment) -> AblationTable:
 def _sums(project: Project, entry: Entry) -> tuple[tuple[str, ...], np.ndarray]:
     """The images, by name, and what each adds to the out-of-fold score, (N, K, C)."""
     together = blend(out_of_fold(project, entry), exclusive=project.exclusive)
-    found = sweep(
-        together,
-        project.labels,
-        project.metric_sums,
-        ignored=project.ignored,
-        thresholds=(0.5,),
-    )
-    order = np.argsort(found.images)
-    images = tuple(found.images[place] for place in order)
-    return images, found.outcome(found.plain())[order]
+    sums = plain_sums(together, project.labels, project.metric_sums, ignored=project.ignored)
+    order = np.argsort(together.images)
+    return tuple(together.images[place] for place in order), sums[order]
 
 
 def _rows(

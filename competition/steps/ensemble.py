@@ -20,6 +20,7 @@ def score_ensemble(project: Project, entry: Entry, *, force: bool = False) -> Me
                 project.labels,
                 project.folds,
                 project.competition,
+                slices=project.slices,
                 ignored=project.ignored,
                 advance=advance,
             )

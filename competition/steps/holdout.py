@@ -102,8 +102,8 @@ def _score(project: Project, entry: Entry, decoder: Decoder) -> tuple[Score, int
     together = decoder.mix(mean_predictions(project, entry, "holdout"))
     masks, metric_sums = masks_under(together, decoder.rules), project.metric_sums
     labels, ignored = project.labels, project.ignored
-    sums = np.array(
-        [metric_sums.of_image(labels[i], masks(i), ignored=ignored[i]) for i in rows["image"]]
+    sums = metric_sums.of_images(
+        rows["image"].tolist(), labels.__getitem__, lambda image: [masks(image)], ignored=ignored
     )
     groups = rows["group"].to_numpy(str)
-    return metric_sums.score(sums, groups), len(rows), len(np.unique(groups))
+    return metric_sums.score(sums[:, 0], groups), len(rows), len(np.unique(groups))

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
 from competition.decoding.blend import Blend, Reader, blend
 from competition.decoding.decisions import ClassRule, decide, plain_rules
+from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.evaluation.groups import GroupSums
+from competition.evaluation.metric_sums import Masks, Slices
 from competition.evaluation.private_interval import (
     NO_SHIFT,
     USUAL,
     BoardSize,
     Estimate,
-    PredictedMasks,
     PrivateInterval,
     averaging_rate,
     fold_shift,
@@ -46,17 +48,14 @@ def interval_of_entry(
     return private_interval(sums, project.metric_sums, size, shift)
 
 
-def plain_sums(project: Project, entry: Entry, mix: Mix) -> GroupSums:
+def plain_group_sums(project: Project, entry: Entry, mix: Mix) -> GroupSums:
     """Out-of-fold sums of the blend at threshold 0.5."""
     together = mix(out_of_fold(project, entry))
-    masks = masks_under(together, plain_rules(project.classes))
-    rows = []
     with project.watch("scoring out of fold", len(together.images)) as advance:
-        for image in together.images:
-            pair = project.labels[image], masks(image)
-            rows.append(project.metric_sums.of_image(*pair, ignored=project.ignored[image]))
-            advance()
-    return GroupSums.of(np.array(rows), _groups(project, together.images))
+        sums = plain_sums(
+            together, project.labels, project.metric_sums, ignored=project.ignored, advance=advance
+        )
+    return GroupSums.of(sums, _groups(project, together.images))
 
 
 def _fold_shift(
@@ -71,7 +70,8 @@ def _fold_shift(
         for fold in entry.folds
     ]
     singles = [masks_under(mix(readers), rules) for readers in by_fold]
-    apart = member_sums(spread(mean.images), masks_under(mean, rules), singles, project.metric_sums)
+    images = spread(mean.images, project.slices)
+    apart = member_sums(images, masks_under(mean, rules), singles, project.metric_sums)
     return fold_shift(apart, _member_rate(project, entry), project.metric_sums)
 
 
@@ -85,7 +85,7 @@ def _member_rate(project: Project, entry: Entry) -> Estimate:
     together = mix(members)
     mean = masks_under(together, rules)
     singles = [masks_under(mix({name: reader}), rules) for name, reader in members.items()]
-    images = spread(together.images)
+    images = spread(together.images, project.slices)
     measured = partial(
         member_sums, images, mean, singles, project.metric_sums, ignored=project.ignored
     )
@@ -93,13 +93,15 @@ def _member_rate(project: Project, entry: Entry) -> Estimate:
     return averaging_rate(apart, scored, _groups(project, images), project.metric_sums)
 
 
-def masks_under(together: Blend, rules: Mapping[str, ClassRule]) -> PredictedMasks:
+def masks_under(together: Blend, rules: Mapping[str, ClassRule]) -> Masks:
     return lambda image: decide(together, image, rules)
 
 
-def spread(images: Sequence[str]) -> tuple[str, ...]:
-    """At most `SAMPLE` of them, evenly spread."""
-    return tuple(images[:: -(-len(images) // SAMPLE)])
+def spread(images: Sequence[str], slices: Slices = MappingProxyType({})) -> tuple[str, ...]:
+    """At most `SAMPLE` of them, evenly spread; of slices about so many, in whole volumes."""
+    owners = [slices[image][0] if image in slices else image for image in images]
+    chosen = set(list(dict.fromkeys(owners))[:: -(-len(images) // SAMPLE)])
+    return tuple(image for image, owner in zip(images, owners, strict=True) if owner in chosen)
 
 
 def _groups(project: Project, images: Sequence[str]) -> np.ndarray:

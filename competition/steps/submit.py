@@ -17,7 +17,7 @@ from competition.pipeline import submission_name
 from competition.project import Project
 from competition.steps.contact_sheets import draw_disputed, draw_sheet
 from competition.steps.prediction_stores import mean_predictions
-from competition.steps.private_interval import interval_of_entry, plain_sums
+from competition.steps.private_interval import interval_of_entry, plain_group_sums
 from competition.steps.tune import NESTED_SUMS
 from competition.submission import evidence_path, write_submission
 from competition.workspace import file_sha256
@@ -126,7 +126,7 @@ def _evidence(project: Project, entry: Entry, decoder: Decoder, target: Path) ->
     """What the leaderboard needs: the out-of-fold sums by group, written, and Private expected."""
     parts = None
     if decoder.decisions is None:
-        sums = plain_sums(project, entry, decoder.mix)
+        sums = plain_group_sums(project, entry, decoder.mix)
     else:
         sums = read_group_sums(entry.folder(project.workspace) / NESTED_SUMS, project.classes)
         parts = decoder.decisions.parts

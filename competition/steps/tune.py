@@ -20,7 +20,7 @@ def tune_entry(project: Project, entry: Entry, *, force: bool = False) -> Decisi
 
     def run() -> None:
         from competition.tuning.search import (  # and scipy.optimize: half a second
-            PASSES,
+            passes_over,
             search_decisions,
         )
 
@@ -28,13 +28,14 @@ def tune_entry(project: Project, entry: Entry, *, force: bool = False) -> Decisi
         report = read_ensemble(folder / "ensemble.json", classes=classes)
         members = out_of_fold(project, entry)
         images = len(next(iter(members.values())).images)
-        with project.watch("tuning", PASSES * images) as advance:
+        with project.watch("tuning", passes_over(project.competition.metric) * images) as advance:
             tuned = search_decisions(
                 members,
                 project.labels,
                 project.folds,
                 project.competition,
                 ensemble=report,
+                slices=project.slices,
                 ignored=project.ignored,
                 advance=advance,
             )

@@ -64,7 +64,7 @@ def draw_tuned(project: Project, folder: Path, together: Blend, tuned: "Tuned") 
         title=f"{about}; dots: the thresholds chosen",
     )
     gains(folder / "gains.png", decisions.steps, title=about)
-    metric_sums = found.metric_sums
+    metric_sums = project.metric_sums
     before, after = (
         metric_sums.sign * metric_sums.per_class(sums.sums.sum(axis=0))
         for sums in (tuned.before, tuned.after)

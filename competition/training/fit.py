@@ -90,7 +90,7 @@ def _fitted(
     task: Task, folder: Path, machine: Machine, say: Callable[[str], None], watch: Watch
 ) -> Trained:
     recipe = task.training.recipe
-    plan, metric = plan_of(recipe, len(task.train)), validation_metric(task.metric)
+    plan, metric = plan_of(recipe, len(task.train)), task.metric.of_slices
     progress = Progress(folder, task.training, plan, metric, machine, say)
     resumed = progress.unfinished()
     step = TrainingStep(
@@ -161,11 +161,6 @@ def scorer_at_native_size(labelled: Labelled, metric: Metric) -> ImageScorer:
         return ImageScores(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
 
     return score_image_of
-
-
-def validation_metric(metric: Metric) -> Metric:
-    """The competition's own; Dice of the slices where it sees volumes, which no batch holds whole."""
-    return Metric(name="dice") if metric.over_volumes else metric
 
 
 def _network(task: Task) -> SegmentationNetwork:

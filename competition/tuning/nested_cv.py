@@ -12,11 +12,14 @@ from competition.decoding.decisions import StepReport
 from competition.decoding.threshold_sweep import Rules, ThresholdSweep
 from competition.evaluation.groups import Partition
 from competition.evaluation.significance import Gain, step_gain
-from competition.tuning.cv_views import CvView, CvViews, NestedPlans
+from competition.tuning.cv_views import CvView, CvViews, FittedPlan, NestedPlans
 from competition.tuning.mixture_search import PLAIN, Mixer, select_mixture
 from competition.tuning.postprocess_search import OperationFits, OperationSweep, sweep_operations
 from competition.tuning.step_selection import adopted_steps, select_steps
 from competition.tuning.thresholds import FittedRules, ThresholdFits
+
+Shown = Mapping[int, tuple[FittedPlan, Rules]]
+"""How images are decided, by their places: the fitted mixture that shows one, and the rules."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +28,9 @@ class NestedChoice:
     without: those of the choice made again without each held-out part.
 
     submitted: what images add as they would be submitted, by decisions that saw them; honest: by the
-    choice made without their part; both (N, K, C).
+    choice made without their part; both (N, K, C); shown_submitted, shown_honest: what those are of.
+    crossed: each image under the fits of the steps chosen on all images, made without its part;
+    crossed_without: the same of the steps chosen without a part, for images outside it.
     """
 
     plain: CvView
@@ -35,6 +40,10 @@ class NestedChoice:
     steps: list[StepReport]
     submitted: np.ndarray
     honest: np.ndarray
+    shown_submitted: Shown
+    shown_honest: Shown
+    crossed: Shown
+    crossed_without: Mapping[int, Shown]
 
 
 def select_mixtures(mixer: Mixer, partition: Partition) -> tuple[NestedPlans, list[StepReport]]:
@@ -96,8 +105,10 @@ class _Thresholded:
         crossed = [(self.without[part], rules) for part, rules in self.fitted.without.items()]
         return [(self.whole, self.fitted.rules), *crossed]
 
-    def with_operations(self, found: OperationSweep) -> tuple[list[StepReport], Rules]:
-        """Reports on the post-processing steps, and the rules with the adopted operations."""
+    def with_operations(self, found: OperationSweep) -> tuple[list[StepReport], Rules, Shown]:
+        """Reports on the post-processing steps, the rules with the adopted operations, and each chosen
+        image under such rules fitted without its part.
+        """
         whole = found.under(self.whole, self.fitted.rules).where(self.chosen)
         without = {
             part: found.under(self.without[part], rules).where(self.chosen)
@@ -105,7 +116,16 @@ class _Thresholded:
         }
         fits = OperationFits(whole, without, self.partition.parts)
         steps = select_steps(fits, self.partition.groups)
-        return steps, whole.fit(adopted_steps(steps))
+        adopted = adopted_steps(steps)
+        rules = {
+            part: one.where(self.partition.parts != part).fit(adopted)
+            for part, one in without.items()
+        }
+        places = zip(
+            np.flatnonzero(self.chosen).tolist(), self.partition.parts.tolist(), strict=True
+        )
+        crossed = {place: (self.without[part].fits[place], rules[part]) for place, part in places}
+        return steps, whole.fit(adopted), crossed
 
 
 def nested_cross_validation(
@@ -138,8 +158,9 @@ def nested_cross_validation(
     submitted = views.submitted(plans.whole)
     wanted = [pair for one in (whole, *without.values()) for pair in one.wanted()]
     found = sweep_operations(views, [(submitted, whole.fitted.rules), *wanted], advance=advance)
-    steps, rules = whole.with_operations(found)
-    rules_without = {part: one.with_operations(found)[1] for part, one in without.items()}
+    steps, rules, crossed = whole.with_operations(found)
+    again = {part: one.with_operations(found) for part, one in without.items()}
+    rules_without = {part: own for part, (_, own, _) in again.items()}
 
     # 4. Each image scored by the choice that was made without its part: the nested score.
     honest = np.zeros_like(submitted.sweep.empty)
@@ -154,6 +175,13 @@ def nested_cross_validation(
         [*whole.steps, *steps],
         submitted=found.under(submitted, rules).outcome(rules),
         honest=honest,
+        shown_submitted={place: (fit, rules) for place, fit in enumerate(submitted.fits)},
+        shown_honest={
+            place: (without[part].whole.fits[place], rules_without[part])
+            for place, part in enumerate(partition.parts.tolist())
+        },
+        crossed=crossed,
+        crossed_without={part: shown for part, (_, _, shown) in again.items()},
     )
 
 

@@ -2,7 +2,8 @@
 
 The first draws pixels, on which heads and weights are chosen, and sweeps thresholds of the plain mean
 at native size; the second does that for the chosen mixtures, if there are any; the third measures
-post-processing at the chosen thresholds.
+post-processing at the chosen thresholds. Where the metric sees volumes, a fourth scores the whole
+choice on them.
 """
 
 import math
@@ -20,16 +21,22 @@ from competition.decoding.ensemble import MemberScores
 from competition.decoding.postprocess import OPERATIONS
 from competition.decoding.threshold_sweep import Rules, ThresholdSweep
 from competition.evaluation.groups import GroupSums, partition_of
-from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.metric_sums import MetricSums, Slices
 from competition.masks import Runs
+from competition.scoring import Metric
 from competition.spec import Competition
 from competition.tuning.cv_views import PLAIN_FIT, OutOfFold, gather_views, mixture_of
 from competition.tuning.mixture_search import Mixer, heads_alone, measured_on_grid
 from competition.tuning.nested_cv import confirmed, nested_cross_validation, select_mixtures
 from competition.tuning.pixel_samples import draw_beside
+from competition.tuning.volume_judgement import Judged, judged_on_volumes
 
 PASSES = 3
-"""How often the images are gone through."""
+"""How often the images are gone through; once more where the metric sees volumes."""
+
+
+def passes_over(metric: Metric) -> int:
+    return PASSES + metric.over_volumes
 
 
 class Tuned(NamedTuple):
@@ -52,18 +59,21 @@ def search_decisions(
     competition: Competition,
     *,
     ensemble: MemberScores,
+    slices: Slices = MappingProxyType({}),
     ignored: Mapping[str, Runs] = MappingProxyType({}),
     advance: Callable[[], None] = lambda: None,
 ) -> Tuned:
     """Decide everything from out-of-fold predictions.
 
     members: out-of-fold predictions by name, all of the same images; truth: masks (K, H, W) by
-    image; folds: columns image, group, fold; ensemble: the members' scores; ignored: by image the
-    pixels (1, H, W) that do not count. `advance` is called `PASSES` times an image.
+    image; folds: columns image, group, fold; ensemble: the members' scores; slices: for metrics of
+    volumes; ignored: by image the pixels (1, H, W) that do not count. `advance` is called
+    `passes_over(metric)` times an image.
     """
     ensemble.require_members(members)
     readers = {name: LastRead(reader) for name, reader in members.items()}
-    data = OutOfFold(readers, truth, MetricSums.of(competition), competition.exclusive, ignored)
+    metric_sums = MetricSums.of(competition, slices)
+    data = OutOfFold(readers, truth, metric_sums.of_slices, competition.exclusive, ignored)
     samples, plain_rows = draw_beside(
         data.plain_row(), readers, truth, ignored=ignored, advance=advance
     )
@@ -76,9 +86,18 @@ def search_decisions(
     plans, confirmations = confirmed(views, plans, partition)
     choice = nested_cross_validation(views, plans, partition, advance=advance)
 
-    mixture = mixture_of(mixer, (plans.whole, frozenset()))
-    found, metric_sums, groups = choice.whole.sweep, data.metric_sums, partition.groups
-    plain = choice.plain.sweep.outcome(choice.plain.sweep.plain())
+    def class_rules(rules: Rules) -> dict[str, ClassRule]:
+        return _by_class(rules, choice.plain.sweep.thresholds, competition.classes)
+
+    if metric_sums.metric.over_volumes:
+        judged = judged_on_volumes(
+            choice, views, metric_sums, partition, class_rules, advance=advance
+        )
+    else:
+        plain = choice.plain.sweep.outcome(choice.plain.sweep.plain())
+        judged = Judged(True, [], plain, choice.submitted, choice.honest)
+    mixture = mixture_of(mixer, (plans.whole, frozenset()) if judged.adopted else PLAIN_FIT)
+    found, groups = (choice.whole if judged.adopted else choice.plain).sweep, partition.groups
     labelled = found.truth > 0
     decisions = Decisions(
         images=len(found.images),
@@ -90,22 +109,22 @@ def search_decisions(
             for member in ensemble.members
         ),
         mixture=mixture,
-        steps=(*steps, *confirmations, *choice.steps),
+        steps=(*steps, *confirmations, *choice.steps, *judged.steps),
         compared=tuple(alone),
-        plain=metric_sums.score(plain, groups),
-        apparent=metric_sums.value(choice.submitted),
-        cross_fitted=metric_sums.score(choice.honest, groups),
-        present=_score_over(labelled, choice.honest, metric_sums),
-        absent=_score_over(~labelled, choice.honest, metric_sums),
-        rules=_by_class(choice.rules, found.thresholds, competition.classes),
+        plain=metric_sums.score(judged.plain, groups),
+        apparent=metric_sums.value(judged.submitted),
+        cross_fitted=metric_sums.score(judged.honest, groups),
+        present=_score_over(labelled, judged.honest, metric_sums),
+        absent=_score_over(~labelled, judged.honest, metric_sums),
+        rules=class_rules(choice.rules if judged.adopted else found.plain()),
     )
-    before, after = (GroupSums.of(sums, groups) for sums in (plain, choice.honest))
+    before, after = (GroupSums.of(sums, groups) for sums in (judged.plain, judged.honest))
     return Tuned(decisions, found, before, after)
 
 
 def _score_over(chosen: np.ndarray, sums: np.ndarray, metric_sums: MetricSums) -> float | None:
     """The mean over some image × class pairs, chosen bool (N, K); None where there is none."""
-    if metric_sums.pooled or not chosen.any():
+    if not metric_sums.by_mask or not chosen.any():
         return None
     score = metric_sums.value(sums * chosen[..., None])
     return None if math.isnan(score) else score

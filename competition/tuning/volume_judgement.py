@@ -1,0 +1,88 @@
+"""A whole choice judged on volumes: what a metric sees that no single slice can show.
+
+Every step is searched for and judged on slices, where the metric's part of slices stands in for it. What
+they chose together is then kept only if its gain on whole volumes is significant in the metric itself.
+The reported score makes that judgement again without each held-out part.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from competition.decoding.decisions import ClassRule, StepReport, decide
+from competition.decoding.threshold_sweep import Rules
+from competition.evaluation.groups import Partition
+from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.significance import Gain, step_gain
+from competition.masks import Runs
+from competition.tuning.cv_views import PLAIN_FIT, CvViews, FittedPlan
+from competition.tuning.nested_cv import NestedChoice
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """adopted: whether the choice is kept, else nothing is decided; plain, submitted, honest: what
+    images add under each, (N, K, C), as in `NestedChoice`.
+    """
+
+    adopted: bool
+    steps: list[StepReport]
+    plain: np.ndarray
+    submitted: np.ndarray
+    honest: np.ndarray
+
+
+def judged_on_volumes(
+    choice: NestedChoice,
+    views: CvViews,
+    metric_sums: MetricSums,
+    partition: Partition,
+    class_rules: Callable[[Rules], Mapping[str, ClassRule]],
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> Judged:
+    """One pass over the images, volume by volume."""
+    images, parts = views.mixer.samples.images, list(choice.crossed_without)
+    place_of = {image: place for place, image in enumerate(images)}
+    plain = PLAIN_FIT, choice.plain.sweep.plain()
+    shown = [{}, choice.shown_submitted, choice.shown_honest, choice.crossed]
+    shown += [choice.crossed_without[part] for part in parts]
+
+    def predictions(image: str) -> list[Runs]:
+        """Under all that are shown; what is decided alike is decoded once."""
+        known: dict[tuple[FittedPlan, bytes], Runs] = {}
+        found = []
+        for one in shown:
+            fit, rules = one.get(place_of[image], plain)
+            key = fit, rules.as_bytes()
+            if key not in known:
+                known[key] = decide(views.blend(fit), image, class_rules(rules))
+            found.append(known[key])
+        return found
+
+    sums = metric_sums.of_images(
+        images,
+        views.data.truth.__getitem__,
+        predictions,
+        ignored=views.data.ignored,
+        advance=advance,
+    )
+    before, submitted, honest = (sums[:, which] for which in range(3))
+
+    def gain(after: np.ndarray, chosen: np.ndarray) -> Gain:
+        count = len(np.unique(partition.parts[chosen]))
+        pair = before[chosen], after[chosen]
+        return step_gain(*pair, partition.groups[chosen], metric_sums, parts=count)
+
+    found = gain(sums[:, 3], np.ones(len(images), bool))
+    apparent = metric_sums.sign * (metric_sums.value(submitted) - metric_sums.value(before))
+    report = StepReport.of("post-processing", "all of these, on whole volumes", apparent, found)
+    nested = honest.copy()
+    for place, part in enumerate(parts, 4):
+        inside = partition.parts == part
+        if not gain(sums[:, place], ~inside).significant:
+            nested[inside] = before[inside]
+    return Judged(
+        found.significant, [report], before, submitted if found.significant else before, nested
+    )
