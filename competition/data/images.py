@@ -52,7 +52,7 @@ _TURNS = {
 }
 """Of an EXIF orientation: whether rows are reversed, whether columns are, and whether they then change
 places."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -124,6 +124,19 @@ def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -
     InputFault names a file that cannot be read whole, or that has more than `limit` pixels (its header
     is read, nothing is decoded).
     """
+    values, bits, orientation = _read(path, form, limit)
+    return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
+
+
+def file_values(path: Path, form: PixelForm = RGB) -> tuple[np.ndarray, int | None]:
+    """What a file holds, (H, W) or (H, W, n), before it is said which values are black and white, and
+    the bits of counts (see `kept`); not turned. Raises as `read_image` for files that cannot be read.
+    """
+    return _read(path, form, PIXEL_LIMIT)[:2]
+
+
+def _read(path: Path, form: PixelForm, limit: int) -> tuple[np.ndarray, int | None, int]:
+    """The values of a file, their bits, and its orientation."""
     file, orientation = _beyond_pillow(path), 1
     if form.frame is not None and not isinstance(file, NpyImage):
         raise InputFault(f"{path}: frame in [data] is for arrays (.npy)")
@@ -135,7 +148,7 @@ def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -
             _refuse_large(image.size[::-1], path, limit)
             orientation = _orientation(image)
             values, bits = _values(image, path, form)
-    return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
+    return values, bits, orientation
 
 
 def _stored(file: "_BeyondPillow", form: PixelForm) -> tuple[np.ndarray, int | None]:
@@ -355,6 +368,8 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     if image.mode in _DEEP:
         grey = np.asarray(image)
         zero_is_white = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+        if _is_signed(image):
+            return grey, None
         if zero_is_white and not form.range:  # Pillow does so for 8 bits alone
             return 2**depth - 1 - grey.astype(np.int32), depth
         return grey, depth
@@ -366,6 +381,11 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_black(np.asarray(image.convert("RGBA")), 255), 8
     return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), 8
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF says that its numbers may be below 0, such as Hounsfield units."""
+    return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(_SAMPLE_FORMAT, ())
 
 
 def _is_deep_colour(image: Image.Image) -> bool:

@@ -42,6 +42,21 @@ def lists_of_classes(root: Path, files: Iterable[str], tables: Iterable[Table]) 
     return [one for one in found if one is not None]
 
 
+def files_an_image(root: Path, files: Iterable[str]) -> int:
+    """How many channels, a file each, nnU-Net's dataset.json says that an image has; 1 without one."""
+    for path in files:
+        if PurePosixPath(path).name == "dataset.json" and (root / path).stat().st_size <= _SMALL:
+            try:
+                content = json.loads((root / path).read_text(encoding="utf-8-sig"))
+            except (OSError, ValueError):
+                continue  # no list of channels
+            told = content if isinstance(content, dict) else {}
+            channels = told.get("channel_names", told.get("modality"))
+            if isinstance(channels, dict) and channels:
+                return len(channels)
+    return 1
+
+
 def is_background(name: str) -> bool:
     return name.strip().lower() in _BACKGROUND
 

@@ -1,18 +1,23 @@
 """A download without a preset → the values of its competition file, each with where it comes from."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from competition.data.bands import pixel_files
+from competition.data.images import file_values
 from competition.data.labels import LabelCache
 from competition.data.nifti import nifti_spacing
-from competition.data.pages import is_nifti
+from competition.data.pages import ending_of, is_nifti
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
 from competition.new.class_names import is_void
-from competition.new.download import Survey, survey
+from competition.new.download import FIRST_CHANNEL, Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
@@ -36,6 +41,7 @@ from competition.new.text_labels import (
     text_sources,
 )
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PixelForm
 
 
 @dataclass
@@ -249,7 +255,14 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
     way, why = "name", "nothing names images otherwise"
+    if seen.channels > 1 and FIRST_CHANNEL in images.pattern:
+        ending, told = ending_of(images.paths[0]), f"{seen.channels} channels in dataset.json"
+        bands = [f"{{part}}_{number:04}{ending}" for number in range(seen.channels)]
+        values["data.bands"] = FoundValue(bands, "found", told)
+        part = {"pattern": "([^/]+)_0000[.]", "value": r"\1"}
+        values["data.part"] = FoundValue(part, "found", "what the files of an image share")
     slices = slices_in(seen.root, images.paths)
+    values |= _range(seen, slices, values)
     if len(slices) > len(images):
         why = f"{len(images)} files hold {len(slices)} slices"
         values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
@@ -265,6 +278,49 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     written = {"pattern": ".+"} if way == WHOLE_PATH else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
+
+
+_LOOKED_AT = 24
+"""Images by whose values it is asked which are black and which white."""
+
+
+def _range(seen: Survey, slices: Sequence[str], values: FoundValues) -> FoundValues:
+    """Which values are black and white, where files do not say it: a question with the values between
+    which nearly all pixels lie.
+    """
+    if "data.range" in seen.given:
+        return {}
+    form = PixelForm()
+    if "data.bands" in values:
+        bands, part = values["data.bands"].value, values["data.part"].value
+        form = PixelForm(bands=bands, part=part)
+    pairs, lowest, highest = [], [], []
+    for place in range(len(form.bands) or 1):
+        pixels = []
+        for path in slices[:: max(1, -(-len(slices) // _LOOKED_AT))]:
+            with suppress(InputFault):  # damaged: its reader will name it
+                found, bits = file_values(seen.root / pixel_files(path, form)[place])
+                pixels += [found.ravel()] if bits is None else []
+        if not pixels:
+            return {}
+        everything = np.concatenate(pixels)
+        low, high = np.nanpercentile(everything, (0.5, 99.5)).tolist()
+        pairs.append([_rounded(low), _rounded(high if high > low else low + 1)])
+        lowest.append(float(np.nanmin(everything)))
+        highest.append(float(np.nanmax(everything)))
+    if min(lowest) >= 0 and max(highest) <= 1:
+        return {}  # shares of white
+    why = (
+        f"values from {min(lowest):g} to {max(highest):g}; 99 % lie in this range: is its low end black "
+        "and its high end white?"
+    )
+    told = pairs if len(pairs) > 1 else pairs[0]
+    return {"data.range": FoundValue(told, "asked", why, (str(told),))}
+
+
+def _rounded(value: float) -> float:
+    """Three digits, which is more than such an end is known by."""
+    return float(f"{value:.3g}")
 
 
 def _spacing(seen: Survey, images: Place) -> FoundValues:

@@ -79,13 +79,20 @@ def slices_in(root: Path, paths: Sequence[str]) -> list[str]:
 
 
 def _slices_of(path: Path) -> int:
-    """1 for what is read as one image, and for what is damaged, which its reader will name."""
+    """1 for what is read as one image, and for what is damaged, which its reader will name.
+
+    An array of three axes may be either; its channels are fewer than its rows, columns and slices.
+    """
     try:
         image_size(path)
     except InputFault:
         with suppress(InputFault):
             return page_count(path)
-    return 1
+        return 1
+    if path.suffix.lower() != ".npy":
+        return 1
+    sides = np.load(path, mmap_mode="r").shape
+    return sides[0] if len(sides) == 3 and sides[0] < sides[2] else 1
 
 
 def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:

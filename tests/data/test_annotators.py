@@ -23,8 +23,8 @@ def drawn_by(number: int, annotator: int) -> np.ndarray:
 
 def annotated(root, pattern=FILES, images=range(4), many=3, **changes):
     """Cells whose labels are the first annotator's; further annotators drew them further right."""
-    labels = INDEX | {"annotators": pattern}
-    competition = cells(root, labels, exclusive=True, **changes)
+    labels = INDEX | {"annotators": pattern} | changes
+    competition = cells(root, labels, exclusive=True)
     for number in range(4):
         save(root / f"masks/{number:04}.png", drawn_by(number, 0))
     for number in images:
@@ -80,7 +80,7 @@ def test_they_are_kept_with_the_labels_and_read_anew_when_they_change(tmp_path):
 
 
 def test_pixels_that_do_not_count_are_of_no_annotator(tmp_path):
-    competition = annotated(tmp_path, labels={**INDEX, "annotators": FILES, "ignore": 255})
+    competition = annotated(tmp_path, ignore=255)
     values = drawn_by(0, 0)
     values[:, :20] = 255
     save(tmp_path / "masks/0000.png", values)
@@ -103,12 +103,12 @@ def test_one_file_of_one_annotator_is_refused(tmp_path, pattern, say):
 def test_annotators_that_lie_nowhere_or_are_the_labels_are_refused(tmp_path):
     competition = annotated(tmp_path, images=[])
     assert "check annotators in [labels]" in fault_of(competition)
-    competition = annotated(tmp_path / "b", labels={**INDEX, "annotators": "masks/{stem}*.png"})
+    competition = annotated(tmp_path / "b", annotators="masks/{stem}*.png")
     assert "masks/0000.png is met by files and by annotators" in fault_of(competition)
 
 
 def test_masks_of_annotators_may_lie_among_the_labels(tmp_path):
-    competition = annotated(tmp_path, labels={**INDEX, "annotators": "masks/{stem}_by_*.png"})
+    competition = annotated(tmp_path, annotators="masks/{stem}_by_*.png")
     for number in range(4):
         save(tmp_path / f"masks/{number:04}_by_me.png", drawn_by(number, 1))
     assert {m.classes for m in labels_of(competition).annotators.values()} == {2}
@@ -134,6 +134,6 @@ def test_the_doctor_says_how_well_they_agree(tmp_path):
     for number in range(4):
         one, other = (drawn_by(number, k) for k in range(2))
         for k in range(1, len(CELLS) + 1):
-            shared = ((one == k) & (other == k)).sum()
-            dice.append(2 * shared / ((one == k).sum() + (other == k).sum()))
+            shared, both = ((one == k) & (other == k)).sum(), (one == k).sum() + (other == k).sum()
+            dice += [2 * shared / both] if both else []
     assert f"2 of an image, in 4 images; two of them agree to a Dice of {np.mean(dice):.3f}" in text

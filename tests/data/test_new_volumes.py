@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from volumes import greys, label_values, save_volume
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, of_split
 from competition.data.labels import read_labels
 from competition.errors import InputFault
@@ -122,3 +123,62 @@ def test_arrays_of_colours_are_no_slices(tmp_path):
         save_volume(root / f"masks/a{number}.npy", label_values(number % 3)[0])
     _, competition = found(root, tmp_path)
     assert competition.data.volume is None and len(build_catalog(competition)) == CASES
+
+
+def hounsfield(number):
+    return greys(number).astype(np.int16) * 8 - 1024
+
+
+def test_values_that_nothing_places_are_a_question(tmp_path):
+    root = tmp_path / "data"
+    volumes(root, "images/c{}.nii.gz", "masks/c{}.nii.gz", scan=hounsfield)
+    text, competition = found(root, tmp_path)
+    (question,) = competition.questions
+    assert "range in [data] is open; write [-1" in question
+    low, high = competition.data.range[0]
+    assert -1024 <= low < -1000 and 960 < high <= 1020
+    assert (
+        "values from -1024 to 1016" in text
+        or "-1024" in (tmp_path / "competition.toml").read_text()
+    )
+    check(competition)
+    (tmp_path / "competition.toml").unlink()
+    _, competition = found(root, tmp_path, **{"data.range": [-150, 250]})
+    assert competition.questions == () and competition.data.range == ((-150, 250),)
+
+
+def test_masks_of_any_type_of_numbers(tmp_path):
+    root = tmp_path / "data"
+    for kind in (np.int16, np.float64):
+        volumes(
+            root,
+            "images/c{}.nii.gz",
+            "masks/c{}.nii.gz",
+            label=lambda number, kind=kind: label_values(number).astype(kind),
+        )
+        _, competition = found(root, tmp_path)
+        check(competition)
+        (tmp_path / "competition.toml").unlink()
+
+
+def test_the_channels_of_nnunet_are_bands(tmp_path):
+    root = tmp_path / "data"
+    nnunet(root, channel_names={"0": "T1", "1": "T2"})
+    for number in range(CASES + 2):
+        part = "imagesTr" if number < CASES else "imagesTs"
+        volume = greys(number + 50).astype(np.float32) * 3
+        save_volume(root / f"{part}/case_{number:03}_0001.nii.gz", volume)
+        first = greys(number).astype(np.float32) - 9
+        save_volume(root / f"{part}/case_{number:03}_0000.nii.gz", first)
+    _, competition = found(root, tmp_path)
+    assert competition.data.channels == 2 and len(competition.data.range) == 2
+    assert competition.data.test_images == "imagesTs/*_0000.nii.gz"
+    assert len(competition.questions) == 1 and "range" in competition.questions[0]
+    check(competition)
+    rows = build_catalog(competition)
+    assert len(of_split(rows, "test")) == 8
+    pixels = read_pixels(root, rows["path"][5], competition.data)
+    assert pixels.shape == (20, 30, 2)
+    low, high = competition.data.range[1]
+    expected = np.clip((greys(51)[1].astype(float) * 3 - low) / (high - low), 0, 1) * 255
+    assert np.array_equal(pixels[..., 1], np.rint(expected))

@@ -2,16 +2,24 @@
 
 import numpy as np
 import pytest
-from downloads import save, write_csv
-from volumes import SIZE, greys, label_values, save_volume, scans
+from downloads import parsed, save, write_csv
+from PIL import Image
+from volumes import SCANS, SIZE, greys, label_values, save_volume, scans
 
 from competition.data import nifti
+from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog
 from competition.data.images import file_facts, image_size, page_count, read_image, read_index
 from competition.data.labels import label_files, read_labels
 from competition.data.letterbox import letterboxed_images
+from competition.doctor import examine
+from competition.doctor.kept import kept_report
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.project import Project
+from competition.spec import PixelForm
+from competition.steps.data_sheets import draw_label_sheet, draw_look_alikes
+from competition.workspace import Workspace
 
 FORMS = ["nii", "nii.gz", "tif", "npy", "dcm"]
 
@@ -193,7 +201,9 @@ def test_slope_and_intercept_are_applied(tmp_path):
     save_volume(tmp_path / "a.nii", greys(0).astype(np.int16), slope=2, intercept=-1000)
     values = nifti.NiftiImage.opened(tmp_path / "a.nii", nifti.Page(1)).real()
     assert np.array_equal(values, greys(0)[1] * 2.0 - 1000)
-    assert "set range in [data]" in fault_of(read_image, tmp_path / "a.nii#0001")
+    assert "set range = [black, white] in [data]" in fault_of(read_image, tmp_path / "a.nii#0001")
+    form = PixelForm(range=(-1000, -490), channels=1)
+    assert np.array_equal(read_image(tmp_path / "a.nii#0001", form)[..., 0], greys(0)[1])
 
 
 @pytest.mark.parametrize("form", ["nii", "nii.gz"])
@@ -209,8 +219,122 @@ def test_a_cut_or_foreign_nifti_is_one_message(tmp_path, form):
 
 
 def test_pages_of_two_sizes_are_no_volume(tmp_path):
-    from PIL import Image
-
     pages = [Image.fromarray(greys(0)[0]), Image.fromarray(greys(0, size=(21, 30))[0])]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert "no slices of one volume" in fault_of(read_image, tmp_path / "a.tif#0001")
+
+
+DEEP = [
+    *(("nii.gz", kind) for kind in ("int16", "int32", "float32", "float64")),
+    *(("tif", kind) for kind in ("int16", "int32", "float16", "float32", "float64")),
+    *(("npy", kind) for kind in ("int16", "float32")),
+    ("dcm", "int16"),
+]
+
+
+@pytest.mark.parametrize(("form", "kind"), DEEP)
+def test_values_below_0_and_decimals_need_a_range(tmp_path, form, kind):
+    """Hounsfield units, and whatever else says of no value that it is black."""
+    values = greys(0, slices=3).astype(kind) * 4 - 512
+    save_volume(tmp_path / f"a.{form}", values)
+    path = tmp_path / f"a.{form}#0002"
+    if form != "dcm":  # which is counted from the lowest of its bits
+        assert "set range = [black, white] in [data]" in fault_of(read_image, path)
+    found = read_image(path, PixelForm(range=(-512, 508), channels=1))
+    assert np.array_equal(found[..., 0], greys(0, slices=3)[2])
+    deep = read_image(path, PixelForm(range=(-512, 508), channels=1, bits=16))
+    assert np.array_equal(deep[..., 0], greys(0, slices=3)[2].astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32", "float64"])
+def test_a_tiff_of_one_page_has_a_range_too(tmp_path, kind):
+    values = greys(0, slices=1).astype(kind) - 100
+    path = save_volume(tmp_path / "a.tif", values)
+    assert "set range" in fault_of(read_image, path)
+    assert np.array_equal(read_image(path, PixelForm(range=(-100, 155)))[..., 1], greys(0)[0])
+
+
+def test_the_bands_of_a_slice_are_the_same_slices_of_other_files(tmp_path):
+    for number in range(2):
+        save_volume(tmp_path / f"images/case_{number}_0000.nii.gz", greys(number))
+        save_volume(tmp_path / f"images/case_{number}_0001.nii.gz", greys(number + 7))
+        save_volume(tmp_path / f"labels/case_{number}.nii.gz", label_values(number))
+    part = {"pattern": "(case_[0-9]+)_0000", "value": "\\1"}
+    competition = parsed(
+        SCANS,
+        tmp_path,
+        data__train_images="images/*_0000.nii.gz",
+        data__bands=["{part}_0000.nii.gz", "{part}_0001.nii.gz"],
+        data__part=part,
+        labels__files="labels/{part}.nii.gz",
+        labels__part=part,
+    )
+    rows = build_catalog(competition)
+    assert len(rows) == 8 and len(read_labels(competition, rows)) == 8
+    pixels = read_pixels(tmp_path, rows["path"][6], competition.data)
+    assert np.array_equal(pixels, np.stack([greys(1)[2], greys(8)[2]], axis=-1))
+    form = ((8, 8), "stretch")
+    laid = letterboxed_images(
+        rows, tmp_path, tmp_path / "cache", form=form, pixels=competition.data
+    )
+    assert laid[rows["image"][6]].shape == (8, 8, 2)
+
+
+def smooth(seed, slices=6, size=(64, 64)):
+    """uint8 (slices, H, W): a pattern that hardly changes from slice to slice."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(30, 220, (16, 16), dtype=np.uint8)
+    pattern = np.kron(coarse, np.ones((4, 4), np.uint8)).astype(int)
+    drift = random.integers(-3, 4, (slices, *size))
+    return np.clip(pattern + drift, 0, 255).astype(np.uint8)
+
+
+def smooth_scans(root, seeds):
+    for number, seed in enumerate(seeds):
+        save_volume(root / f"images/case_{number}.nii.gz", smooth(seed))
+        save_volume(root / f"labels/case_{number}.nii.gz", label_values(0, 6, (64, 64)))
+    return parsed(SCANS, root)
+
+
+def test_neighbouring_slices_of_a_volume_are_no_look_alikes(tmp_path):
+    report = examine(smooth_scans(tmp_path, range(3)), Workspace(tmp_path, "scans"))
+    assert report.errors == () and not [d for d in report.doubtful if d.kind == "look-alikes"]
+    assert "look-alikes" not in dict(report.found)
+    assert "NIfTI uint8: 18" in report.text()
+
+
+def test_slices_of_two_volumes_that_look_alike_are_told(tmp_path):
+    competition = smooth_scans(tmp_path, [0, 1, 2])
+    again = np.clip(smooth(0).astype(int) + 5, 0, 255).astype(np.uint8)
+    save_volume(tmp_path / "images/case_2.nii.gz", again)
+    report = examine(competition, Workspace(tmp_path, "scans"))
+    alike = [d for d in report.doubtful if d.kind == "look-alikes"]
+    assert alike and "case_0_000" in alike[0].text and "case_2_000" in alike[0].text
+
+
+def test_the_sheet_of_labels_shows_slices(tmp_path):
+    scans(tmp_path, data__range=[0, 255], split__folds=2)
+    table = parsed(SCANS, tmp_path)
+    project = Project(table, tmp_path / "work", say=lambda _: None)
+    assert Image.open(draw_label_sheet(project)).size[0] > 100
+    assert project.pixels("case_1_0002").shape == (*SIZE, 3)
+    alike = draw_look_alikes(project, [("case_0_0001", "case_1_0001")])
+    assert Image.open(alike).size[0] > 100
+
+
+def test_a_damaged_volume_hides_no_other_damage(tmp_path):
+    competition = scans(tmp_path)
+    for number in range(2):
+        path = tmp_path / f"images/case_{number}.nii.gz"
+        path.write_bytes(path.read_bytes()[:150])
+    text = examine(competition, Workspace(tmp_path, "scans")).text()
+    assert "case_0.nii.gz" in text and "case_1.nii.gz" in text
+
+
+def test_the_doctor_looks_again_when_a_volume_changes(tmp_path):
+    competition, space = scans(tmp_path), Workspace(tmp_path, "scans")
+    rows = build_catalog(competition)
+    examine(competition, space)
+    assert kept_report(competition, space, rows) is not None
+    save_volume(tmp_path / "images/case_1.nii.gz", greys(9))
+    assert kept_report(competition, space, rows) is None

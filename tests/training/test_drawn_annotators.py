@@ -51,7 +51,7 @@ def test_an_example_is_the_mask_of_one_annotator():
 
 
 def test_over_many_draws_the_mean_target_is_the_share_of_annotators():
-    dataset, epochs = training_set(), 3000
+    dataset, epochs = training_set(), 600
     for index in range(2):
         mean = np.mean([target(dataset, epoch, index) for epoch in range(epochs)], axis=0)
         assert np.abs(mean - masks(index).mean(axis=0)).max() < 4 * np.sqrt(0.25 / epochs)
