@@ -117,6 +117,20 @@ def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -
     return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
 
 
+def read_values(path: Path) -> tuple[np.ndarray, int | None]:
+    """What a file stores, (H, W) or (H, W, n) before it is turned, and how many bits hold it: None of
+    decimals and signed numbers. Alpha is the last channel.
+    """
+    every = PixelForm(channels=4)
+    file = _beyond_pillow(path)
+    if file is not None:
+        _refuse_large(file.size, path, PIXEL_LIMIT)
+        return _stored(file, every)
+    with _opened(path) as image:
+        _refuse_large(image.size[::-1], path, PIXEL_LIMIT)
+        return _values(image, path, every)
+
+
 def _stored(
     file: "DicomImage | NpyImage | TiffSamples", form: PixelForm
 ) -> tuple[np.ndarray, int | None]:

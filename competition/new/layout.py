@@ -15,6 +15,7 @@ from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
+from competition.new.pixel_values import pixel_keys
 from competition.new.survey import (
     MASK_WORDS,
     WAYS,
@@ -63,6 +64,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout = FoundLayout(values)
     test = _test_place(seen, source, sample)
     values |= _data(seen, source, test, sample)
+    values |= pixel_keys(root, source.images.paths, given)
     values |= source.values
     values |= _submission(seen, source, sample)
     _name_classes(layout, seen, source, sample, name)
