@@ -1221,7 +1221,7 @@ def test_images_of_five_channels_are_found_to_have_five(tmp_path):
 def test_what_is_black_and_white_of_decimals_is_a_question_with_what_was_met(tmp_path):
     root = tmp_path / "data"
     arrays(root, lambda pixels: pixels.astype(np.float32) * 2 - 100)
-    text, competition = found(root, tmp_path)
+    _, competition = found(root, tmp_path)
     (question,) = (one for one in competition.questions if "range" in one)
     low, high = competition.data.range[0]
     shown = [photograph(name).astype(np.float32) * 2 - 100 for name in TRAIN]
