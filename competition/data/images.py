@@ -317,7 +317,7 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     """(H, W) or (H, W, n) of an image before it is turned, and their bits as `kept` takes them."""
     depth = form.depth or _file_depth(image)
     in_tiff = isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA") and depth > 8
-    if _is_deep_colour(image) or (in_tiff and form != RGB):  # of TIFF, too, Pillow keeps 8
+    if _is_deep_colour(image) or (in_tiff and (form.bits == 16 or form.range)):  # Pillow keeps 8
         return _deep_colours(Path(path), depth, alpha=form.channels == 4)
     image = _decoded(image, path)
     if image.mode in _DEEP:

@@ -38,7 +38,9 @@ def pixel_keys(root: Path, paths: Sequence[str], given: Mapping[str, Any]) -> Fo
         found["data.channels"] = FoundValue(count, "found", f"each image has {count} channels")
     if not placed and np.isfinite([low, high]).all():
         ends = [float(f"{end:.6g}") for end in (low, high)]
-        why = f"{len(looked_at)} images have values {ends[0]:g}…{ends[1]:g}: which are black, white?"
+        why = (
+            f"{len(looked_at)} images have values {ends[0]:g}…{ends[1]:g}: which are black, white?"
+        )
         found["data.range"] = FoundValue(ends, "asked", why, (str(ends),))
     return found
 
