@@ -124,19 +124,6 @@ def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -
     InputFault names a file that cannot be read whole, or that has more than `limit` pixels (its header
     is read, nothing is decoded).
     """
-    values, bits, orientation = _read(path, form, limit)
-    return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
-
-
-def file_values(path: Path, form: PixelForm = RGB) -> tuple[np.ndarray, int | None]:
-    """What a file holds, (H, W) or (H, W, n), before it is said which values are black and white, and
-    the bits of counts (see `kept`); not turned. Raises as `read_image` for files that cannot be read.
-    """
-    return _read(path, form, PIXEL_LIMIT)[:2]
-
-
-def _read(path: Path, form: PixelForm, limit: int) -> tuple[np.ndarray, int | None, int]:
-    """The values of a file, their bits, and its orientation."""
     file, orientation = _beyond_pillow(path), 1
     if form.frame is not None and not isinstance(file, NpyImage):
         raise InputFault(f"{path}: frame in [data] is for arrays (.npy)")
@@ -148,7 +135,21 @@ def _read(path: Path, form: PixelForm, limit: int) -> tuple[np.ndarray, int | No
             _refuse_large(image.size[::-1], path, limit)
             orientation = _orientation(image)
             values, bits = _values(image, path, form)
-    return values, bits, orientation
+    return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
+
+
+def read_values(path: Path) -> tuple[np.ndarray, int | None]:
+    """What a file stores, (H, W) or (H, W, n) before it is turned, and how many bits hold it: None of
+    decimals and signed numbers. Alpha is the last channel.
+    """
+    every = PixelForm(channels=4)
+    file = _beyond_pillow(path)
+    if file is not None:
+        _refuse_large(file.size, path, PIXEL_LIMIT)
+        return _stored(file, every)
+    with _opened(path) as image:
+        _refuse_large(image.size[::-1], path, PIXEL_LIMIT)
+        return _values(image, path, every)
 
 
 def _stored(file: "_BeyondPillow", form: PixelForm) -> tuple[np.ndarray, int | None]:
@@ -362,7 +363,7 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     """(H, W) or (H, W, n) of an image before it is turned, and their bits as `kept` takes them."""
     depth = form.depth or _file_depth(image)
     in_tiff = isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA") and depth > 8
-    if _is_deep_colour(image) or (in_tiff and form != RGB):  # of TIFF, too, Pillow keeps 8
+    if _is_deep_colour(image) or (in_tiff and (form.bits == 16 or form.range)):  # Pillow keeps 8
         return _deep_colours(Path(path), depth, alpha=form.channels == 4)
     image = _decoded(image, path)
     if image.mode in _DEEP:

@@ -1,15 +1,10 @@
 """A download without a preset → the values of its competition file, each with where it comes from."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
-from competition.data.bands import pixel_files
-from competition.data.images import file_values
 from competition.data.labels import LabelCache
 from competition.data.nifti import nifti_spacing
 from competition.data.pages import ending_of, is_nifti
@@ -23,6 +18,7 @@ from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
 from competition.new.mask_values import slices_in
+from competition.new.pixel_values import pixel_keys
 from competition.new.survey import (
     MASK_WORDS,
     WAYS,
@@ -72,6 +68,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout = FoundLayout(values)
     test = _test_place(seen, source, sample)
     values |= _data(seen, source, test, sample)
+    values |= pixel_keys(root, slices_in(root, source.images.paths), given, _bands(values))
     values |= source.values
     values |= _submission(seen, source, sample)
     _name_classes(layout, seen, source, sample, name)
@@ -262,7 +259,6 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         part = {"pattern": "([^/]+)_0000[.]", "value": r"\1"}
         values["data.part"] = FoundValue(part, "found", "what the files of an image share")
     slices = slices_in(seen.root, images.paths)
-    values |= _range(seen, slices, values)
     if len(slices) > len(images):
         why = f"{len(images)} files hold {len(slices)} slices"
         values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
@@ -280,47 +276,11 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     return values
 
 
-_LOOKED_AT = 24
-"""Images by whose values it is asked which are black and which white."""
-
-
-def _range(seen: Survey, slices: Sequence[str], values: FoundValues) -> FoundValues:
-    """Which values are black and white, where files do not say it: a question with the values between
-    which nearly all pixels lie.
-    """
-    if "data.range" in seen.given:
-        return {}
-    form = PixelForm()
-    if "data.bands" in values:
-        bands, part = values["data.bands"].value, values["data.part"].value
-        form = PixelForm(bands=bands, part=part)
-    pairs, lowest, highest = [], [], []
-    for place in range(len(form.bands) or 1):
-        pixels = []
-        for path in slices[:: max(1, -(-len(slices) // _LOOKED_AT))]:
-            with suppress(InputFault):  # damaged: its reader will name it
-                found, bits = file_values(seen.root / pixel_files(path, form)[place])
-                pixels += [found.ravel()] if bits is None else []
-        if not pixels:
-            return {}
-        everything = np.concatenate(pixels)
-        low, high = np.nanpercentile(everything, (0.5, 99.5)).tolist()
-        pairs.append([_rounded(low), _rounded(high if high > low else low + 1)])
-        lowest.append(float(np.nanmin(everything)))
-        highest.append(float(np.nanmax(everything)))
-    if min(lowest) >= 0 and max(highest) <= 1:
-        return {}  # shares of white
-    why = (
-        f"values from {min(lowest):g} to {max(highest):g}; 99 % lie in this range: is its low end black "
-        "and its high end white?"
-    )
-    told = pairs if len(pairs) > 1 else pairs[0]
-    return {"data.range": FoundValue(told, "asked", why, (str(told),))}
-
-
-def _rounded(value: float) -> float:
-    """Three digits, which is more than such an end is known by."""
-    return float(f"{value:.3g}")
+def _bands(values: FoundValues) -> PixelForm:
+    """The files that were found to be channels; none, where an image is one file."""
+    if "data.bands" not in values:
+        return PixelForm()
+    return PixelForm(bands=values["data.bands"].value, part=values["data.part"].value)
 
 
 def _spacing(seen: Survey, images: Place) -> FoundValues:

@@ -16,9 +16,15 @@ from competition.data.catalog import build_catalog
 from competition.data.images import file_facts, image_size, read_image, read_index
 from competition.data.letterbox import Letterbox, LetterboxedImages, letterboxed_images
 from competition.data.levels import pictured
+from competition.doctor import examine
+from competition.doctor.kept import kept_report
+from competition.entry import entry_of
 from competition.errors import InputFault
+from competition.project import Project
 from competition.recipes import Augmentation, recipe_of
 from competition.spec import PathPart, PixelForm
+from competition.steps import make_split
+from competition.workspace import Workspace
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -356,6 +362,20 @@ def test_the_cache_keeps_channels_and_bits_and_is_made_anew_when_they_change(tmp
     again = laid(competition, cache)
     array(tmp_path / "train/0001/band_2.npy", np.zeros((20, 30), np.uint16))
     assert again["0001"].any() and not laid(competition, cache)["0001"][..., 0].any()
+
+
+def test_a_changed_band_counts_in_receipts_and_in_the_kept_report(tmp_path):
+    competition, workspace = banded(tmp_path), Workspace(tmp_path / "work", "salt")
+    catalog = build_catalog(competition)
+    project = Project(competition, tmp_path / "work", say=lambda line: None)
+    make_split(project)
+    step = project.pipeline.train(entry_of(competition).members[0], 0)
+    said, before = examine(competition, workspace), step.inputs()
+    assert kept_report(competition, workspace, catalog) == said
+    array(tmp_path / "train/0001/band_2.npy", np.zeros((20, 30), np.uint16))
+    assert kept_report(competition, workspace, catalog) is None
+    after = step.inputs()
+    assert {key for key in after if after[key] != before[key]} == {"images"}
 
 
 def sliced(root, **data):

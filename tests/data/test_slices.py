@@ -1,5 +1,7 @@
 """Files of several slices: each slice is an image, with the same slice of its label file."""
 
+import sys
+
 import numpy as np
 import pytest
 from downloads import parsed, save, write_csv
@@ -338,3 +340,12 @@ def test_the_doctor_looks_again_when_a_volume_changes(tmp_path):
     assert kept_report(competition, space, rows) is not None
     save_volume(tmp_path / "images/case_1.nii.gz", greys(9))
     assert kept_report(competition, space, rows) is None
+
+
+def test_without_nibabel_one_line_names_the_extra(tmp_path, monkeypatch):
+    competition = scans(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nibabel"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    said = "images that end in .nii or .nii.gz need nibabel: python -m pip install 'podium[nifti]'"
+    assert fault_of(build_catalog, competition) == said
