@@ -125,9 +125,11 @@ class DicomImage:
         """The stored values, (H, W) or RGB (H, W, 3)."""
         dicom, others = _pydicom(), ""
         try:
-            dataset = dicom.dcmread(self.path)
+            several = self.frame is not None
+            dataset = dicom.dcmread(self.path, stop_before_pixels=several)
             others = self._other_decoders(dicom, dataset.file_meta.TransferSyntaxUID)
-            pixels = dicom.pixels.pixel_array(dataset, index=self.frame)  # YBR becomes RGB
+            source = self.path if several else dataset  # of a path the one frame is read alone
+            pixels = dicom.pixels.pixel_array(source, index=self.frame)  # YBR becomes RGB
         except InputFault:
             raise
         except _damage(dicom) as error:

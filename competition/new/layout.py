@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.data.labels import LabelCache
 from competition.data.nifti import nifti_spacing
-from competition.data.pages import ending_of, is_nifti
+from competition.data.pages import ending_of, file_of, is_nifti
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
@@ -86,7 +86,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
 def _chosen_source(seen: Survey) -> Source:
     """The labels; where csv and mask images say the same, the csv, which the images prove."""
     found = [
-        *text_sources(seen),
+        *text_sources(replace(seen, images=tuple(_sliced(seen, seen.images)))),
         *annotation_sources(seen.root, seen.files, seen.images),
         *mask_sources(seen),
     ]
@@ -176,7 +176,8 @@ class Sample:
 
 def _sample(seen: Survey, source: Source) -> Sample | None:
     """The csv whose rows name images that are not the labelled ones."""
-    others = [place for place in seen.images if not set(place.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    others = _sliced(seen, [place for place in seen.images if not set(place.paths) & labelled])
     found = []
     for table in seen.tables:
         if table.texts is None or table is source.table:
@@ -196,7 +197,7 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     lonely = [table for table in seen.tables if table.is_sample and table is not source.table]
     if not said and lonely:
         table = lonely[0]
-        within = naming_of(table, seen.images)
+        within = naming_of(table, _sliced(seen, seen.images))
         if within is not None:
             raise InputFault(
                 f"the images of {table.path} lie among the labelled ones, {within[0].pattern}: move the "
@@ -209,10 +210,16 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     return said[0] if said else None
 
 
+def _sliced(seen: Survey, places: Sequence[Place]) -> list[Place]:
+    """Places whose files hold several slices with the paths of these: what rows of a csv name."""
+    return [replace(one, paths=tuple(slices_in(seen.root, one.paths))) for one in places]
+
+
 def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | None:
     if sample is not None:
         return sample.images
-    rest = [p for p in seen.images if not set(p.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    rest = [p for p in seen.images if not set(p.paths) & labelled]
     said = [place for place in rest if place.pattern == seen.given.get("data.test_images")]
     if said:
         return said[0]
@@ -258,11 +265,12 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         values["data.bands"] = FoundValue(bands, "found", told)
         part = {"pattern": "([^/]+)_0000[.]", "value": r"\1"}
         values["data.part"] = FoundValue(part, "found", "what the files of an image share")
-    slices = slices_in(seen.root, images.paths)
-    if len(slices) > len(images):
-        why = f"{len(images)} files hold {len(slices)} slices"
+    files = list(dict.fromkeys(map(file_of, images.paths)))
+    slices = slices_in(seen.root, files)
+    if len(slices) > len(files):
+        why = f"{len(files)} files hold {len(slices)} slices"
         values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
-        values |= _spacing(seen, images)
+        values |= _spacing(seen, files)
         way, why = "stem", "the file's name and the number of the slice"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
@@ -283,11 +291,11 @@ def _bands(values: FoundValues) -> PixelForm:
     return PixelForm(bands=values["data.bands"].value, part=values["data.part"].value)
 
 
-def _spacing(seen: Survey, images: Place) -> FoundValues:
+def _spacing(seen: Survey, files: Sequence[str]) -> FoundValues:
     """mm between pixels and slices, where all headers say the same."""
-    if not all(map(is_nifti, images.paths)):
+    if not all(map(is_nifti, files)):
         return {}
-    told = {nifti_spacing(seen.root / path, None) for path in images.paths}
+    told = {nifti_spacing(seen.root / path, None) for path in files}
     if len({tuple(round(side, 3) for side in one) for one in told}) > 1:
         return {}
     slices, *pixel = (round(side, 6) for side in told.pop())

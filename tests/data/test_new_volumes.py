@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from downloads import write_csv
 from volumes import greys, label_values, save_volume
 
 from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, of_split
 from competition.data.labels import read_labels
 from competition.errors import InputFault
-from competition.masks import Runs
+from competition.masks import RleFormat, Runs, encode
 from competition.new.write import new_competition
 from competition.spec import load_competition
 
@@ -182,3 +183,26 @@ def test_the_channels_of_nnunet_are_bands(tmp_path):
     low, high = competition.data.range[1]
     expected = np.clip((greys(51)[1].astype(float) * 3 - low) / (high - low), 0, 1) * 255
     assert np.array_equal(pixels[..., 1], np.rint(expected))
+
+
+def test_a_csv_may_name_the_slices(tmp_path):
+    root = tmp_path / "data"
+    form, rows, samples = RleFormat("columns"), [["id", "class", "rle"]], [["id", "class", "rle"]]
+    for number in range(CASES):
+        save_volume(root / f"train/case_{number}.nii.gz", greys(number))
+        for place, values in enumerate(label_values(number % 3)):
+            for k, name in enumerate(("liver", "tumour"), start=1):
+                text = encode(Runs.from_dense(values == k), form)
+                rows.append([f"case_{number}_{place:04}", name, text])
+    for number in range(CASES, CASES + 2):
+        save_volume(root / f"test/case_{number}.nii.gz", greys(number))
+        for place in range(4):
+            samples += [[f"case_{number}_{place:04}", n, ""] for n in ("liver", "tumour")]
+    write_csv(root / "train.csv", rows)
+    write_csv(root / "sample_submission.csv", samples)
+    _, competition = found(root, tmp_path, **{"submission.order": "columns"})
+    assert competition.data.volume == "file" and competition.data.group == "volume"
+    assert competition.data.image_id == "stem" and competition.labels.kind == "rle"
+    assert competition.data.test_images == "test/*.nii.gz"
+    assert len(of_split(build_catalog(competition), "test")) == 8
+    check(competition)
