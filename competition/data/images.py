@@ -362,9 +362,10 @@ def _check_png(content: bytes) -> None:
 def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray, int | None]:
     """(H, W) or (H, W, n) of an image before it is turned, and their bits as `kept` takes them."""
     depth = form.depth or _file_depth(image)
-    in_tiff = isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA") and depth > 8
-    if _is_deep_colour(image) or (in_tiff and (form.bits == 16 or form.range)):  # Pillow keeps 8
-        return _deep_colours(Path(path), depth, alpha=form.channels == 4)
+    further = _colour_depth(image) if form.bits == 16 or form.range else 8
+    if _is_deep_colour(image) or further > 8:
+        bits = depth if further == 8 else form.depth or further
+        return _deep_colours(Path(path), bits, alpha=form.channels == 4)
     image = _decoded(image, path)
     if image.mode in _DEEP:
         grey = np.asarray(image)
@@ -394,6 +395,15 @@ def _is_deep_colour(image: Image.Image) -> bool:
     if not isinstance(image, PngImageFile) or image.mode in _DEEP:
         return False
     return any(str(tile[3]).endswith(";16B") for tile in image.tile)
+
+
+def _colour_depth(image: Image.Image) -> int:
+    """Bits of each colour of a TIFF or a PPM, of which Pillow keeps 8; before it is decoded."""
+    if isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA"):
+        return _file_depth(image)
+    if image.format == "PPM" and image.mode == "RGB" and image.tile[0][0] == "ppm":
+        return int(image.tile[0][3][1]).bit_length()  # its largest value
+    return 8
 
 
 def _deep_colours(path: Path, bits: int, *, alpha: bool) -> tuple[np.ndarray, int]:

@@ -82,6 +82,7 @@ def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
     counts = images["group"].value_counts(sort=True)
     folds = competition.split.folds
     found = Report.fact("groups", f"{len(counts)} of {len(images)} training images")
+    found += _volumes(catalog)
     if competition.data.group == "folder" and "/" in counts.index[0]:
         found += Report.warning(
             "groups",
@@ -104,6 +105,14 @@ def check_groups(competition: Competition, catalog: pd.DataFrame) -> Report:
         f"group {name!r} has {largest} of {len(images)} training images ({largest / len(images):.0%}), "
         f"more than a fold's share of {1 / folds:.0%}: its fold will be larger than the others",
     )
+
+
+def _volumes(catalog: pd.DataFrame) -> Report:
+    """How many scans there are, and of how many slices."""
+    depths = catalog[catalog["volume"] != ""].groupby("volume").size()
+    if depths.empty:
+        return Report()
+    return Report.fact("volumes", f"{len(depths)} of {depths.min()} to {depths.max()} slices")
 
 
 def _other_spellings(competition: Competition, groups: Sequence[str]) -> Report:

@@ -83,6 +83,7 @@ def judged_on_volumes(
         inside = partition.parts == part
         if not gain(sums[:, place], ~inside).significant:
             nested[inside] = before[inside]
+    steps = [report] if any(step.adopted for step in choice.steps) else []
     return Judged(
-        found.significant, [report], before, submitted if found.significant else before, nested
+        found.significant, steps, before, submitted if found.significant else before, nested
     )

@@ -151,6 +151,16 @@ def test_a_dicom_window_gives_as_many_bits_as_are_kept(tmp_path):
     assert np.abs(read_image(path)[..., 0] - found[..., 0] / 257.0).max() <= 0.5
 
 
+@pytest.mark.parametrize(("high", "depth"), [(65535, None), (4095, None), (4095, 12)])
+def test_deep_colours_of_a_ppm_are_kept(tmp_path, high, depth):
+    values = FIVE[..., :3] & high
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6\n9 7\n%d\n" % high + values.astype(">u2").tobytes())
+    found = read_image(path, PixelForm(bits=16, depth=depth))
+    assert np.array_equal(found, np.rint(values * (65535 / high)))
+    assert np.abs(read_image(path).astype(int) - values * (255 / high)).max() <= 1
+
+
 # Range
 
 
@@ -200,6 +210,14 @@ def test_numbers_that_nothing_places_name_the_key(tmp_path, values):
     assert "set range = [black, white] in [data]" in fault_of(path, PixelForm(channels=1))
     if np.isnan(values).any():
         assert "1 values that are no number" in fault_of(path, PixelForm(channels=1, range=(0, 1)))
+
+
+def test_signed_numbers_in_a_tiff_are_read_by_their_range(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.array([[-1000, 0, 400, 1500]], np.int16))
+    assert "has values -1000…1500" in (said := fault_of(path, PixelForm())) and "set range" in said
+    found = read_image(path, PixelForm(channels=1, range=(-1000, 1000)))
+    assert found.ravel().tolist() == [0, 128, 178, 255]
 
 
 def test_decimals_in_a_tiff_are_shares_of_white_or_have_a_range(tmp_path):

@@ -1,4 +1,4 @@
-"""What is decided where the metric sees volumes: judged on volumes, and nothing where it does not gain."""
+"""What is decided where the metric sees volumes: judged on volumes, nothing where that does not gain."""
 
 import numpy as np
 import pandas as pd
@@ -128,7 +128,7 @@ def test_what_gains_on_slices_alone_is_not_kept(tmp_path):
 
 
 def test_the_sums_of_groups_are_those_of_the_reported_scores(tmp_path):
-    *_, spec, found = tuned(tmp_path, speck=-9.0)
+    *_, found = tuned(tmp_path, speck=-9.0)
     assert found.after.sums.shape == (SCANS, 1, 4)
     of_slices, slices, of_volumes, volumes = found.after.sums.sum(axis=0)[0]
     assert (slices, volumes) == (SCANS * DEPTH, SCANS)
