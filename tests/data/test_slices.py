@@ -326,11 +326,11 @@ def test_the_sheet_of_labels_shows_slices(tmp_path):
 
 def test_a_damaged_volume_hides_no_other_damage(tmp_path):
     competition = scans(tmp_path)
-    for number in range(2):
+    for number, length in enumerate((150, 1500)):  # without its header, and with it
         path = tmp_path / f"images/case_{number}.nii.gz"
-        path.write_bytes(path.read_bytes()[:150])
+        path.write_bytes(path.read_bytes()[:length])
     text = examine(competition, Workspace(tmp_path, "scans")).text()
-    assert "case_0.nii.gz" in text and "case_1.nii.gz" in text
+    assert "case_0.nii.gz is not an image" in text and "case_1.nii.gz is damaged" in text
 
 
 def test_the_doctor_looks_again_when_a_volume_changes(tmp_path):

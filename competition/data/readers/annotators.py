@@ -17,8 +17,6 @@ from competition.errors import InputFault, listed
 from competition.masks import Runs
 from competition.spec import Competition, MaskLabels
 
-Size = tuple[int, int]
-
 
 def annotator_files(competition: Competition, images: pd.DataFrame) -> list[Path]:
     """The files that are read and exist; none where the labels name no pattern."""
@@ -67,7 +65,7 @@ def _refuse_shared(competition: Competition, images: pd.DataFrame, options: Mask
         raise InputFault(listed(lines))
 
 
-def _read_array(competition: Competition, path: Path, size: Size) -> list[Runs]:
+def _read_array(competition: Competition, path: Path, size: tuple[int, int]) -> list[Runs]:
     """Of one array of all annotators of an image."""
     masks = []
     for values in last_axis_masks(path):
