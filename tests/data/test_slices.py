@@ -261,7 +261,7 @@ def test_the_bands_of_a_slice_are_the_same_slices_of_other_files(tmp_path):
         save_volume(tmp_path / f"images/case_{number}_0000.nii.gz", greys(number))
         save_volume(tmp_path / f"images/case_{number}_0001.nii.gz", greys(number + 7))
         save_volume(tmp_path / f"labels/case_{number}.nii.gz", label_values(number))
-    part = {"pattern": "(case_[0-9]+)_0000", "value": "\\1"}
+    part = {"pattern": "(case_[0-9]+)_0000[.]nii[.]gz$", "value": "\\1"}
     competition = parsed(
         SCANS,
         tmp_path,
