@@ -8,18 +8,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from competition.data.images import read_image
+from competition.data.bands import read_pixels
+from competition.data.levels import RGB, pictured
+from competition.data.pages import file_of
+from competition.spec import PixelForm
 from competition.workspace import file_sha256
 
 _SAMPLE = 1 << 16
 
 
-def join_copies(root: Path, paths: Sequence[str], groups: Sequence[str]) -> list[str]:
+def join_copies(
+    root: Path, paths: Sequence[str], groups: Sequence[str], *, form: PixelForm = RGB
+) -> list[str]:
     """The group of each image, where groups that hold copies of one file have become one.
 
     A copy on the other side of a split is a leak, whatever the organisers' groups say. The joined
-    group has the first of their names. Images of one colour tell nothing and join nothing. Only
-    files of equal length are read: 1 ms for 1,000 images of which none are equal.
+    group has the first of their names. Images of one colour tell nothing and join nothing. Only files of
+    equal length are read: 1 ms for 1,000 images of which none are equal. Of an image in bands the file
+    at its path counts.
     """
     parent = {group: group for group in groups}
 
@@ -28,9 +34,15 @@ def join_copies(root: Path, paths: Sequence[str], groups: Sequence[str]) -> list
             group = parent[group]
         return group
 
-    for copies in _identical_files(root, paths):
-        leaders = sorted({leader(groups[index]) for index in copies})
-        if len(leaders) > 1 and not _is_plain(root / paths[copies[0]]):
+    images: dict[str, list[int]] = defaultdict(list)  # a file may hold several
+    for index, path in enumerate(paths):
+        images[file_of(path)].append(index)
+    files = list(images)
+    for copies in _identical_files(root, files):
+        within = [index for place in copies for index in images[files[place]]]
+        leaders = sorted({leader(groups[index]) for index in within})
+        first = images[files[copies[0]]]
+        if len(leaders) > 1 and not all(_is_plain(root, paths[index], form) for index in first):
             parent.update(dict.fromkeys(leaders[1:], leaders[0]))
     return [leader(group) for group in groups]
 
@@ -43,11 +55,11 @@ def pixel_hash(image: np.ndarray) -> str:
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """bool (63,) of an image uint8 (H, W, 3): low frequencies above their median (pHash).
+    """bool (63,) of an image uint8 or uint16 (H, W, C): low frequencies above their median (pHash).
 
     Zauner 2010. Survives other sizes, JPEG and brightness.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:8, :8].ravel()[1:]
     return low > np.median(low)
@@ -59,7 +71,7 @@ def fine_structure(image: np.ndarray) -> np.ndarray:
     The product of two is their correlation. It tells a patient's second radiograph (.72) from
     another patient's (.60 at most), where pHash sees the common layout and little else.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
     fine = (small - cv2.GaussianBlur(small, (0, 0), 4)).ravel()
     fine -= fine.mean()
@@ -105,6 +117,6 @@ def _middle(path: Path) -> bytes:
         return file.read(_SAMPLE)
 
 
-def _is_plain(path: Path) -> bool:
-    image = read_image(path)
+def _is_plain(root: Path, path: str, form: PixelForm) -> bool:
+    image = read_pixels(root, path, form)
     return bool((image == image[0, 0]).all())

@@ -1,15 +1,21 @@
 """Every image opens whole; which are plain, too dark for their depth, turned, or there twice."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import ignored_paths, image_paths, image_patterns
+from competition.data.bands import pixel_files, read_pixels
+from competition.data.catalog import (
+    ignored_paths,
+    image_paths,
+    image_patterns,
+    slice_paths,
+)
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
-from competition.data.images import FileFacts, file_facts, read_image
+from competition.data.images import FileFacts, file_facts
 from competition.doctor.outline_checks import check_outlines, outline_steepness
 from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
@@ -39,7 +45,10 @@ class Looked:
     facts: FileFacts
     darkest: int
     brightest: int
+    """Of all channels; of 16 bits the high eight."""
     mean: float
+    """In 0…255, and of each channel:"""
+    means: tuple[float, ...]
     plain: bool
     pixels: str
     perceptual: np.ndarray
@@ -69,7 +78,7 @@ def check_images(
         + Report.of("files", errors=errors, found=found)
         + Report.of("plain images", warnings=_plain(catalog, looked))
         + _check_depth(competition, looked)
-        + _check_shift(catalog, looked)
+        + _check_shift(competition, catalog, looked)
         + _check_copies(catalog, looked, labels)
         + _check_near(competition, catalog, looked)
         + _check_outlines(catalog, looked)
@@ -91,7 +100,8 @@ def check_readable(competition: Competition, *, said: str) -> Report:
         return Report()  # then that is what was said
     for path in paths:
         try:
-            read_image(competition.root / path, depth=data.depth)
+            for one in slice_paths(competition, path):
+                read_pixels(competition.root, one, data)
         except InputFault as fault:
             errors += [str(fault)] if str(fault) not in said else []
     return Report.of("files", errors=errors)
@@ -111,18 +121,21 @@ def _look(
     with watch("reading images", len(catalog)) as advance:
         for row, relative in enumerate(catalog["path"]):
             advance()
-            path = competition.root / relative
             try:
-                image = read_image(path, depth=competition.data.depth)
+                image = read_pixels(competition.root, relative, competition.data)
             except InputFault as fault:
                 errors.append(str(fault))
                 continue
-            facts, plain = file_facts(path), bool((image == image[0, 0]).all())
+            first = pixel_files(relative, competition.data)[0]
+            facts = file_facts(competition.root / first)
+            plain = bool((image == image[0, 0]).all())
             hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
             mask = labels.get(catalog["image"][row])
             outlines = None if mask is None else outline_steepness(image, mask)
-            levels = int(image.min()), int(image.max()), float(image.mean())
-            looked.append(Looked(row, facts, *levels, plain, *hashes, outlines))
+            levels = [int(end) >> competition.data.bits - 8 for end in (image.min(), image.max())]
+            means = image.mean(axis=(0, 1)) * (255 / competition.data.white)
+            found = means.mean(), tuple(means.tolist()), plain
+            looked.append(Looked(row, facts, *levels, *found, *hashes, outlines))
     return looked, errors
 
 
@@ -146,7 +159,7 @@ def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
     few of their values, nearly grey or white.
     """
     deep = [x for x in looked if x.facts.depth > 8]
-    if not deep or competition.data.depth is not None:
+    if not deep or competition.data.depth is not None or competition.data.range:
         return Report()
     declared, brightest = max(x.facts.depth for x in deep), [x.brightest for x in deep]
     bits = max(8, declared - 8 + max(brightest).bit_length())
@@ -182,7 +195,7 @@ def _check_contrast(deep: list[Looked]) -> Report:
     )
 
 
-def _check_shift(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+def _check_shift(competition: Competition, catalog: pd.DataFrame, looked: list[Looked]) -> Report:
     """A test part of other colours, sizes or brightness: out-of-fold scores say little of it."""
     parts = {
         split: [x for x in looked if catalog["split"][x.row] == split]
@@ -206,13 +219,24 @@ def _check_shift(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
             f"a test image has {sizes[1]:.0f} pixels and a training image {sizes[0]:.0f} (medians)"
         )
     if min(len(train), len(test)) >= _TO_COMPARE:
-        brighter = _share_brighter([x.mean for x in train], [x.mean for x in test])
-        if max(brighter, 1 - brighter) > _OTHER_BRIGHTNESS:
-            warnings.append(
-                f"a test image is brighter than a training image in {brighter:.0%} of all pairs"
-            )
+        for of_channel, levels in _brightnesses(competition):
+            brighter = _share_brighter(*([levels(x) for x in part] for part in (train, test)))
+            if max(brighter, 1 - brighter) > _OTHER_BRIGHTNESS:
+                warnings.append(
+                    f"a test image is brighter{of_channel} than a training image in {brighter:.0%} of "
+                    "all pairs"
+                )
     why = "the out-of-fold score may say little of the test part"
     return Report.of("test part", warnings=[f"{text}: {why}" for text in warnings])
+
+
+def _brightnesses(competition: Competition) -> list[tuple[str, Callable[[Looked], float]]]:
+    """What is compared between the parts: the mean of grey and colours, else that of each channel."""
+    channels = competition.data.channels
+    if channels in (1, 3) and not competition.data.bands:
+        return [("", lambda x: x.mean)]
+    names = competition.data.bands or tuple(map(str, range(channels)))
+    return [(f" in channel {name}", lambda x, k=k: x.means[k]) for k, name in enumerate(names)]
 
 
 def _share_brighter(train: list[float], test: list[float]) -> float:

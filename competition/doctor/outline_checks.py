@@ -30,7 +30,8 @@ teeth and 521 microscopy images none does; of their labels turned on purpose see
 
 def outline_steepness(image: np.ndarray, mask: Runs) -> np.ndarray | None:
     """How much steeper an image is along its outlines than elsewhere: float64 (5,), of `WAYS_ROUND`,
-    NaN where a way is not possible. image: uint8 (H, W, 3); mask (K, H, W). None without outlines.
+    NaN where a way is not possible. image: uint8 or uint16 (H, W, C); mask (K, H, W). None without
+    outlines.
     """
     height, width = image.shape[:2]
     shrunk = max(1.0, max(height, width) / _LONGEST)

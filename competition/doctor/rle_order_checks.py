@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import with_labels
-from competition.data.images import read_image
 from competition.data.labels import read_labels
 from competition.data.readers.rle import LabelRows, label_rows
 from competition.doctor.report import Report
@@ -125,7 +125,7 @@ def _proof(
 def _pixels(competition: Competition, path: str) -> np.ndarray | None:
     """The image, None where it is damaged, which is another check's to say."""
     try:
-        return read_image(competition.root / path, depth=competition.data.depth)
+        return read_pixels(competition.root, path, competition.data)
     except InputFault:
         return None
 

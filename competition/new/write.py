@@ -128,8 +128,12 @@ def _found(table: dict[str, Any], root: Path, name: str) -> Changes:
 
 def _found_images(data: dict[str, Any], root: Path) -> Changes:
     """Endings, a stratum where sizes differ, no folder as group where all share one."""
-    train = detect.image_endings(root, data["train_images"])
-    paths = image_paths(root, train)
+    given = data["train_images"]
+    several = [
+        detect.image_endings(root, one) for one in ([given] if isinstance(given, str) else given)
+    ]
+    train = several[0] if isinstance(given, str) else several
+    paths = [path for pattern in several for path in image_paths(root, pattern)]
     found: Changes = {
         "data.train_images": train,
         "data.test_images": detect.image_endings(root, data["test_images"]),
