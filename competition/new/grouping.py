@@ -31,6 +31,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 {"file": table.path, "image": column, "value": own},
                 "found",
                 f"{count} values for {len(ids)} images",
+                files=(table.path,),
             )
         }
     if by_csv:
@@ -44,6 +45,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 "asked",
                 "which of these columns says which images are of one patient?",
                 candidates,
+                files=tuple(table.path for table, *_ in by_csv),
             )
         }
     folders = {PurePosixPath(path).parent for path in images.paths}

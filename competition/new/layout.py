@@ -71,8 +71,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout.notes += [f"not read: {text}" for text in seen.unread]
     used = {source.images.pattern, *source.images.further, *source.used}
     used |= {test.pattern} if test else set()
-    told = [f"{value.why} {value.value}" for value in values.values()]
-    used |= {table.path for table in seen.tables if any(table.path in one for one in told)}
+    used |= {file for value in values.values() for file in value.files}
     layout.notes += _unused(seen, used)
     return layout
 
@@ -285,7 +284,10 @@ def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundVal
     table, source_is = sample.table, f"in {sample.table.path}"
     values = {
         "submission.sample": FoundValue(
-            table.path, "found", f"{len(table)} rows of {sample.images.pattern}"
+            table.path,
+            "found",
+            f"{len(table)} rows of {sample.images.pattern}",
+            files=(table.path,),
         ),
         "submission.image": FoundValue(sample.column, "found", source_is),
         "submission.rle": FoundValue(str(table.texts), "found", source_is),
@@ -364,15 +366,18 @@ def _name_classes(
                 f"{len(values['classes'].value)}"
             )
         why = f"in {ordered.source}, by their numbers"
-        values["classes"] = FoundValue(list(ordered.ordered), "found", why)
+        files = (ordered.source,)
+        values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
     for table, column in columns:
         named = list(dict.fromkeys(table.columns[column]))
         known = values.get("classes")
         if ordered is not None and set(ordered.ordered) == set(named):
-            values["classes"] = FoundValue(list(ordered.ordered), "found", f"in {ordered.source}")
+            why, files = f"in {ordered.source}", (ordered.source,)
+            values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
             return
         if known is None or set(known.value) == set(named):
-            values["classes"] = FoundValue(named, "found", f"in the order of {table.path}")
+            why, files = f"in the order of {table.path}", (table.path,)
+            values["classes"] = FoundValue(named, "found", why, files=files)
             return
         if known.origin == "chosen" and len(known.value) == len(named):
             _rename(values, named, table.path)
@@ -383,7 +388,7 @@ def _name_classes(
     void = [one for one in named if is_void(one)]
     if void and source.kind not in ("masks", "yolo") and len(void) < len(named):
         kept = [one for one in named if one not in void]
-        values["classes"] = FoundValue(kept, values["classes"].origin, values["classes"].why)
+        values["classes"] = replace(values["classes"], value=kept)
         values["labels.ignore"] = FoundValue(void, "found", "by its name such pixels do not count")
 
 

@@ -142,7 +142,9 @@ def _of_colours(seen: Survey, colours: Mapping[str, int], what: str) -> FoundVal
     values: FoundValues = {
         "labels.values": FoundValue("colours", "found", f"{len(colours)} {what} in all masks"),
         "labels.colours": FoundValue(named, "found", why),
-        "classes": FoundValue(list(named), "found" if given else "chosen", why),
+        "classes": FoundValue(
+            list(named), "found" if given else "chosen", why, files=(given.source,) if given else ()
+        ),
     }
     if void:
         values["labels.ignore"] = FoundValue(
@@ -209,7 +211,7 @@ def _by_value(given: ClassNames, void: Sequence[int], highest: int) -> FoundValu
     last = max(highest, *named)
     names = [named.get(value, f"class-{value}") for value in range(first, last + 1)]
     return {
-        "classes": FoundValue(names, "found", f"in {given.source}"),
+        "classes": FoundValue(names, "found", f"in {given.source}", files=(given.source,)),
         "labels.first": FoundValue(
             first, "found", f"in {given.source}: 0 is {named.get(0, 'not named')!r}"
         ),
@@ -237,7 +239,7 @@ def _by_order(given: ClassNames, highest: int) -> FoundValues:
         number = len(names) - 1 + first
         values["labels.ignore"] = FoundValue(number, "found", f"{names[-1]!r} in {given.source}")
         names = names[:-1]
-    return values | {"classes": FoundValue(names, "found", why)}
+    return values | {"classes": FoundValue(names, "found", why, files=(given.source,))}
 
 
 def _ranges(values: Sequence[int]) -> str:

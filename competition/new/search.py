@@ -12,8 +12,9 @@ from competition.doctor.label_checks import kept_sides
 from competition.doctor.rle_order_checks import check_order, order_proof
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.masks.rle_order_proof import Finding
 from competition.new.layout import FoundLayout, lay_out
-from competition.new.values import Basis, FoundValue, FoundValues
+from competition.new.values import FoundValue, FoundValues
 from competition.spec import Competition, candidate, parse_competition
 
 Ask = Callable[[str, FoundValue], str | None]
@@ -97,35 +98,31 @@ def _folds(catalog: pd.DataFrame) -> FoundValues:
 def _order(competition: Competition, catalog: pd.DataFrame) -> FoundValues:
     """How label texts count pixels, as far as it is proven; else a question."""
     proof = order_proof(competition, catalog)
-    evidence = {line.partition(": ")[0]: _judged(line) for line in proof.evidence}
+    found = proof.findings
     values: FoundValues = {}
     if proof.relative:
-        values["submission.relative"] = FoundValue(True, *evidence["relative"])
-        values["submission.base"] = FoundValue(0, *evidence["relative"])
+        values["submission.relative"] = _judged(found["relative"], True)
+        values["submission.base"] = _judged(found["relative"], 0)
     elif proof.base is not None:
-        values["submission.base"] = FoundValue(proof.base, *evidence["base"])
+        values["submission.base"] = _judged(found["base"], proof.base)
     else:
-        why = evidence["base"][1] if "base" in evidence else proof.evidence[0]
+        why = found["base"].reason
         values["submission.base"] = FoundValue(1, "asked", why, ("1", "0"))
-    order = proof.order
-    origin, why = evidence.get("order", ("found", proof.evidence[0]))
-    if order is None or origin == "found":
+    order = _judged(found["order"], proof.order)
+    if not found["order"].is_sure:
         pictured = _order_by_pictures(competition, values, catalog)
         if pictured is not None:
-            order, origin = pictured, "proven"
             why = "all masks equal their mask images, and read otherwise they do not"
-    if order is None:
-        values["submission.order"] = FoundValue("rows", "asked", why, ("rows", "columns"))
-    else:
-        values["submission.order"] = FoundValue(order, origin, why)
+            order = FoundValue(pictured, "proven", why)
+    if order.value is None:
+        order = FoundValue("rows", "asked", order.why, ("rows", "columns"))
+    values["submission.order"] = order
     return values
 
 
-def _judged(evidence: str) -> tuple[Basis, str]:
-    """Where a value of an `OrderProof` comes from, and why: `order: rows, likely: 3 of 4 …`."""
-    _, _, rest = evidence.partition(": ")
-    certainty, _, why = rest.partition(", ")[2].partition(": ")
-    return ("found" if certainty in ("likely", "unknown") else "proven"), f"{certainty}: {why}"
+def _judged(finding: Finding, value: Any) -> FoundValue:
+    """A value that a finding speaks for."""
+    return FoundValue(value, "proven" if finding.is_sure else "found", finding.reason)
 
 
 def _order_by_pictures(
