@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from competition.data.catalog import build_catalog
-from competition.data.labels import read_labels
+from competition.data.labels import PackedRuns, read_labels
 from competition.doctor.label_checks import kept_sides
 from competition.doctor.rle_order_checks import check_order, order_proof
 from competition.errors import InputFault
@@ -141,15 +141,12 @@ def _order_by_pictures(
     return right[0] if len(right) == 1 else None
 
 
-def _exclusive(competition: Competition, labels: Mapping[str, Runs]) -> FoundValues:
+def _exclusive(competition: Competition, labels: PackedRuns) -> FoundValues:
     """Whether a pixel has one class at most: by the coding, else by the labels."""
     if len(competition.classes) < 2:
         return {}
-    shared = together = 0
-    for mask in labels.values():
-        areas = mask.area()
-        together += int((areas > 0).sum() > 1)
-        shared += int(areas.sum() > mask.any_mask().area()[0])
+    together = int(((labels.areas() > 0).sum(axis=1) > 1).sum())
+    shared = int((labels.shared_areas() > 0).sum())
     if getattr(competition.labels, "values", None) in ("index", "colours"):
         return {"exclusive": FoundValue(True, "found", "a mask image has one value a pixel")}
     if shared:
