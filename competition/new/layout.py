@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from competition.data.labels import LabelCache
 from competition.errors import InputFault, listed
 from competition.new import detect
@@ -42,8 +44,9 @@ class FoundLayout:
     values: FoundValues
     notes: list[str] = field(default_factory=list)
     """What lies there and was not used, and what could not be read."""
+    catalog: pd.DataFrame | None = None
     labels: LabelCache | None = None
-    """As the values say, where they were read."""
+    """As the values say, where they were read; so is the catalog."""
 
     def plain(self) -> dict[str, Any]:
         """The values alone, by dotted key."""

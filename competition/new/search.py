@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from competition.data.catalog import build_catalog
+from competition.data.catalog import build_catalog, strata_of
 from competition.data.labels import PackedRuns, read_labels
 from competition.doctor.label_checks import kept_sides
 from competition.doctor.rle_order_checks import check_order, order_proof
@@ -40,7 +40,8 @@ def found_layout(
         plain.setdefault("submission.order", "rows")
         return parse_competition(nested(plain), folder=place[0], source="the file to be written")
 
-    catalog = build_catalog(read_as({}))
+    looked = read_as({})
+    catalog = build_catalog(looked)
     values |= _unless_said(_sizes(catalog) | _folds(catalog), said)
     if layout.plain()["labels.kind"] == "rle":
         values |= _unless_said(_order(read_as({}), catalog), said)
@@ -49,13 +50,22 @@ def found_layout(
             answer = ask(key, value)
             values[key] = value if answer is None else value.answered(candidate(answer))
     competition = read_as({})
+    if _but_strata(competition) == _but_strata(looked):
+        catalog = catalog.assign(stratum=strata_of(competition, catalog))
+    else:
+        catalog = build_catalog(competition)
     labels = read_labels(competition, catalog)
     values |= _unless_said(_exclusive(competition, labels), said)
     values |= _unless_said(_mirroring(read_as({}), labels), said)
     # Outlines that classes share are read otherwise where classes exclude each other.
     same = competition.exclusive == read_as({}).exclusive or competition.labels.kind in _AS_STORED
-    layout.labels = labels if same else None
+    layout.catalog, layout.labels = catalog, labels if same else None
     return layout
+
+
+def _but_strata(competition: Competition) -> object:
+    """What a catalog depends on, apart from the strata."""
+    return competition.data.model_copy(update={"stratum": "none"})
 
 
 _AS_STORED = ("masks", "rle")

@@ -55,7 +55,7 @@ def sample(root, file="sample_submission.csv", form="{}.png", classes=NAMES, hea
 
 def found(root, tmp_path, **changes):
     target = tmp_path / "competition.toml"
-    text = new_competition(None, root, target, "mine", changes=changes)
+    text = new_competition(None, root, target, "mine", changes=changes).text
     return text, load_competition(target)
 
 
