@@ -50,9 +50,7 @@ def check_labels(
     )
 
 
-def _check_classes(
-    competition: Competition, images: pd.DataFrame, labels: PackedRuns
-) -> Report:
+def _check_classes(competition: Competition, images: pd.DataFrame, labels: PackedRuns) -> Report:
     areas = labels.areas(images["image"])
     present = areas > 0
     counts = present.sum(axis=0)
@@ -215,7 +213,9 @@ def _on_frame(block: RunBlock) -> np.ndarray:
         inner = np.clip(rows - 1, 0, np.maximum(height - 2, 0))  # whole rows with two such pixels
         whole = np.where(rows > 0, width, 0) + np.where(rows >= height, width, 0) * (height > 1)
         edge = (rows == 0) | (rows == height - 1)
-        return whole + np.minimum(2, width) * inner + np.where(edge, columns, np.minimum(columns, 1))
+        return (
+            whole + np.minimum(2, width) * inner + np.where(edge, columns, np.minimum(columns, 1))
+        )
 
     return before(block.stops) - before(block.starts)
 

@@ -23,6 +23,7 @@ from competition.new.survey import (
     WHOLE_PATH,
     Place,
     Table,
+    Way,
     ids_of,
     is_test,
     meets,
@@ -35,6 +36,7 @@ from competition.new.text_labels import (
     text_sources,
 )
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PathPart
 
 
 @dataclass
@@ -165,7 +167,7 @@ class Sample:
 
     table: Table
     images: Place
-    way: str
+    way: Way
     column: str
     separator: str | None
 
@@ -247,7 +249,8 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         why = f"{sum(map(len, among))} masks lie among the images"
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
-    way, why = "name", "nothing names images otherwise"
+    way: Way = "name"
+    why = "nothing names images otherwise"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
@@ -255,7 +258,9 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         way, why = sample.way, f"as {sample.table.path} names them"
     elif source.way is not None:
         way, why = source.way, source.values["labels.image"].why
-    written = {"pattern": ".+"} if way == WHOLE_PATH else way
+    if way == WHOLE_PATH:
+        way = PathPart(pattern=".+")
+    written = way.model_dump(exclude_defaults=True) if isinstance(way, PathPart) else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
 

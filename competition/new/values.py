@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from competition.new.survey import Place, Table
+from competition.new.survey import Place, Table, Way
 from competition.spec import OPEN
 
 Basis = Literal["found", "proven", "asked", "chosen"]
@@ -57,4 +57,4 @@ class Source:
     labelled: frozenset[str]
     used: tuple[str, ...]
     table: Table | None = None
-    way: str | None = None
+    way: Way | None = None
