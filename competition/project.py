@@ -13,7 +13,7 @@ from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
-from competition.data.labels import LabelCache, load_labels
+from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
@@ -128,6 +128,21 @@ class Project:
     def everything(self) -> pd.DataFrame:
         """The catalog of all images, whether a holdout is set apart or not."""
         return build_catalog(self.competition)
+
+    @property
+    def catalog_if_any(self) -> pd.DataFrame | None:
+        """`everything`, None where the images cannot be listed, which the doctor tells."""
+        try:
+            return self.everything
+        except InputFault:
+            return None
+
+    def begin_with(self, catalog: pd.DataFrame, labels: LabelCache) -> None:
+        """Take the catalog of all images and their labels as they were just read, and keep the labels
+        for the steps that follow.
+        """
+        vars(self).update(everything=catalog, labels=labels)
+        keep_labels(labels, self.competition, self.workspace, catalog)
 
     @cached_property
     def catalog(self) -> pd.DataFrame:

@@ -37,6 +37,7 @@ class PathPart(Settings):
     value: str = Field(
         r"\g<0>", description=r"what is made of it, with \1 for what its first brackets met"
     )
+    digits: int = Field(0, ge=0, description="zeros are put before a number of fewer digits")
 
     @model_validator(mode="after")
     def _fits(self) -> "PathPart":
@@ -56,7 +57,7 @@ class PathPart(Settings):
     def of(self, path: str) -> str | None:
         """What the pattern makes of a path; None where it is not met."""
         found = re.search(self.pattern, path)
-        return found and found.expand(self.value)
+        return found and found.expand(self.value).zfill(self.digits)
 
 
 def _as_pairs(given: Any) -> Any:

@@ -53,7 +53,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
         frame.loc[own, "group"].tolist(),
         form=data,
     )
-    frame["stratum"] = _strata(competition, frame)
+    frame["stratum"] = strata_of(competition, frame)
     _refuse_torn_volumes(frame)
     return frame[list(CATALOG_COLUMNS)]
 
@@ -418,7 +418,8 @@ def fixed_folder(pattern: str) -> PurePosixPath:
     return PurePosixPath(*itertools.takewhile(lambda part: not set(part) & set("*?["), parts))
 
 
-def _strata(competition: Competition, frame: pd.DataFrame) -> list[str]:
+def strata_of(competition: Competition, frame: pd.DataFrame) -> list[str]:
+    """The stratum of each image of a catalog."""
     match competition.data.stratum:
         case "none":
             return ["all"] * len(frame)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,8 @@ from competition.spec import PixelForm
 from competition.workspace import file_sha256
 
 _SAMPLE = 1 << 16
+_MOST_COMPARED = 1 << 22
+"""Pairs of hashes that are compared at once."""
 
 
 def join_copies(
@@ -65,32 +67,42 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
     return low > np.median(low)
 
 
-def fine_structure(image: np.ndarray) -> np.ndarray:
-    """float32 (4096,), length 1: an image at 64 × 64 without its slow changes of brightness.
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """uint8 (64, 64): the greys of an image uint8 or uint16 (H, W, C)."""
+    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA)
+
+
+def fine_structure(small: np.ndarray) -> np.ndarray:
+    """float32 (4096,), length 1: a thumbnail without its slow changes of brightness.
 
     The product of two is their correlation. It tells a patient's second radiograph (.72) from
     another patient's (.60 at most), where pHash sees the common layout and little else.
     """
-    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = small.astype(np.float32)
     fine = (small - cv2.GaussianBlur(small, (0, 0), 4)).ravel()
     fine -= fine.mean()
     return fine / max(float(np.linalg.norm(fine)), 1e-6)
 
 
-def near_pairs(hashes: np.ndarray, distance: int) -> list[tuple[int, int, int]]:
-    """(i, j, bits that differ) with i < j and at most `distance` bits, of hashes bool (N, bits)."""
+def near_pairs(
+    hashes: np.ndarray, distance: int, *, unlike: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[int, int, int]]:
+    """(i, j, bits that differ) with i < j and at most `distance` bits, of hashes bool (N, bits).
+
+    unlike: arrays (N,) in all of which the two differ. Ten thousand frames of one video are
+    50 million pairs: they come one by one.
+    """
     signs = np.where(hashes, 1, -1).astype(np.float32)
-    pairs = []
-    for first in range(0, len(signs), 1024):
-        differing = (signs.shape[1] - signs[first : first + 1024] @ signs.T) / 2
+    step = max(1, _MOST_COMPARED // max(1, len(signs)))
+    for first in range(0, len(signs), step):
+        differing = (signs.shape[1] - signs[first : first + step] @ signs[first:].T) / 2
         rows, columns = np.nonzero(differing <= distance)
-        later = columns > rows + first
-        pairs += [
-            (int(i) + first, int(j), int(differing[i, j]))
-            for i, j in zip(rows[later], columns[later], strict=True)
-        ]
-    return pairs
+        chosen = columns > rows
+        for values in unlike:
+            chosen &= values[rows + first] != values[columns + first]
+        for i, j in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
+            yield i + first, j + first, int(differing[i, j])
 
 
 def _identical_files(root: Path, paths: Sequence[str]) -> list[list[int]]:

@@ -2,7 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,18 @@ from competition.data.catalog import (
     image_patterns,
     slice_paths,
 )
-from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
+from competition.data.duplicates import (
+    fine_structure,
+    near_pairs,
+    perceptual_hash,
+    pixel_hash,
+    thumbnail,
+)
 from competition.data.images import FileFacts, file_facts
 from competition.doctor.outline_checks import check_outlines, outline_steepness
 from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
+from competition.machine import processes
 from competition.masks import Runs
 from competition.progress_bar import Watch, unwatched
 from competition.scoring import dice_from_statistics, dice_statistics
@@ -52,7 +61,8 @@ class Looked:
     plain: bool
     pixels: str
     perceptual: np.ndarray
-    fine: np.ndarray
+    small: np.ndarray
+    """See `thumbnail`: a whole image would not fit."""
     outlines: np.ndarray | None
     """See `outline_steepness`."""
 
@@ -117,26 +127,43 @@ def describe_catalog(catalog: pd.DataFrame) -> Report:
 def _look(
     competition: Competition, catalog: pd.DataFrame, labels: Mapping[str, Runs], watch: Watch
 ) -> tuple[list[Looked], list[str]]:
-    looked, errors = [], []
-    with watch("reading images", len(catalog)) as advance:
-        for row, relative in enumerate(catalog["path"]):
+    """What each image that opens told, in the catalog's order, and what is wrong with the others.
+
+    In threads: decoding leaves the interpreter free.
+    """
+    rows = range(len(catalog)), catalog["path"].tolist(), map(labels.get, catalog["image"])
+    looked: list[Looked] = []
+    errors: list[str] = []
+    with (
+        watch("reading images", len(catalog)) as advance,
+        ThreadPoolExecutor(processes()) as threads,
+    ):
+        for found in threads.map(partial(_looked_at, competition), *rows):
             advance()
-            try:
-                image = read_pixels(competition.root, relative, competition.data)
-            except InputFault as fault:
-                errors.append(str(fault))
-                continue
-            first = pixel_files(relative, competition.data)[0]
-            facts = file_facts(competition.root / first)
-            plain = bool((image == image[0, 0]).all())
-            hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
-            mask = labels.get(catalog["image"][row])
-            outlines = None if mask is None else outline_steepness(image, mask)
-            levels = [int(end) >> competition.data.bits - 8 for end in (image.min(), image.max())]
-            means = image.mean(axis=(0, 1)) * (255 / competition.data.white)
-            found = means.mean(), tuple(means.tolist()), plain
-            looked.append(Looked(row, facts, *levels, *found, *hashes, outlines))
+            if isinstance(found, Looked):
+                looked.append(found)
+            else:
+                errors.append(found)
     return looked, errors
+
+
+def _looked_at(
+    competition: Competition, row: int, relative: str, mask: Runs | None
+) -> Looked | str:
+    """What an image told, or what is wrong with its file."""
+    data = competition.data
+    try:
+        image = read_pixels(competition.root, relative, data)
+    except InputFault as fault:
+        return str(fault)
+    facts = file_facts(competition.root / pixel_files(relative, data)[0])
+    plain = bool((image == image[0, 0]).all())
+    hashes = pixel_hash(image), perceptual_hash(image), thumbnail(image)
+    outlines = None if mask is None else outline_steepness(image, mask)
+    levels = [int(end) >> data.bits - 8 for end in (image.min(), image.max())]
+    means = image.mean(axis=(0, 1)) * (255 / data.white)
+    found = float(means.mean()), tuple(means.tolist()), plain
+    return Looked(row, facts, *levels, *found, *hashes, outlines)
 
 
 def _plain(catalog: pd.DataFrame, looked: list[Looked]) -> list[str]:
@@ -286,12 +313,12 @@ def _check_near(competition: Competition, catalog: pd.DataFrame, looked: list[Lo
     if len(rows) < 2:
         return Report()
     alike = []
-    for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR):
-        one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
-        correlation = float(rows[i].fine @ rows[j].fine)
-        if rows[i].pixels == rows[j].pixels or one["group"] == other["group"]:
-            continue
+    groups = catalog["group"].to_numpy(str)[[x.row for x in rows]]
+    unlike = np.array([x.pixels for x in rows]), groups
+    for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR, unlike=unlike):
+        correlation = float(fine_structure(rows[i].small) @ fine_structure(rows[j].small))
         if correlation >= ALIKE:
+            one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
             text = (
                 f"{one['image']!r} ({one['split']}) and {other['image']!r} ({other['split']}) look "
                 f"alike ({bits} of 63 pHash bits differ, fine structure correlates {correlation:.2f}) "

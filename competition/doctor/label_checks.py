@@ -8,16 +8,15 @@ import numpy as np
 import pandas as pd
 
 from competition.data.catalog import of_split, with_labels
-from competition.data.folds import class_presence
 from competition.data.images import read_colours, read_index
-from competition.data.labels import read_labels
+from competition.data.labels import PackedRuns, RunBlock, read_labels
 from competition.data.letterbox import Letterbox
 from competition.data.readers.file_per_image import pattern_places
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs, planes_from_runs, unpack
-from competition.masks.geometry import crop, resize_nearest
+from competition.masks.geometry import resize_nearest
 from competition.recipes import recipe_of
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
@@ -41,10 +40,9 @@ def check_labels(
     competition: Competition, catalog: pd.DataFrame, labels: Mapping[str, Runs]
 ) -> Report:
     """All checks of labels that could be read; `labels` are those of all training images."""
-    images = of_split(catalog, "train")
-    present = class_presence(images, labels)
+    images, labels = of_split(catalog, "train"), PackedRuns.packed(labels)
     return (
-        _check_classes(competition, images, labels, present)
+        _check_classes(competition, images, labels)
         + _check_overlap(competition, labels)
         + check_flip(competition, labels)
         + check_inverted(competition, labels)
@@ -53,19 +51,19 @@ def check_labels(
     )
 
 
-def _check_classes(
-    competition: Competition, images: pd.DataFrame, labels: Mapping[str, Runs], present: np.ndarray
-) -> Report:
+def _check_classes(competition: Competition, images: pd.DataFrame, labels: PackedRuns) -> Report:
+    areas = labels.areas(images["image"])
+    present = areas > 0
     counts = present.sum(axis=0)
     pixels = (images["height"] * images["width"]).to_numpy()
-    share = np.array([labels[i].area().sum() for i in images["image"]]) / pixels
+    share = areas.sum(axis=1) / pixels
     rarest, commonest = int(np.argmin(counts)), int(np.argmax(counts))
     names = competition.classes
     often = (
         f"{len(names)}, each in {counts.min()} to {counts.max()} of {len(images)} images "
         f"(rarest {names[rarest]!r}, commonest {names[commonest]!r})"
     )
-    area = np.sum([labels[i].area() for i in images["image"]], axis=0) / pixels.sum()
+    area = areas.sum(axis=0) / pixels.sum()
     table = tuple(
         (
             f"class {_value_of(competition, k)}",
@@ -193,14 +191,11 @@ def _value_of(competition: Competition, k: int) -> str:
     return str(k + 1)
 
 
-def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Report:
+def _check_overlap(competition: Competition, labels: PackedRuns) -> Report:
     if len(competition.classes) == 1:
         return Report()
-    shared = {
-        image: pixels
-        for image, mask in labels.items()
-        if (pixels := int(mask.area().sum() - mask.any_mask().area().sum()))
-    }
+    pixels = zip(labels, labels.shared_areas().tolist(), strict=True)
+    shared = {image: count for image, count in pixels if count}
     if competition.exclusive and shared:
         image, pixels = next(iter(shared.items()))
         return Report.error(
@@ -213,14 +208,12 @@ def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Repo
 
 def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Report:
     """Masks that cover most of the image and of its frame: what is drawn is rarely the background."""
-    covered, framed = [], []
-    for mask in labels.values():
-        pixels, area = mask.height * mask.width, mask.area()
-        inner = crop(mask, 1, 1, max(1, mask.height - 2), max(1, mask.width - 2)).area()
-        frame = max(1, pixels - max(1, mask.height - 2) * max(1, mask.width - 2))
-        covered.append(area / pixels)
-        framed.append((area - inner) / frame)
-    areas, frames = np.array(covered), np.array(framed)
+    masks = PackedRuns.packed(labels)
+    heights, widths = masks.arrays["shapes"][:, 1:].T
+    pixels = heights * widths
+    frame = pixels - np.maximum(heights - 2, 0) * np.maximum(widths - 2, 0)
+    areas = masks.areas() / pixels[:, None]
+    frames = masks.totals(_on_frame) / frame[:, None]
     lines = []
     for k, name in enumerate(competition.classes):
         present = areas[:, k] > 0
@@ -230,6 +223,23 @@ def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Repo
                 f"{frames[present, k].mean():.0%} of the border of its images: are its masks inverted?"
             )
     return Report.of("inverted masks", warnings=lines)
+
+
+def _on_frame(block: RunBlock) -> np.ndarray:
+    """How many pixels of each run lie on the border of the image, (M,)."""
+    height, width = block.heights, block.widths
+
+    def before(pixels: np.ndarray) -> np.ndarray:
+        """Of the first pixels of the image."""
+        rows, columns = np.divmod(pixels, width)
+        inner = np.clip(rows - 1, 0, np.maximum(height - 2, 0))  # whole rows with two such pixels
+        whole = np.where(rows > 0, width, 0) + np.where(rows >= height, width, 0) * (height > 1)
+        edge = (rows == 0) | (rows == height - 1)
+        return (
+            whole + np.minimum(2, width) * inner + np.where(edge, columns, np.minimum(columns, 1))
+        )
+
+    return before(block.stops) - before(block.starts)
 
 
 def check_smeared(competition: Competition, labels: Mapping[str, Runs]) -> Report:
@@ -346,7 +356,7 @@ def kept_sides(competition: Competition, labels: Mapping[str, Runs]) -> str:
     """The classes that lie on one side and would come to the other, in words; "" without any."""
     if len(competition.classes) == 1:
         return ""
-    left, known = _left_share(labels, len(competition.classes))
+    left, known = _left_share(labels)
     swap = np.array(competition.flip_permutation)
     with np.errstate(invalid="ignore"):
         sided = (known >= _ENOUGH) & (np.maximum(left, 1 - left) >= _SIDED)
@@ -360,16 +370,24 @@ def kept_sides(competition: Competition, labels: Mapping[str, Runs]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _left_share(labels: Mapping[str, Runs], classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _left_share(labels: Mapping[str, Runs]) -> tuple[np.ndarray, np.ndarray]:
     """(K,) share of images with the class whose centroid is left of the middle; (K,) their number."""
-    left, known = np.zeros(classes), np.zeros(classes, int)
-    for mask in labels.values():
-        rows, begin, end = mask.segments()
-        owner = rows // mask.height
-        length = (end - begin).astype(float)
-        area = np.bincount(owner, length, classes)
-        moment = np.bincount(owner, length * (begin + end) / 2, classes)
-        known += area > 0
-        left += moment < area * mask.width / 2
+    masks = PackedRuns.packed(labels)
+    areas, moments = masks.areas(), masks.totals(_moment)
+    known = (areas > 0).sum(axis=0)
+    middle = areas * masks.arrays["shapes"][:, 2:] / 2
+    left = ((areas > 0) & (moments < middle)).sum(axis=0)
     with np.errstate(invalid="ignore"):
         return left / known, known
+
+
+def _moment(block: RunBlock) -> np.ndarray:
+    """The sum over each run of the columns of its pixels' middles, (M,)."""
+    width = block.widths
+
+    def before(pixels: np.ndarray) -> np.ndarray:
+        """Of the first pixels of the image, a row's from the left."""
+        rows, columns = np.divmod(pixels, width)
+        return (rows * width * width + columns * columns) / 2
+
+    return before(block.stops) - before(block.starts)

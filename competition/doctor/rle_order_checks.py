@@ -142,19 +142,16 @@ def _class_masks(
 def _judged(form: RleFormat, proof: OrderProof) -> Report:
     """An error where the data surely speak against the format, a warning where they may."""
     report = Report()
-    for line in proof.contradictions(form):
-        evidence = next(e for e in proof.evidence if e.startswith(line.split()[0]))
-        sure = ", proven: " in evidence or ", near certain: " in evidence
-        text = f"{line} ({evidence})"
-        report += Report.error("order", text) if sure else Report.warning("order", text)
+    for field, line in proof.contradictions(form).items():
+        sure = proof.findings[field].is_sure
+        report += Report.error("order", line) if sure else Report.warning("order", line)
     if proof.order is None:
         return report + Report.warning(
             "order",
             f"nothing in the data tells whether label texts run along rows or columns "
             f"({'; '.join(proof.evidence)})",
         )
-    (order,) = (line for line in proof.evidence if line.startswith("order"))
-    return report + Report.fact("order", order.removeprefix("order: "))
+    return report + Report.fact("order", f"{proof.order}, {proof.findings['order'].reason}")
 
 
 def _check_equal(

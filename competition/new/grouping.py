@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 from competition.data.pages import stem_of
 from competition.new.download import Survey
-from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, words
+from competition.new.survey import Place, Table, ids_of, words
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PathPart
 
 _PERSON_WORDS = {
     *("patient", "person", "subject", "case", "study", "slide", "scene", "participant", "donor"),
@@ -22,7 +23,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
     """What must stay on one side of a split: a column, the folder, or a part of the name."""
     images = source.images
     way = values["data.image_id"].value
-    ids = ids_of(images, way if way in WAYS else WHOLE_PATH)
+    ids = ids_of(images, way if isinstance(way, str) else PathPart(**way))
     by_csv = _grouping_columns(seen, source, ids)
     if len(by_csv) == 1:
         table, column, own = by_csv[0]
@@ -32,6 +33,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 {"file": table.path, "image": column, "value": own},
                 "found",
                 f"{count} values for {len(ids)} images",
+                files=(table.path,),
             )
         }
     if by_csv:
@@ -45,6 +47,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 "asked",
                 "which of these columns says which images are of one patient?",
                 candidates,
+                files=tuple(table.path for table, *_ in by_csv),
             )
         }
     folders = {PurePosixPath(path).parent for path in images.paths}

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from competition.data.pages import ending_of, stem_of, without_ending
 from competition.new.survey import LABELLED_PARTS, MASK_WORDS, Place, words
@@ -25,8 +26,9 @@ class LabelPattern:
     classes: tuple[str, ...]
     images: frozenset[str]
     strange: tuple[str, ...]
-    part: dict[str, str] | None = None
+    part: dict[str, Any] | None = None
     """What {part} in the pattern stands for, as `part` in `[labels]` has it."""
+    why: str = "what label files share with images"
 
 
 def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
@@ -40,7 +42,7 @@ def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
     met = {label: owners.image_of(label) for label in labels.paths}
     pairs = {label: image for label, image in met.items() if image is not None}
     if len(pairs) * 2 <= len(labels):
-        return _by_core(labels, images)
+        return _by_core(labels, images) or _by_number(labels, images)
     forms = {label: owners.form(label, image) for label, image in pairs.items()}
     found = _joined(forms, pairs, alone=len(owners.by_folder) == len(images))
     if found is None:
@@ -55,7 +57,7 @@ def part_of(found: LabelPattern) -> FoundValues:
     """The key that a pattern with {part} needs."""
     if found.part is None:
         return {}
-    return {"labels.part": FoundValue(found.part, "found", "what label files share with images")}
+    return {"labels.part": FoundValue(found.part, "found", found.why)}
 
 
 def _by_core(labels: Place, images: Place) -> LabelPattern | None:
@@ -83,6 +85,41 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
     strange = tuple(path for core, path in theirs.items() if core not in own)
     pattern = f"{first}{{part}}{last}{endings.pop()}"
     return LabelPattern(pattern, (), frozenset(shared.values()), strange, part)
+
+
+def _by_number(labels: Place, images: Place) -> LabelPattern | None:
+    """Names that have a number in common, with other zeros before it, each of one image.
+
+    >>> masks = Place("gt/*.png", ("gt/0001.png", "gt/0002.png"))
+    >>> found = pattern_of(masks, Place("im/*.png", ("im/1.png", "im/2.png")))
+    >>> found.pattern, found.part["value"], found.part["digits"]
+    ('gt/{part}.png', '\\\\1', 4)
+    """
+    endings = {PurePosixPath(path).suffix for path in labels.paths}
+    if len(endings) > 1 or min(len(labels), len(images)) < 2:
+        return None
+    (before, behind), own = _cores(images.paths)
+    (first, last), theirs = _cores(labels.paths)
+    if "/" in behind or not all(one.isdecimal() and one.isascii() for one in (*own, *theirs)):
+        return None
+    numbers = {int(core): path for core, path in own.items()}
+    met = [numbers[int(core)] for core in theirs if int(core) in numbers]
+    if len(numbers) < len(images) or len({*met}) < len(labels):
+        return None
+    widths = {len(core) for core in theirs}
+    zeros = any(core.startswith("0") and core != "0" for core in theirs)
+    if zeros and len(widths) > 1:
+        return None
+    name = re.escape(before.rpartition("/")[2])
+    part: dict[str, Any] = {
+        "pattern": f"(?<![^/]){name}0*([0-9]+){re.escape(behind)}\\.[^./]+$",
+        "value": r"\1",
+    }
+    if zeros:
+        part["digits"] = widths.pop()
+    pattern = f"{first}{{part}}{last}{endings.pop()}"
+    why = f"their number, with other zeros before it: {len(met)} files, each of one image"
+    return LabelPattern(pattern, (), frozenset(met), (), part, why)
 
 
 def _cores(paths: Sequence[str]) -> tuple[tuple[str, str], dict[str, str]]:

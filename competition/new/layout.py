@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from competition.data.labels import LabelCache
 from competition.data.nifti import nifti_spacing
 from competition.data.pages import ending_of, file_of, is_nifti
@@ -25,6 +27,7 @@ from competition.new.survey import (
     WHOLE_PATH,
     Place,
     Table,
+    Way,
     ids_of,
     is_test,
     meets,
@@ -37,7 +40,7 @@ from competition.new.text_labels import (
     text_sources,
 )
 from competition.new.values import FoundValue, FoundValues, Source
-from competition.spec import PixelForm
+from competition.spec import PathPart, PixelForm
 
 
 @dataclass
@@ -47,8 +50,9 @@ class FoundLayout:
     values: FoundValues
     notes: list[str] = field(default_factory=list)
     """What lies there and was not used, and what could not be read."""
+    catalog: pd.DataFrame | None = None
     labels: LabelCache | None = None
-    """As the values say, where they were read."""
+    """As the values say, where they were read; so is the catalog."""
 
     def plain(self) -> dict[str, Any]:
         """The values alone, by dotted key."""
@@ -77,8 +81,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout.notes += [f"not read: {text}" for text in seen.unread]
     used = {source.images.pattern, *source.images.further, *source.used}
     used |= {test.pattern} if test else set()
-    told = [f"{value.why} {value.value}" for value in values.values()]
-    used |= {table.path for table in seen.tables if any(table.path in one for one in told)}
+    used |= {file for value in values.values() for file in value.files}
     layout.notes += _unused(seen, used)
     return layout
 
@@ -169,7 +172,7 @@ class Sample:
 
     table: Table
     images: Place
-    way: str
+    way: Way
     column: str
     separator: str | None
 
@@ -258,7 +261,8 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         why = f"{sum(map(len, among))} masks lie among the images"
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
-    way, why = "name", "nothing names images otherwise"
+    way: Way = "name"
+    why = "nothing names images otherwise"
     if seen.channels > 1 and FIRST_CHANNEL in images.pattern:
         ending, told = ending_of(images.paths[0]), f"{seen.channels} channels in dataset.json"
         bands = [f"{{part}}_{number:04}{ending}" for number in range(seen.channels)]
@@ -279,7 +283,9 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         way, why = sample.way, f"as {sample.table.path} names them"
     elif source.way is not None:
         way, why = source.way, source.values["labels.image"].why
-    written = {"pattern": ".+"} if way == WHOLE_PATH else way
+    if way == WHOLE_PATH:
+        way = PathPart(pattern=".+")
+    written = way.model_dump(exclude_defaults=True) if isinstance(way, PathPart) else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
 
@@ -333,7 +339,10 @@ def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundVal
     table, source_is = sample.table, f"in {sample.table.path}"
     values = {
         "submission.sample": FoundValue(
-            table.path, "found", f"{len(table)} rows of {sample.images.pattern}"
+            table.path,
+            "found",
+            f"{len(table)} rows of {sample.images.pattern}",
+            files=(table.path,),
         ),
         "submission.image": FoundValue(sample.column, "found", source_is),
         "submission.rle": FoundValue(str(table.texts), "found", source_is),
@@ -412,15 +421,18 @@ def _name_classes(
                 f"{len(values['classes'].value)}"
             )
         why = f"in {ordered.source}, by their numbers"
-        values["classes"] = FoundValue(list(ordered.ordered), "found", why)
+        files = (ordered.source,)
+        values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
     for table, column in columns:
         named = list(dict.fromkeys(table.columns[column]))
         known = values.get("classes")
         if ordered is not None and set(ordered.ordered) == set(named):
-            values["classes"] = FoundValue(list(ordered.ordered), "found", f"in {ordered.source}")
+            why, files = f"in {ordered.source}", (ordered.source,)
+            values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
             return
         if known is None or set(known.value) == set(named):
-            values["classes"] = FoundValue(named, "found", f"in the order of {table.path}")
+            why, files = f"in the order of {table.path}", (table.path,)
+            values["classes"] = FoundValue(named, "found", why, files=files)
             return
         if known.origin == "chosen" and len(known.value) == len(named):
             _rename(values, named, table.path)
@@ -431,7 +443,7 @@ def _name_classes(
     void = [one for one in named if is_void(one)]
     if void and source.kind not in ("masks", "yolo") and len(void) < len(named):
         kept = [one for one in named if one not in void]
-        values["classes"] = FoundValue(kept, values["classes"].origin, values["classes"].why)
+        values["classes"] = replace(values["classes"], value=kept)
         values["labels.ignore"] = FoundValue(void, "found", "by its name such pixels do not count")
 
 

@@ -18,7 +18,7 @@ from competition.spec import load_competition
 
 
 def written(preset, data, target, **options):
-    text = new_competition(preset, data, target, "mine", **options)
+    text = new_competition(preset, data, target, "mine", **options).text
     return text, load_competition(target)
 
 

@@ -55,7 +55,7 @@ def sample(root, file="sample_submission.csv", form="{}.png", classes=NAMES, hea
 
 def found(root, tmp_path, **changes):
     target = tmp_path / "competition.toml"
-    text = new_competition(None, root, target, "mine", changes=changes)
+    text = new_competition(None, root, target, "mine", changes=changes).text
     return text, load_competition(target)
 
 
@@ -1112,10 +1112,11 @@ def test_a_csv_that_was_used_is_not_called_unused(tmp_path):
         root / "class_dict.csv", [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)]
     )
     write_csv(root / "who.csv", [["image", "patient"], *([f"{n}.png", n[:2]] for n in TRAIN)])
-    write_csv(root / "other.csv", [["a"], ["1"]])
+    for name in ("other.csv", "ho.csv"):  # its name stands in that of who.csv
+        write_csv(root / name, [["a"], ["1"]])
     text, competition = found(root, tmp_path)
     assert competition.data.group.file == "who.csv"
-    assert re.findall("not used: (.*)", text) == ["other.csv"]
+    assert re.findall("not used: (.*)", text) == ["ho.csv", "other.csv"]
 
 
 def test_few_folders_may_be_kinds_and_no_groups(tmp_path):

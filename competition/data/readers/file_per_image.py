@@ -308,25 +308,30 @@ def _file_set_faults(
         for path, count in owners.items()
         if count > 1
     ]
+    expected = {*owners, *map(file_of, files)}
+    rest = [
+        path
+        for path in files_below(root, pattern)
+        if path not in expected and PurePosixPath(path).name not in others
+    ]
+    orphans = _of_no_image(competition, pattern, rest) if rest else []
+    return faults + [
+        f"label file {path!r} belongs to no training image{hint}"
+        for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)
+    ]
+
+
+def _of_no_image(competition: Competition, pattern: str, paths: Sequence[str]) -> list[str]:
+    """Of some files those that are neither an image nor a label file of any: of a test image, or one
+    that is left out. Lists all images again, for the catalog's rows do not have them.
+    """
     known = named_images(competition)
     out = left_out(known, competition.data.exclude)
     spared = _files_of_images(competition, known[out], pattern)
     spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
     spared += _files_of_other_key(competition, known, pattern)
-    expected = {
-        *owners,
-        *map(file_of, known["path"]),
-        *(file.path for own in spared for file in own),
-    }
-    orphans = [
-        path
-        for path in files_below(root, pattern)
-        if path not in expected and PurePosixPath(path).name not in others
-    ]
-    return faults + [
-        f"label file {path!r} belongs to no training image{hint}"
-        for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)
-    ]
+    expected = {*map(file_of, known["path"]), *(file.path for own in spared for file in own)}
+    return [path for path in paths if path not in expected]
 
 
 def _absence(competition: Competition, pattern: str, image: str, own: Sequence[LabelFile]) -> str:
