@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from competition.data.bands import all_pixel_files
 from competition.data.labels import label_files
+from competition.data.pages import file_of
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
 from competition.experiment import Experiment
@@ -50,7 +51,7 @@ _LATER_KEYS = {
     "not_images",
     "links",
 }
-_LATER_KEYS |= {"volume", "slice_number", "slice_spacing"}
+_LATER_KEYS |= {"volume", "slice_number", "slice_spacing", "slice_axis", "annotators"}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
 _LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
@@ -340,7 +341,8 @@ class Pipeline:
 
     def _images(self, split: str) -> str:
         data, paths = self.project.competition.data, self.project.rows(split)["path"]
-        return self.contents.of(self.project.competition.root, all_pixel_files(paths, data))
+        files = set(map(file_of, all_pixel_files(paths, data)))
+        return self.contents.of(self.project.competition.root, files)
 
     def _pixels(self) -> Inputs:
         """What is kept of the images, where that is more than three channels of 8 bits; the depth

@@ -172,8 +172,14 @@ class Data(PixelForm):
     group: Literal["image", "folder", "volume"] | PathPart | CsvColumn = Field(
         "image", description="what must stay on one side of a split, for example the patient"
     )
-    volume: Literal["folder"] | PathPart | CsvColumn | None = Field(
-        None, description="the scan that an image is a slice of; none: images stand alone"
+    volume: Literal["folder", "file"] | PathPart | CsvColumn | None = Field(
+        None,
+        description="the scan that an image is a slice of; none: images stand alone; file: each file is "
+        "one, and each of its slices, pages or frames is an image (NIfTI, TIFF, DICOM, .npy)",
+    )
+    slice_axis: Literal[0, 1, 2] | None = Field(
+        None,
+        description="of the array in a file, along which its slices lie; none: 2 of NIfTI, 0 of .npy",
     )
     slice_number: PathPart | None = Field(
         None,
@@ -207,7 +213,9 @@ class Data(PixelForm):
             needing += ["group = 'volume'"] if self.group == "volume" else []
             if needing:
                 raise ValueError(f"{needing[0]} is about volumes; volume says what they are")
-        elif self.group == "image":
+        if self.slice_axis is not None and self.volume != "file":
+            raise ValueError("slice_axis is about files of several slices: set volume = 'file'")
+        if self.volume is not None and self.group == "image":
             raise ValueError(
                 "slices of one volume are alike: set group = 'volume', or what holds several of them, "
                 "such as the patient"
@@ -242,7 +250,8 @@ class LabelSettings(Settings):
     def _part_is_named_where_it_stands(self) -> Self:
         if self.ignore_at == "zero" and self.ignore_files is None:
             raise ValueError("ignore_at says which pixels of ignore_files do not count; name both")
-        used = "{part}" in f"{getattr(self, 'files', '')}{self.ignore_files}"
+        patterns = (getattr(self, key, "") for key in ("files", "ignore_files", "annotators"))
+        used = any("{part}" in str(pattern) for pattern in patterns)
         if used != (self.part is not None):
             raise ValueError("part says what {part} stands for in files: name both, or neither")
         return self
@@ -382,6 +391,30 @@ class MaskLabels(LabelSettings):
         (), description="colours of no class, beside black; with colours only"
     )
     positives_only: bool = Field(False, description="true: an image that holds nothing has no file")
+
+    annotators: str | None = Field(
+        None,
+        description="masks of several annotators, coded as files: a pattern with * (a file each), or "
+        "one .npy (H, W, 1, R) an image; training draws from them, scores keep to files",
+    )
+
+    @model_validator(mode="after")
+    def _annotators_are_several(self) -> "MaskLabels":
+        pattern = self.annotators
+        if pattern is None:
+            return self
+        if "{class}" in pattern or "{class}" in self.files:
+            raise ValueError("annotators have one mask each for all classes, not a file a {class}")
+        if "*" not in pattern and not pattern.endswith(".npy"):
+            raise ValueError(
+                f"annotators {pattern!r} names one file an image: set a * where its annotators differ, "
+                "or name a .npy (H, W, 1, R)"
+            )
+        if "*" not in pattern and self.values == "colours":
+            raise ValueError(
+                "annotators in one .npy have numbers, not colours; name a file each by *"
+            )
+        return self
 
     @model_validator(mode="after")
     def _options_fit_the_values(self) -> "MaskLabels":
@@ -565,6 +598,12 @@ class Competition(Settings):
             raise ValueError("exclusive is about two classes and more; there is one")
         if isinstance(self.labels, MaskLabels):
             _check_masks(self.labels, self.classes)
+            pattern = self.labels.annotators
+            if self.data.volume == "file" and pattern is not None and "*" not in pattern:
+                raise ValueError(
+                    "annotators in one .npy are those of one image; volume = 'file' makes several of a "
+                    "file, so name a file each by *"
+                )
         self._refuse_ignored_classes()
         flipped = [c for pair in self.flip_pairs for c in pair]
         unknown = sorted(set(flipped) - set(self.classes))

@@ -17,6 +17,7 @@ from competition.project import Project
 from competition.scoring import evaluate_volumes
 from competition.solution import score_submission
 from competition.steps.prediction_stores import out_of_fold
+from competition.steps.private_interval import spread
 
 CLASSES, SIZE, DEPTH = ("bowel", "stomach"), (24, 32), 9
 FORM = RleFormat(order="rows", rows="image-class")
@@ -173,6 +174,7 @@ def test_a_submission_is_scored_by_whole_scans_on_each_board(finished):
     )
     assert [one.score.value for one in right.parts.values()] == [1.0] * 3
     assert table.parts["All"].present is None
+    assert table.parts["Public"].score.low is None and table.parts["All"].score.low is not None
 
 
 def truth_as_csv(project):
@@ -195,6 +197,14 @@ def test_a_scan_on_two_boards_is_refused(finished, tmp_path):
             project.sizes,
             slices=project.slices,
         )
+
+
+def test_a_sample_for_comparing_takes_whole_scans():
+    slices = {f"s{scan}-{place}": (f"s{scan}", place) for scan in range(50) for place in range(20)}
+    chosen = spread(list(slices), slices)
+    scans = {slices[image][0] for image in chosen}
+    assert len(chosen) == 20 * len(scans) == 200
+    assert len(spread([f"i{n}" for n in range(1000)])) == 200
 
 
 def test_the_holdout_is_scored_by_whole_scans(finished):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from competition.data.images import image_size, read_image, safe_path
+from competition.data.pages import file_and_page, file_of, page_path, stem_of
 from competition.errors import InputFault
 from competition.spec import PixelForm
 
@@ -44,7 +45,7 @@ def size_of_pixels(
     another size than the first, or leads out of `root`.
     """
     files = pixel_files(path, form)
-    for file in files if form.bands else ():
+    for file in map(file_of, files) if form.bands else ():
         safe_path(root, file, links=links)
         if not (root / file).is_file():
             raise InputFault(f"{path} has no band {root / file}: check bands in [data]")
@@ -65,15 +66,19 @@ def _refuse_other_size(
 
 
 def _band_file(path: str, band: str, form: PixelForm) -> str:
-    """The file of a band: beside the image, or below root where its pattern has a slash."""
+    """The file of a band: beside the image, or below root where its pattern has a slash; of a slice
+    the same slice of it.
+    """
+    path, page = file_and_page(path)
     image, part = PurePosixPath(path), None if form.part is None else form.part.of(path)
     if form.part is not None and part is None:
         raise InputFault(
             f"{path}: part in [data] looks for {form.part.pattern!r}, which is not in this path"
         )
-    places = {"{folder}": image.parent.name, "{stem}": image.stem, "{part}": part or ""}
+    places = {"{folder}": image.parent.name, "{stem}": stem_of(path), "{part}": part or ""}
     named = "".join(places.get(piece, piece) for piece in _pieces(band))
-    return named if "/" in band else (image.parent / named).as_posix()
+    file = named if "/" in band else (image.parent / named).as_posix()
+    return file if page is None else page_path(file, page)
 
 
 def _pieces(band: str) -> list[str]:

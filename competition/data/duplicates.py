@@ -10,6 +10,7 @@ import numpy as np
 
 from competition.data.bands import read_pixels
 from competition.data.levels import RGB, pictured
+from competition.data.pages import file_of
 from competition.spec import PixelForm
 from competition.workspace import file_sha256
 
@@ -33,9 +34,15 @@ def join_copies(
             group = parent[group]
         return group
 
-    for copies in _identical_files(root, paths):
-        leaders = sorted({leader(groups[index]) for index in copies})
-        if len(leaders) > 1 and not _is_plain(root, paths[copies[0]], form):
+    images: dict[str, list[int]] = defaultdict(list)  # a file may hold several
+    for index, path in enumerate(paths):
+        images[file_of(path)].append(index)
+    files = list(images)
+    for copies in _identical_files(root, files):
+        within = [index for place in copies for index in images[files[place]]]
+        leaders = sorted({leader(groups[index]) for index in within})
+        first = images[files[copies[0]]]
+        if len(leaders) > 1 and not all(_is_plain(root, paths[index], form) for index in first):
             parent.update(dict.fromkeys(leaders[1:], leaders[0]))
     return [leader(group) for group in groups]
 

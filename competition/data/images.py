@@ -2,6 +2,8 @@
 
 import os
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -16,7 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.data.dicom import DicomImage
 from competition.data.levels import RGB, kept
+from competition.data.nifti import NiftiImage
 from competition.data.npy import NpyImage
+from competition.data.pages import PAGES_KEY, file_and_page, file_of, may_have_pages
 from competition.data.tiff_samples import TiffSamples, has_tiff_header
 from competition.errors import InputFault
 from competition.spec import PixelForm
@@ -24,13 +28,14 @@ from competition.spec import PixelForm
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow opens; it knows more, some of which run programs (EPS)."""
 
-_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage}
+_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage, ".nii": NiftiImage, ".nii.gz": NiftiImage}
 """What is not Pillow's, told by the ending alone."""
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"),
     *_BY_ENDING,
 )
+"""Of the files that hold images; one of them has two points."""
 
 PIXEL_LIMIT = 2**27
 """Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
@@ -49,7 +54,7 @@ _TURNS = {
 }
 """Of an EXIF orientation: whether rows are reversed, whether columns are, and whether they then change
 places."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -90,6 +95,22 @@ def image_size(path: Path) -> tuple[int, int]:
     with _opened(path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def page_count(path: Path, axis: int | None = None) -> int:
+    """How many slices a file has, along this axis of its array (None: the usual one); from its header
+    alone. InputFault where it is none of the files that may have several, or has no such axis.
+    """
+    with _readable(path):
+        kind = _kind_of(str(path))
+        if kind is not None:
+            return kind.pages(path, axis)
+        if axis is not None:
+            raise ValueError(
+                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
+            )
+        with Image.open(path, formats=("TIFF",)) as image:
+            return getattr(image, "n_frames", 1)
 
 
 def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
@@ -133,9 +154,7 @@ def read_values(path: Path) -> tuple[np.ndarray, int | None]:
         return _values(image, path, every)
 
 
-def _stored(
-    file: "DicomImage | NpyImage | TiffSamples", form: PixelForm
-) -> tuple[np.ndarray, int | None]:
+def _stored(file: "_BeyondPillow", form: PixelForm) -> tuple[np.ndarray, int | None]:
     """Values (H, W) or (H, W, n) and their bits, as `kept` takes them, of what Pillow does not read."""
     if isinstance(file, NpyImage) and form.frame is not None:
         file = file.at(form.frame)
@@ -245,46 +264,73 @@ def file_facts(path: Path) -> FileFacts:
         return FileFacts(str(image.format), image.mode, depth, _orientation(image))
 
 
-def _beyond_pillow(path: Path) -> DicomImage | NpyImage | TiffSamples | None:
+_BeyondPillow = DicomImage | NpyImage | NiftiImage | TiffSamples
+
+
+def _kind_of(file: str) -> type[_BeyondPillow] | None:
+    """What reads a file; None where Pillow does."""
+    if file.lower().endswith((".tif", ".tiff")):
+        return TiffSamples if _is_tiff_beyond_pillow(Path(file)) else None
+    kinds = [kind for ending, kind in _BY_ENDING.items() if file.lower().endswith(ending)]
+    return kinds[0] if kinds else None
+
+
+def _beyond_pillow(path: Path) -> _BeyondPillow | None:
     """What Pillow does not read, with its header read and nothing decoded; None for the rest."""
-    ending = Path(path).suffix.lower()
-    kind = TiffSamples if _is_tiff_beyond_pillow(path, ending) else _BY_ENDING.get(ending)
+    file, page = file_and_page(path)
+    kind = _kind_of(file)
     if kind is None:
         return None
+    with _readable(path):
+        return kind.opened(Path(file), page)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """InputFault that names the file for what is wrong with its header."""
     try:
-        return kind.opened(path)
+        yield
     except InputFault:
         raise
-    except FileNotFoundError:
-        raise InputFault(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        found = _emptiness(path) or str(error)
-        raise InputFault(f"{path} is not an image that can be read: {found}") from error
-
-
-def _is_tiff_beyond_pillow(path: Path, ending: str) -> bool:
-    """Whether it is a TIFF of pixels that Pillow has no mode for, such as five samples each."""
-    if ending not in (".tif", ".tiff"):
-        return False
-    try:
-        Image.open(path, formats=("TIFF",)).close()
-    except (OSError, SyntaxError, ValueError):
-        return has_tiff_header(path)
-    return False
-
-
-def _opened(path: Path) -> Image.Image:
-    """The image with its header read and nothing decoded."""
-    try:
-        image = Image.open(path, formats=IMAGE_FORMATS)
     except FileNotFoundError:
         raise InputFault(f"{path} does not exist") from None
     except (OSError, SyntaxError, ValueError) as error:
         found = _emptiness(path) or str(error)
         raise InputFault(f"{path} is not an image that can be read: {found}") from error
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+
+
+def _is_tiff_beyond_pillow(path: Path) -> bool:
+    """Whether it is a TIFF of pixels that Pillow has no mode for, such as five samples each."""
+    try:
+        Image.open(path, formats=("TIFF",)).close()
+    except (OSError, SyntaxError, ValueError):
+        return path.is_file() and has_tiff_header(path)
+    return False
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image, or the page of a TIFF, with its header read and nothing decoded."""
+    file, page = file_and_page(path)
+    with _readable(path):
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    if page is not None:
+        size = image.size
+        try:
+            image.seek(page.number)
+        except EOFError:
+            frames = getattr(image, "n_frames", 1)
+            raise InputFault(
+                f"{path}: the file has {frames} pages, and none of number {page.number} (from 0)"
+            ) from None
+        if image.size != size:
+            raise InputFault(
+                f"{path} has {image.height} × {image.width} pixels and the first page of its file "
+                f"{size[1]} × {size[0]}: they are no slices of one volume"
+            )
+    elif getattr(image, "is_animated", False) and image.format != "MPO":
         frames = getattr(image, "n_frames", "several")
-        raise InputFault(f"{path} holds {frames} pictures; expected one")
+        hint = f": {PAGES_KEY}" if may_have_pages(file) else ""
+        raise InputFault(f"{path} holds {frames} pictures; expected one{hint}")
     return image
 
 
@@ -326,6 +372,8 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     if image.mode in _DEEP:
         grey = np.asarray(image)
         zero_is_white = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+        if _is_signed(image):
+            return grey, None
         if zero_is_white and not form.range:  # Pillow does so for 8 bits alone
             return 2**depth - 1 - grey.astype(np.int32), depth
         return grey, depth
@@ -337,6 +385,11 @@ def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return _on_black(np.asarray(image.convert("RGBA")), 255), 8
     return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), 8
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF says that its numbers may be below 0, such as Hounsfield units."""
+    return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(_SAMPLE_FORMAT, ())
 
 
 def _is_deep_colour(image: Image.Image) -> bool:
@@ -428,4 +481,5 @@ def _refuse_large(size: tuple[int, int], path: Path, limit: int) -> None:
 
 
 def _emptiness(path: Path) -> str:
+    path = Path(file_of(str(path)))
     return "it is empty" if path.is_file() and path.stat().st_size == 0 else ""

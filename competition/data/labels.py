@@ -12,6 +12,7 @@ import pandas as pd
 
 from competition.data.catalog import with_labels
 from competition.data.pixel_labels import PixelLabels
+from competition.data.readers.annotators import annotator_files, read_annotators
 from competition.data.readers.ignored import ignore_files, read_ignored
 from competition.masks import Runs
 from competition.spec import Competition
@@ -36,7 +37,7 @@ def read_labels(competition: Competition, catalog: pd.DataFrame) -> "LabelCache"
     """Runs (K, H, W) of every training and extra image, at its own size; K and its order are the spec's.
 
     `.ignored` has the pixels that do not count, from the labels themselves and from `ignore_files`:
-    they are of no class.
+    they are of no class. `.annotators` has the masks of several annotators, of images that have some.
 
     Every fault is found before InputFault lists them: label files or rows that are missing, that
     belong to no image or stand twice, classes that the spec does not know (with the nearest name),
@@ -47,16 +48,24 @@ def read_labels(competition: Competition, catalog: pd.DataFrame) -> "LabelCache"
         _reader(competition).read(competition, images),
         read_ignored(competition, images),
     )
-    return LabelCache.of({i: labels.ignoring(further.get(i)) for i, labels in found.items()})
+    labels = {image: one.ignoring(further.get(image)) for image, one in found.items()}
+    drawn = read_annotators(competition, images)
+    return LabelCache.of(
+        labels, {image: masks.without(labels[image].ignored) for image, masks in drawn.items()}
+    )
 
 
 def label_files(competition: Competition, catalog: pd.DataFrame) -> list[Path]:
     """The files that `read_labels` reads, whether they exist or not; in the catalog's order."""
     images = with_labels(catalog)
-    return [*_reader(competition).files(competition, images), *ignore_files(competition, images)]
+    return [
+        *_reader(competition).files(competition, images),
+        *ignore_files(competition, images),
+        *annotator_files(competition, images),
+    ]
 
 
-_VERSION = 2
+_VERSION = 3
 """Part of the key: raised when a reader changes what it makes of the same files."""
 
 
@@ -104,27 +113,35 @@ class PackedRuns(Mapping[str, Runs]):
 
 
 _ARRAYS = ("starts", "stops", "offsets", "shapes")
-_IGNORED = "ignored_"
-"""Begins the names of the arrays of ignored pixels in the file."""
+_IGNORED, _ANNOTATORS = "ignored_", "annotators_"
+"""Begin the names of the arrays of ignored pixels, and of the annotators' masks, in the file."""
 
 
 class LabelCache(PackedRuns):
     """image -> Runs (K, H, W) of the classes; `ignored`: image -> Runs (1, H, W) of the pixels that do
-    not count, which are of no class.
+    not count, which are of no class; `annotators`: image -> Runs (R * K, H, W) of those that have masks
+    of R annotators, one annotator's classes after another's.
     """
 
     def __init__(
-        self, images: list[str], arrays: dict[str, np.ndarray], ignored: dict[str, np.ndarray]
+        self,
+        images: list[str],
+        arrays: dict[str, np.ndarray],
+        ignored: dict[str, np.ndarray],
+        annotators: PackedRuns,
     ) -> None:
         super().__init__(images, arrays)
-        self.ignored = PackedRuns(images, ignored)
+        self.ignored, self.annotators = PackedRuns(images, ignored), annotators
 
     @classmethod
-    def of(cls, labels: Mapping[str, PixelLabels]) -> "LabelCache":
+    def of(
+        cls, labels: Mapping[str, PixelLabels], annotators: Mapping[str, Runs] | None = None
+    ) -> "LabelCache":
         """The same labels, packed."""
         classes = PackedRuns.packed({image: one.classes for image, one in labels.items()})
         ignored = PackedRuns.packed({image: one.ignored for image, one in labels.items()})
-        return cls(list(labels), classes.arrays, ignored.arrays)
+        drawn = PackedRuns.packed(annotators or {})
+        return cls(list(labels), classes.arrays, ignored.arrays, drawn)
 
     @classmethod
     def load(cls, path: Path, key: str) -> "LabelCache | None":
@@ -133,10 +150,12 @@ class LabelCache(PackedRuns):
             with np.load(path, allow_pickle=False) as file:
                 if str(file["key"]) != key:
                     return None
+                annotated = file[f"{_ANNOTATORS}images"].tolist()
                 return cls(
                     file["images"].tolist(),
                     {name: file[name] for name in _ARRAYS},
                     {name: file[_IGNORED + name] for name in _ARRAYS},
+                    PackedRuns(annotated, {n: file[_ANNOTATORS + n] for n in _ARRAYS}),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
@@ -146,6 +165,8 @@ class LabelCache(PackedRuns):
             images = np.array(list(self._row), dtype=str)
             content: dict[str, Any] = {"key": np.array(key), "images": images, **self.arrays}
             content |= {_IGNORED + name: array for name, array in self.ignored.arrays.items()}
+            content |= {_ANNOTATORS + n: array for n, array in self.annotators.arrays.items()}
+            content[f"{_ANNOTATORS}images"] = np.array(list(self.annotators), dtype=str)
             np.savez(file, **content)
 
 

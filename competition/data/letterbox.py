@@ -15,6 +15,7 @@ import pandas as pd
 from competition.data.bands import all_pixel_files, read_pixels
 from competition.data.catalog import sizes_of
 from competition.data.levels import RGB
+from competition.data.pages import file_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs
@@ -192,8 +193,10 @@ def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]
 
 def _key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
     """Of the files and of what is kept of them; of depth alone as it was when there was no more."""
-    stats = [(path, (root / path).stat()) for path in all_pixel_files(catalog["path"], form)]
-    files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
+    paths = all_pixel_files(catalog["path"], form)
+    stats = {file: (root / file).stat() for file in map(file_of, paths)}
+    states = {file: (s.st_size, s.st_mtime_ns) for file, s in stats.items()}
+    files = [(path, *states[file_of(path)]) for path in paths]
     further = form.pixels.model_copy(update={"depth": None, "neighbours": 0}).chosen()
     return text_sha256(json.dumps([form.depth, files, *([further] if further else [])]))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from competition.data.pages import PAGES_KEY
 from competition.errors import InputFault
 from competition.spec import PixelForm
 
@@ -63,7 +64,8 @@ def _of_channels(values: np.ndarray, channels: int, path: Path) -> np.ndarray:
             "grey ones"
         )
     count = "1 channel" if found == 1 else f"{found} channels"
-    raise InputFault(f"{path} has {count}, expected {channels}: check channels in [data]")
+    slices = f"; where they are slices, {PAGES_KEY}" if path.suffix == ".npy" else ""
+    raise InputFault(f"{path} has {count}, expected {channels}: check channels in [data]{slices}")
 
 
 def _between(values: np.ndarray, form: PixelForm, path: Path) -> np.ndarray:

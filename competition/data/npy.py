@@ -7,12 +7,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from competition.data.pages import Page
 from competition.errors import InputFault
 
 
 @dataclass(frozen=True)
 class NpyImage:
-    """An array file with its header read; its values stay in the file until they are asked for.
+    """An array file, or a slice of it, with its header read; its values stay in the file until they are
+    asked for.
 
     size: (height, width) in pixels; mode: its dtype.
     """
@@ -22,18 +24,30 @@ class NpyImage:
     format: ClassVar[str] = "NPY"
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
         """ValueError or OSError for a file that is cut off, holds objects, or has no image's shape."""
-        try:
-            array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-        except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
-            raise ValueError(f"its header is damaged: {error}") from error
+        array = _mapped(path)
+        if page is not None:
+            slices = np.moveaxis(array, _slice_axis(array, page.axis), 0)
+            if page.number >= len(slices):
+                raise ValueError(
+                    f"it has {len(slices)} slices, and none of number {page.number} (from 0)"
+                )
+            array = slices[page.number]
         if array.ndim not in (2, 3, 4) or not array.size:
             raise ValueError(
                 f"its array has the shape {array.shape}; expected (H, W), (H, W, channels), or one "
                 "axis more and frame in [data]"
             )
         return cls(path, array)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many slices an array (slices, H, W) or (slices, H, W, 3) has, or one whose slices lie
+        along another axis; raises as `opened` does.
+        """
+        array = _mapped(path)
+        return array.shape[_slice_axis(array, axis)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -104,3 +118,33 @@ class NpyImage:
                 "its last axis is the image"
             )
         return self.array[..., 0] if self.array.shape[2:] == (1,) else self.array
+
+
+def last_axis_masks(path: Path) -> list[np.ndarray]:
+    """The masks of an array (H, W, R) or (H, W, 1, R), as `NpyImage.numbers` has each, (H, W)."""
+    try:
+        array = _mapped(path)
+    except (OSError, ValueError) as error:
+        raise InputFault(f"{path} is not an array that can be read: {error}") from error
+    if array.ndim not in (3, 4) or array.shape[2:-1] not in ((), (1,)) or not array.size:
+        raise InputFault(
+            f"{path} has the shape {array.shape}; expected (H, W, R) or (H, W, 1, R), R annotators"
+        )
+    return [NpyImage(path, array[..., one]).numbers() for one in range(array.shape[-1])]
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The whole array, which stays in the file."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+
+
+def _slice_axis(array: np.ndarray, axis: int | None) -> int:
+    """Along which slices lie: the first one, unless it is told."""
+    if array.ndim not in (3, 4):
+        raise ValueError(
+            f"its array has the shape {array.shape}; expected (slices, H, W) or (slices, H, W, 3)"
+        )
+    return 0 if axis is None else axis

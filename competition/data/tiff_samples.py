@@ -7,12 +7,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from competition.data.pages import PAGES_KEY, Page
 from competition.errors import InputFault
 
 
 @dataclass(frozen=True)
 class TiffSamples:
-    """A TIFF with its header read and nothing decoded.
+    """A TIFF, or one of its pages, with its header read and nothing decoded.
 
     size: (height, width) in pixels; mode: its number of samples a pixel and their dtype.
     """
@@ -21,27 +22,48 @@ class TiffSamples:
     size: tuple[int, int]
     samples: int
     dtype: np.dtype
+    page: int
     format: ClassVar[str] = "TIFF"
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
         """InputFault without tifffile; ValueError or OSError for a file that is no such picture."""
+        number = 0 if page is None else page.number
         tifffile = _tifffile()
         try:
             with tifffile.TiffFile(path) as file:
                 pages = len(file.pages)
-                page = file.pages[0]
-                height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
-                dtype = page.dtype
+                found = file.pages[min(number, pages - 1)]
+                height, width, samples = found.imagelength, found.imagewidth, found.samplesperpixel
+                first = file.pages[0].imagelength, file.pages[0].imagewidth
+                dtype = found.dtype
         except OSError:
             raise
         except Exception as error:  # a damaged file ends in whatever its bytes stumble upon
             raise ValueError(f"its header is damaged: {error}") from error
-        if pages != 1:
-            raise ValueError(f"it holds {pages} pictures; expected one")
+        if page is None and pages != 1:
+            raise ValueError(f"it holds {pages} pictures; expected one: {PAGES_KEY}")
+        if number >= pages:
+            raise ValueError(f"it has {pages} pages, and none of number {number} (from 0)")
+        if (height, width) != first:
+            raise ValueError(
+                f"page {number} has {height} × {width} pixels and the first {first[0]} × {first[1]}: "
+                "they are no slices of one volume"
+            )
         if dtype is None or dtype.kind not in "uif" or dtype.itemsize > 8:
             raise ValueError(f"its values are of {dtype}; expected whole numbers or decimals")
-        return cls(path, (height, width), samples, dtype)
+        return cls(path, (height, width), samples, dtype, number)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many pages a file has; raises as `opened` does."""
+        if axis is not None:
+            raise ValueError(
+                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
+            )
+        cls.opened(path, Page(0))
+        with _tifffile().TiffFile(path) as file:
+            return len(file.pages)
 
     @property
     def mode(self) -> str:
@@ -59,7 +81,7 @@ class TiffSamples:
         tifffile = _tifffile()
         try:
             with tifffile.TiffFile(self.path) as file:
-                page = file.pages[0]
+                page = file.pages[self.page]
                 array = page.asarray()
                 planar = self.samples > 1 and int(page.planarconfig) == 2
         except Exception as error:  # as above

@@ -30,7 +30,9 @@ def annotate(
             outside = bias + GENEROUS.get(bone.name, 0.0)
             clicked = (bone.outline + outside * _normals(bone.outline))[::2]
             clicked = clicked + random.normal(0, TREMOR, clicked.shape)
-            drawn = runs_from_polygons([view.pixels(clicked)], view.field.shape) & visible
+            drawn = (
+                runs_from_polygons([view.pixels(clicked)], view.field.shape, "centres") & visible
+            )
             if drawn.area()[0] >= SMALLEST_REST * view.pixels_per_mm**2:
                 masks[bone.name] = masks[bone.name] | drawn
     return list(masks.values())

@@ -17,7 +17,12 @@ from competition.data.catalog import build_catalog
 from competition.data.labels import LabelCache, load_labels, read_labels
 from competition.doctor.image_checks import check_images, check_readable, describe_catalog
 from competition.doctor.kept import keep_report, kept_report
-from competition.doctor.label_checks import check_ignored, check_labels, check_objects
+from competition.doctor.label_checks import (
+    check_ignored,
+    check_labels,
+    check_objects,
+    describe_annotators,
+)
 from competition.doctor.report import Report
 from competition.doctor.rle_order_checks import check_order
 from competition.doctor.sample_checks import check_folds, check_groups, check_sample
@@ -95,4 +100,5 @@ def _labels(
     except InputFault as fault:
         return {}, Report.error("labels", str(fault))
     report = check_labels(competition, catalog, labels)
+    report += describe_annotators(labels.annotators, len(competition.classes))
     return labels, report + check_ignored(competition, catalog, labels.ignored)

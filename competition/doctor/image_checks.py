@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 
 from competition.data.bands import pixel_files, read_pixels
-from competition.data.catalog import ignored_paths, image_paths, image_patterns
+from competition.data.catalog import (
+    ignored_paths,
+    image_paths,
+    image_patterns,
+    slice_paths,
+)
 from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
 from competition.data.images import FileFacts, file_facts
 from competition.doctor.outline_checks import check_outlines, outline_steepness
@@ -95,7 +100,8 @@ def check_readable(competition: Competition, *, said: str) -> Report:
         return Report()  # then that is what was said
     for path in paths:
         try:
-            read_pixels(competition.root, path, data)
+            for one in slice_paths(competition, path):
+                read_pixels(competition.root, one, data)
         except InputFault as fault:
             errors += [str(fault)] if str(fault) not in said else []
     return Report.of("files", errors=errors)

@@ -1,5 +1,6 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +12,7 @@ from competition.data.folds import class_presence
 from competition.data.images import read_colours, read_index
 from competition.data.labels import read_labels
 from competition.data.letterbox import Letterbox
-from competition.data.readers.file_per_image import pattern_files
+from competition.data.readers.file_per_image import pattern_places
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
@@ -122,6 +123,24 @@ def check_ignored(
     return Report.of("ignored pixels", warnings=warnings, found=found)
 
 
+def describe_annotators(annotators: Mapping[str, Runs], classes: int) -> Report:
+    """How many there are, and how well they agree. annotators: Runs (R * classes, H, W) by image."""
+    if not annotators:
+        return Report()
+    counts, agreement = [], []
+    for masks in annotators.values():
+        counts.append(masks.classes // classes)
+        each = [masks.select(range(k * classes, (k + 1) * classes)) for k in range(counts[-1])]
+        for one, other in itertools.combinations(each, 2):
+            dice = dice_from_statistics(*dice_statistics(one, other), empty="skip")
+            agreement += dice[~np.isnan(dice)].tolist()
+    several = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
+    told = f"{several} of an image, in {len(counts)} images"
+    if agreement:
+        told += f"; two of them agree to a Dice of {np.mean(agreement):.3f}, in the mean"
+    return Report.fact("annotators", told)
+
+
 def _never_there(
     competition: Competition, catalog: pd.DataFrame, named: Sequence[int | str]
 ) -> Sequence[int | str]:
@@ -138,11 +157,11 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
     labels = competition.labels
     match labels:
         case MaskLabels(files=pattern, values="colours"):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 codes = set(np.unique(read_colours(path)).tolist())
                 yield {value for value in labels.ignore if colour_code(str(value)) in codes}
         case MaskLabels(files=pattern):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 yield set(np.unique(read_index(path)).tolist())
         case RleLabels():
             rows, empty = label_rows(competition), competition.label_format.empty

@@ -22,7 +22,7 @@ Coordinates = Literal["centres", "edges"]
 def runs_from_polygons(
     polygons: Sequence[np.ndarray],
     size: tuple[int, int],
-    coordinates: Coordinates = "centres",
+    coordinates: Coordinates = "edges",
 ) -> Runs:
     """The union of filled polygons as Runs of `size` (H, W).
 
@@ -36,14 +36,14 @@ def runs_from_polygons(
     line. "edges": vertices are points of the plane, and a pixel belongs to the polygon that encloses
     its centre, by the even-odd rule; of two that share an edge exactly one has each pixel along it.
 
-    >>> runs_from_polygons([np.array([[1, 0], [2, 0], [2, 1], [1, 1]])], (3, 4)).to_dense().astype(int)
-    array([[0, 1, 1, 0],
-           [0, 1, 1, 0],
-           [0, 0, 0, 0]])
     >>> square = np.array([[1, 0], [2, 0], [2, 1], [1, 1]])
-    >>> runs_from_polygons([square], (3, 4), "edges").to_dense().astype(int)
+    >>> runs_from_polygons([square], (3, 4)).to_dense().astype(int)
     array([[0, 1, 0, 0],
            [0, 0, 0, 0],
+           [0, 0, 0, 0]])
+    >>> runs_from_polygons([square], (3, 4), "centres").to_dense().astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
            [0, 0, 0, 0]])
     """
     rings, empty = _checked(polygons, size), Runs.empty(size)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from competition.data.pages import stem_of
 from competition.new.download import Survey
 from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, words
 from competition.new.values import FoundValue, FoundValues, Source
@@ -53,6 +54,8 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
             why = f"{why}: is each a patient or a site, or are they kinds of images (image)?"
             return {"data.group": FoundValue("folder", "asked", why, ("folder", "image"))}
         return {"data.group": FoundValue("folder", "found", why)}
+    if "data.volume" in values:
+        return {"data.group": FoundValue("volume", "found", "slices of one file stay together")}
     return {"data.group": _group_in_names(images)}
 
 
@@ -79,7 +82,7 @@ def _grouping_columns(
 
 def _group_in_names(images: Place) -> FoundValue:
     """Names such as case12_slice3 say that images belong together; others may, which is asked."""
-    stems = [PurePosixPath(path).stem for path in images.paths]
+    stems = list(map(stem_of, images.paths))
     firsts = [
         re.match(r"[A-Za-z]*[-_ ]?\d+(?=[-_ .A-Za-z])|[A-Za-z0-9]+(?=[-_ .])", s) for s in stems
     ]

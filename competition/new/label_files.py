@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from competition.data.pages import ending_of, stem_of, without_ending
 from competition.new.survey import LABELLED_PARTS, MASK_WORDS, Place, words
 from competition.new.values import FoundValue, FoundValues
 
@@ -65,7 +66,7 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
     >>> found.pattern
     'gt/mask_{part}.png'
     """
-    endings = {PurePosixPath(path).suffix for path in labels.paths}
+    endings = set(map(ending_of, labels.paths))
     if len(endings) > 1 or min(len(labels), len(images)) < 2:
         return None
     (before, behind), own = _cores(images.paths)
@@ -77,7 +78,8 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
         begin = f"^{re.escape(before)}(.+)"
     else:
         begin = f"(?<![^/]){re.escape(before.rpartition('/')[2])}([^/]+)"
-    part = {"pattern": f"{begin}{re.escape(behind)}\\.[^./]+$", "value": r"\1"}
+    packed = r"(?:\.nii)?" if any(ending_of(path) == ".nii.gz" for path in images.paths) else ""
+    part = {"pattern": f"{begin}{re.escape(behind)}{packed}\\.[^./]+$", "value": r"\1"}
     strange = tuple(path for core, path in theirs.items() if core not in own)
     pattern = f"{first}{{part}}{last}{endings.pop()}"
     return LabelPattern(pattern, (), frozenset(shared.values()), strange, part)
@@ -85,7 +87,7 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
 
 def _cores(paths: Sequence[str]) -> tuple[tuple[str, str], dict[str, str]]:
     """What all paths begin and end with, not within a number, and path by what stands between."""
-    stems = [PurePosixPath(path).with_suffix("").as_posix() for path in paths]
+    stems = [without_ending(path) for path in paths]
     before = re.sub(r"\d+$", "", beginning(stems))
     rest = [stem[len(before) :] for stem in stems]
     behind = re.sub(r"^\d+", "", beginning([one[::-1] for one in rest])[::-1])
@@ -113,7 +115,7 @@ class _Owners:
         by_stem: dict[str, list[str]] = defaultdict(list)
         by_folder: dict[str, list[str]] = defaultdict(list)
         for path in images.paths:
-            by_stem[PurePosixPath(path).stem].append(path)
+            by_stem[stem_of(path)].append(path)
             by_folder[PurePosixPath(path).parent.name].append(path)
         above = [PurePosixPath(path).parts[:-2] for path in images.paths]
         same = len({len(parts) for parts in above}) == 1
@@ -158,7 +160,7 @@ class _Owners:
         above = None if self.level is None else own.parts[self.level]
         parts = []
         for part in path.parts[:-1]:
-            if part == own.stem:
+            if part == stem_of(image):
                 parts.append("{stem}")
             elif self.folders and part == own.parent.name:
                 parts.append("{folder}")
@@ -172,8 +174,9 @@ class _Owners:
                 parts.append(part.replace(shared[0], "{part}"))
             else:
                 parts.append(part)
-        named = own.stem in _names_within(path.name)
-        return (*parts, path.name.replace(own.stem, "{stem}", 1) if named else path.name)
+        stem = stem_of(image)
+        named = stem in _names_within(path.name)
+        return (*parts, path.name.replace(stem, "{stem}", 1) if named else path.name)
 
 
 def _names_within(name: str) -> list[str]:
@@ -182,7 +185,7 @@ def _names_within(name: str) -> list[str]:
     >>> _names_within("scan_7_mask.png")
     ['scan_7_mask', 'scan_7', 'scan', '7_mask', 'mask']
     """
-    stem = PurePosixPath(name).stem
+    stem = stem_of(name)
     cuts = [found.start() for found in re.finditer(r"[-_. ]", stem)]
     return [stem, *(stem[:cut] for cut in reversed(cuts)), *(stem[cut + 1 :] for cut in cuts)]
 

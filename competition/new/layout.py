@@ -6,15 +6,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from competition.data.labels import LabelCache
+from competition.data.nifti import nifti_spacing
+from competition.data.pages import ending_of, file_of, is_nifti
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
 from competition.new.class_names import is_void
-from competition.new.download import Survey, survey
+from competition.new.download import FIRST_CHANNEL, Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
+from competition.new.mask_values import slices_in
 from competition.new.pixel_values import pixel_keys
 from competition.new.survey import (
     MASK_WORDS,
@@ -34,6 +37,7 @@ from competition.new.text_labels import (
     text_sources,
 )
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PixelForm
 
 
 @dataclass
@@ -64,7 +68,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout = FoundLayout(values)
     test = _test_place(seen, source, sample)
     values |= _data(seen, source, test, sample)
-    values |= pixel_keys(root, source.images.paths, given)
+    values |= pixel_keys(root, slices_in(root, source.images.paths), given, _bands(values))
     values |= source.values
     values |= _submission(seen, source, sample)
     _name_classes(layout, seen, source, sample, name)
@@ -82,7 +86,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
 def _chosen_source(seen: Survey) -> Source:
     """The labels; where csv and mask images say the same, the csv, which the images prove."""
     found = [
-        *text_sources(seen),
+        *text_sources(replace(seen, images=tuple(_sliced(seen, seen.images)))),
         *annotation_sources(seen.root, seen.files, seen.images),
         *mask_sources(seen),
     ]
@@ -172,7 +176,8 @@ class Sample:
 
 def _sample(seen: Survey, source: Source) -> Sample | None:
     """The csv whose rows name images that are not the labelled ones."""
-    others = [place for place in seen.images if not set(place.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    others = _sliced(seen, [place for place in seen.images if not set(place.paths) & labelled])
     found = []
     for table in seen.tables:
         if table.texts is None or table is source.table:
@@ -192,7 +197,7 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     lonely = [table for table in seen.tables if table.is_sample and table is not source.table]
     if not said and lonely:
         table = lonely[0]
-        within = naming_of(table, seen.images)
+        within = naming_of(table, _sliced(seen, seen.images))
         if within is not None:
             raise InputFault(
                 f"the images of {table.path} lie among the labelled ones, {within[0].pattern}: move the "
@@ -205,10 +210,16 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     return said[0] if said else None
 
 
+def _sliced(seen: Survey, places: Sequence[Place]) -> list[Place]:
+    """Places whose files hold several slices with the paths of these: what rows of a csv name."""
+    return [replace(one, paths=tuple(slices_in(seen.root, one.paths))) for one in places]
+
+
 def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | None:
     if sample is not None:
         return sample.images
-    rest = [p for p in seen.images if not set(p.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    rest = [p for p in seen.images if not set(p.paths) & labelled]
     said = [place for place in rest if place.pattern == seen.given.get("data.test_images")]
     if said:
         return said[0]
@@ -248,6 +259,19 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
     way, why = "name", "nothing names images otherwise"
+    if seen.channels > 1 and FIRST_CHANNEL in images.pattern:
+        ending, told = ending_of(images.paths[0]), f"{seen.channels} channels in dataset.json"
+        bands = [f"{{part}}_{number:04}{ending}" for number in range(seen.channels)]
+        values["data.bands"] = FoundValue(bands, "found", told)
+        part = {"pattern": "([^/]+)_0000[.]", "value": r"\1"}
+        values["data.part"] = FoundValue(part, "found", "what the files of an image share")
+    files = list(dict.fromkeys(map(file_of, images.paths)))
+    slices = slices_in(seen.root, files)
+    if len(slices) > len(files):
+        why = f"{len(files)} files hold {len(slices)} slices"
+        values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
+        values |= _spacing(seen, files)
+        way, why = "stem", "the file's name and the number of the slice"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
@@ -258,6 +282,28 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     written = {"pattern": ".+"} if way == WHOLE_PATH else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
+
+
+def _bands(values: FoundValues) -> PixelForm:
+    """The files that were found to be channels; none, where an image is one file."""
+    if "data.bands" not in values:
+        return PixelForm()
+    return PixelForm(bands=values["data.bands"].value, part=values["data.part"].value)
+
+
+def _spacing(seen: Survey, files: Sequence[str]) -> FoundValues:
+    """mm between pixels and slices, where all headers say the same."""
+    if not all(map(is_nifti, files)):
+        return {}
+    told = {nifti_spacing(seen.root / path, None) for path in files}
+    if len({tuple(round(side, 3) for side in one) for one in told}) > 1:
+        return {}
+    slices, *pixel = (round(side, 6) for side in told.pop())
+    why = "in the headers of all files"
+    return {
+        "data.spacing": FoundValue(pixel, "found", why),
+        "data.slice_spacing": FoundValue(slices, "found", why),
+    }
 
 
 def _of_both(patterns: Sequence[str]) -> str:

@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-from competition.data.images import read_image
+from competition.data.images import read_image, read_index
+from competition.data.pages import file_and_page
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, is_background, is_void
 from competition.new.download import Survey
 from competition.new.label_files import LabelPattern, part_of, pattern_of
-from competition.new.mask_values import VOID, Coding, coding_of, may_number_objects
+from competition.new.mask_values import VOID, Coding, coding_of, may_number_objects, slices_in
 from competition.new.survey import Place
 from competition.new.values import FoundValue, FoundValues, Source
 
@@ -24,8 +25,8 @@ def mask_sources(seen: Survey) -> list[Source]:
         best, place = max(fitting, key=lambda pair: (len(pair[0].images), -len(pair[1])))
         coding = coding_of(seen.root, masks.paths)
         if coding is None:
-            for path in masks.paths:
-                read_image(seen.root / path)  # a damaged one is named
+            for path in slices_in(seen.root, masks.paths):  # a damaged one is named
+                (read_index if file_and_page(path)[1] else read_image)(seen.root / path)
             continue
         if coding.kind == "index" and said == "nonzero":
             coding = Coding("objects", coding.values)
@@ -204,7 +205,11 @@ def _first(coding: Coding, total: int) -> FoundValues:
 
 def _by_value(given: ClassNames, void: Sequence[int], highest: int) -> FoundValues:
     """Classes as a list names their values."""
-    named = {value: name for value, name in sorted(given.by_value.items()) if value not in void}
+    named = {
+        value: name
+        for value, name in sorted(given.by_value.items())
+        if value not in void and not is_void(name)
+    }
     first = 1 if is_background(named.get(0, "")) or 0 not in named else 0
     last = max(highest, *named)
     names = [named.get(value, f"class-{value}") for value in range(first, last + 1)]

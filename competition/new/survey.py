@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from competition.data.catalog import fixed_folder, identity_of
 from competition.data.csv_text import image_id, read_csv_text
 from competition.data.images import ENDINGS
+from competition.data.pages import ending_of, without_ending
 from competition.errors import InputFault
 
 LABELLED_PARTS = {"train", "training", "val", "valid", "validation", "tr"}
@@ -100,7 +101,7 @@ def places(paths: Iterable[str], endings: Sequence[str] = ENDINGS) -> list[Place
     """
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in paths:
-        if PurePosixPath(path).suffix.lower() in endings:
+        if path.lower().endswith(tuple(endings)):
             folders[PurePosixPath(path).parts[:-1]].append(path)
     found = []
     for folder, inside in _joined(folders).items():
@@ -207,18 +208,15 @@ def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
     """Files of a folder by what their names end with: `*_mask.png` beside `*.png`."""
     by_ending: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_ending[PurePosixPath(path).suffix].append(path)
-    stems = {
-        ending: {str(PurePosixPath(p).with_suffix("")) for p in own}
-        for ending, own in by_ending.items()
-    }
+        by_ending[ending_of(path)].append(path)
+    stems = {ending: set(map(without_ending, own)) for ending, own in by_ending.items()}
     named: dict[str, list[str]] = defaultdict(list)
     for ending, own in by_ending.items():
         others = set().union(*stems.values())
         others |= {cut for cut, ends in _cut_names(others).items() if len(ends) > 1}
         shared = any(len(stems[ending] & stems[e]) * 2 > len(own) for e in stems if e != ending)
         for path in own:
-            stem = str(PurePosixPath(path).with_suffix(""))
+            stem = without_ending(path)
             added = _added(stem, others) or _numbered(stem, others)
             alone = shared or added or len(by_ending) == 1
             named[f"*{added}{ending}" if alone else "*.*"].append(path)

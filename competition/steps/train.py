@@ -104,7 +104,7 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     )
     return Task(
         training=training,
-        train=Labelled(images, pixels, labels, project.ignored),
+        train=Labelled(images, pixels, labels, project.ignored, project.labels.annotators),
         validation=Labelled(held, pixels, project.labels, project.ignored),
         metric=project.competition.metric,
         exclusive=project.exclusive,

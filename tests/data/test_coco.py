@@ -91,7 +91,7 @@ def test_polygons_are_pixel_edges_and_parts_are_united(tmp_path):
     centres = competition.labels.model_copy(update={"coordinates": "centres"})
     drawn = labels_of(competition.model_copy(update={"labels": centres}))["0000"][0]
     points = [np.reshape(part, (-1, 2)) for part in (*parts, [5, 3, 8, 3, 8, 5, 5, 5])]
-    assert drawn == runs_from_polygons(points, SIZE)
+    assert drawn == runs_from_polygons(points, SIZE, "centres")
 
 
 def test_crowds_and_ignored_categories_do_not_count(tmp_path):

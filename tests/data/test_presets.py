@@ -263,6 +263,7 @@ def contrails(root):
             if part == "train":
                 mask = mask_of(n, 0).astype(np.int32)[..., None]
                 np.save(folder / "human_pixel_masks.npy", mask)
+            if "train" in folder.parts and part == "train":
                 np.save(folder / "human_individual_masks.npy", np.stack([mask] * 4, axis=-1))
     sample_of(root, "sample_submission.csv", ["record_id", "encoded_pixels"], key=stem, text="-")
 
@@ -330,6 +331,12 @@ def written(name: str, tmp_path: Path) -> Competition:
     target = tmp_path / "competition.toml"
     new_competition(name, tmp_path / "data", target, "mine", changes=folds | dict(download.changes))
     return load_competition(target)
+
+
+def test_contrails_have_annotators_in_their_training_part(tmp_path):
+    competition = written("contrails", tmp_path)
+    found = read_labels(competition, build_catalog(competition)).annotators
+    assert len(found) == len(TRAIN) - 2 and {masks.classes for masks in found.values()} == {4}
 
 
 def test_every_preset_has_its_download():

@@ -583,8 +583,8 @@ def test_left_and_right_are_pairs(tmp_path):
             r"holds no image \(.*\): 0 files; unpack archives",
         ),
         (
-            lambda root: (root.mkdir(), (root / "a.nii.gz").write_bytes(b""), root),
-            r"holds no image \(.png, .jpg, .*\): 1 files, most of them .gz",
+            lambda root: (root.mkdir(), (root / "a.nrrd").write_bytes(b""), root),
+            r"holds no image \(.png, .jpg, .*\): 1 files, most of them .nrrd",
         ),
         (images, r"no labels found for these images; there lie"),
         (

@@ -9,7 +9,7 @@ from competition.evaluation.metric_sums import MetricSums
 from competition.masks import Runs
 from competition.scoring import Metric, evaluate_volumes
 
-SLICES = {f"{volume}{place}": (volume, place) for volume in "ab" for place in range(4)}
+SLICES = {f"{volume}{place}": (volume, place) for volume in "ab" for place in (2, 0, 3, 1)}
 IMAGES = ["b2", "a0", "b1", "a3", "a1", "b0", "a2", "b3"]
 METRICS = (
     Metric(name="dice-hausdorff", empty="skip"),

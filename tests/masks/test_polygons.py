@@ -38,7 +38,7 @@ def polygon_lists(draw):
 
 
 def polygons_are_filled_as_cv2_does(polygons, size) -> None:
-    assert runs_from_polygons(polygons, size) == Runs.from_dense(drawn(polygons, size))
+    assert runs_from_polygons(polygons, size, "centres") == Runs.from_dense(drawn(polygons, size))
 
 
 @given(polygon_lists())
@@ -97,7 +97,7 @@ def a_mask_survives_being_polygons(dense: np.ndarray) -> None:
     runs = Runs.from_dense(dense)
     polygons = polygons_from_runs(runs)
     assert all(polygon.dtype == np.int32 and polygon.shape[1:] == (2,) for polygon in polygons)
-    assert runs_from_polygons(polygons, dense.shape) == runs
+    assert runs_from_polygons(polygons, dense.shape, "centres") == runs
     shapes = rings_from_runs(runs)
     assert runs_from_rings(shapes, dense.shape) == runs
     _, holes = ndimage.label(np.pad(~dense, 1, constant_values=True))
@@ -182,19 +182,23 @@ def test_overlapping_polygons_unite_and_make_no_hole():
     together = np.zeros((9, 9), np.uint8)
     cv2.fillPoly(together, [outer.astype(np.int32), inner.astype(np.int32)], 1)
     assert together.sum() < 81  # what cv2 makes of both at once
-    assert runs_from_polygons([outer, inner], (9, 9)) == Runs.full((9, 9))
+    assert runs_from_polygons([outer, inner], (9, 9), "centres") == Runs.full((9, 9))
 
 
 def test_floats_are_rounded_to_the_nearest_pixel_halves_up():
     polygon = np.array([[0.5, -0.5], [2.4, 0.49], [1.5, 1.5]])
     whole = np.array([[1, 0], [2, 0], [2, 2]])
-    assert runs_from_polygons([polygon], (4, 4)) == runs_from_polygons([whole], (4, 4))
-    assert runs_from_polygons([polygon.tolist()], (4, 4)) == runs_from_polygons([whole], (4, 4))
+    assert runs_from_polygons([polygon], (4, 4), "centres") == runs_from_polygons(
+        [whole], (4, 4), "centres"
+    )
+    assert runs_from_polygons([polygon.tolist()], (4, 4), "centres") == runs_from_polygons(
+        [whole], (4, 4), "centres"
+    )
 
 
 def test_a_polygon_out_of_the_image_is_nothing():
     far = np.array([[-9, -9], [-5, -9], [-5, -2]])
-    assert runs_from_polygons([far], (10, 10)) == Runs.empty((10, 10))
+    assert runs_from_polygons([far], (10, 10), "centres") == Runs.empty((10, 10))
     assert runs_from_polygons([], (10, 10)) == Runs.empty((10, 10))
 
 
@@ -225,6 +229,6 @@ def test_only_a_single_mask_becomes_polygons():
 
 def test_polygons_of_an_image_wider_than_a_short_survive():
     corner = np.array([[69_990, 2], [69_999, 2], [69_999, 4], [69_993, 4]])
-    runs = runs_from_polygons([corner], (6, 70_000))
+    runs = runs_from_polygons([corner], (6, 70_000), "centres")
     assert runs.bounding_boxes().tolist() == [[2, 69_990, 5, 70_000]]
-    assert runs_from_polygons(polygons_from_runs(runs), (6, 70_000)) == runs
+    assert runs_from_polygons(polygons_from_runs(runs), (6, 70_000), "centres") == runs
