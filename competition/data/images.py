@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import cv2
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.data.dicom import DicomImage
@@ -401,8 +403,9 @@ def _colour_depth(image: Image.Image) -> int:
     """Bits of each colour of a TIFF or a PPM, of which Pillow keeps 8; before it is decoded."""
     if isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA"):
         return _file_depth(image)
-    if image.format == "PPM" and image.mode == "RGB" and image.tile[0][0] == "ppm":
-        return int(image.tile[0][3][1]).bit_length()  # its largest value
+    if isinstance(image, PpmImageFile) and image.mode == "RGB" and image.tile[0][0] == "ppm":
+        _, largest = cast("tuple[str, int]", image.tile[0][3])
+        return largest.bit_length()
     return 8
 
 

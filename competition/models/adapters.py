@@ -149,7 +149,7 @@ def adapt_first_convolution(body: nn.Module, network: NetworkSettings) -> None:
             bias_of(new).copy_(old.bias)
     setattr(parent, name, new)
     if hasattr(parent, "num_channels"):  # transformers compares it with what it is shown
-        parent.num_channels = new.in_channels
+        vars(parent)["num_channels"] = new.in_channels
 
 
 def _pair(sides: tuple[int, ...]) -> tuple[int, int]:
