@@ -31,8 +31,9 @@ def kept(values: np.ndarray, bits: int | None, form: PixelForm, path: Path) -> n
         return np.array(values)  # every value fits
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 2**bits:
-        key = "set range = [black, white] in [data]" if low < 0 else "check depth in [data]"
-        raise InputFault(f"{path} has values {low}…{high}; {bits} bits hold 0…{2**bits - 1}: {key}")
+        raise InputFault(
+            f"{path} has values {low}…{high}; {bits} bits hold 0…{2**bits - 1}: check depth in [data]"
+        )
     if bits >= form.bits or form.bits == 8:
         return (values >> max(bits - form.bits, 0)).astype(dtype)
     return np.rint(values.astype(np.float64) * (form.white / (2**bits - 1))).astype(dtype)

@@ -215,7 +215,8 @@ def test_numbers_that_nothing_places_name_the_key(tmp_path, values):
 def test_signed_numbers_in_a_tiff_are_read_by_their_range(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.array([[-1000, 0, 400, 1500]], np.int16))
-    assert "has values -1000…1500" in (said := fault_of(path, PixelForm())) and "set range" in said
+    said = fault_of(path, PixelForm())
+    assert "has signed values -1000…1500" in said and "set range" in said
     found = read_image(path, PixelForm(channels=1, range=(-1000, 1000)))
     assert found.ravel().tolist() == [0, 128, 178, 255]
 
