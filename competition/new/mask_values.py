@@ -11,6 +11,7 @@ import numpy as np
 
 from competition.data.images import file_facts, image_size, page_count, read_image, read_index
 from competition.data.pages import Page, file_and_page, may_have_pages, page_path
+from competition.data.pixel_labels import value_counts
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.morphology import components
@@ -119,7 +120,7 @@ def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
                 continue
         except InputFault:
             return None
-        found, counts = np.unique(index, return_counts=True)
+        found, counts = value_counts(index)
         if len(found) > _MOST_VALUES and (found != np.arange(len(found)) + found[0]).any():
             return None
         values.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))

@@ -5,6 +5,7 @@ import pytest
 
 from competition.data import labels as module
 from competition.data.labels import PackedRuns
+from competition.data.pixel_labels import value_counts
 from competition.doctor.label_checks import _moment, _on_frame
 from competition.masks import Runs
 
@@ -48,3 +49,12 @@ def test_pixels_on_the_border_and_moments_along_rows(dense):
 def test_nothing_packed_has_no_sums():
     assert PackedRuns.packed({}).areas().shape == (0, 0)
     assert PackedRuns.packed({}).shared_areas().shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_values_are_counted_as_sorting_them_would(dtype):
+    values = np.random.default_rng(2).choice([0, 3, 200], (20, 30)).astype(dtype)
+    for found, expected in zip(
+        value_counts(values), np.unique(values, return_counts=True), strict=True
+    ):
+        assert found.dtype == expected.dtype and found.tolist() == expected.tolist()

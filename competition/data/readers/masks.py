@@ -11,7 +11,7 @@ import pandas as pd
 
 from competition.data.catalog import sizes_of
 from competition.data.images import read_colours
-from competition.data.pixel_labels import PixelLabels
+from competition.data.pixel_labels import PixelLabels, value_counts
 from competition.data.readers.file_per_image import (
     pattern_files,
     read_several,
@@ -132,7 +132,7 @@ def _distance(first: int, second: int) -> int:
 
 def _check_two_values(values: np.ndarray, path: Path) -> None:
     """Background and one other value; more tell of a smeared mask or of several classes."""
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = value_counts(values)
     if len(found[found != 0]) > 1:
         raise InputFault(
             f"{path} has {len(found)} values ({_counted(found, counts)}); a mask of one class has 0 "
@@ -142,7 +142,7 @@ def _check_two_values(values: np.ndarray, path: Path) -> None:
 
 
 def _check_indices(values: np.ndarray, classes: int, path: Path, options: MaskLabels) -> None:
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = value_counts(values)
     first = options.first
     last = classes - 1 + first
     strange = ((found < 0) | (found > last)) & ~np.isin(found, options.ignore)
