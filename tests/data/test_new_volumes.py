@@ -20,7 +20,7 @@ CASES = 6
 
 def found(root, tmp_path, **changes):
     target = tmp_path / "competition.toml"
-    text = new_competition(None, root, target, "mine", changes=changes)
+    text = new_competition(None, root, target, "mine", changes=changes).text
     return text, load_competition(target)
 
 

@@ -30,8 +30,8 @@ def counted(monkeypatch, tmp_path):
 
     counting(masks, "read", "labels")
     counting(rle, "read", "labels")
-    counting(catalogs, "image_size", "headers")
-    counting(image_checks, "read_image", "decoded")
+    counting(catalogs, "size_of_pixels", "headers")
+    counting(image_checks, "read_pixels", "decoded")
     monkeypatch.chdir(tmp_path)
     return counts
 
