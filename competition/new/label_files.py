@@ -88,12 +88,12 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
 
 
 def _by_number(labels: Place, images: Place) -> LabelPattern | None:
-    """Names that have a number in common, with other zeros before it, each of one image.
+    r"""Names that have a number in common, with other zeros before it, each of one image.
 
     >>> masks = Place("gt/*.png", ("gt/0001.png", "gt/0002.png"))
     >>> found = pattern_of(masks, Place("im/*.png", ("im/1.png", "im/2.png")))
     >>> found.pattern, found.part["value"], found.part["digits"]
-    ('gt/{part}.png', '\\\\1', 4)
+    ('gt/{part}.png', '\\1', 4)
     """
     endings = {PurePosixPath(path).suffix for path in labels.paths}
     if len(endings) > 1 or min(len(labels), len(images)) < 2:

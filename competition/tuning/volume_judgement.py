@@ -83,7 +83,8 @@ def judged_on_volumes(
         inside = partition.parts == part
         if not gain(sums[:, place], ~inside).significant:
             nested[inside] = before[inside]
-    steps = [report] if any(step.adopted for step in choice.steps) else []
+    chosen = {(fit, rules.as_bytes()) for fit, rules in choice.shown_submitted.values()}
+    steps = [report] if chosen != {(plain[0], plain[1].as_bytes())} else []
     return Judged(
         found.significant, steps, before, submitted if found.significant else before, nested
     )

@@ -120,6 +120,6 @@ def test_a_distance_is_better_when_it_is_less(case):
     assert 0 <= found.low <= found.value == metric_sums.value(other) <= found.high
 
 
-def test_a_metric_of_volumes_is_refused():
+def test_a_metric_of_volumes_scores_no_single_image():
     with pytest.raises(InputFault, match="use evaluate_volumes"):
-        MetricSums(Metric(name="dice-hausdorff"))
+        MetricSums(Metric(name="dice-hausdorff")).of_image(*[Runs.empty((1, 4, 4))] * 2)

@@ -71,6 +71,7 @@ def test_the_labels_of_the_fold_have_no_say_in_the_best_rounds(project, tmp_path
     assert same_weights(tmp_path / "true", tmp_path / "garbled")
 
 
+@pytest.mark.long
 def test_a_killed_run_of_best_rounds_ends_with_the_weights_of_the_straight_one(
     project, straight_and_resumed
 ):

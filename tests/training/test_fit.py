@@ -198,6 +198,7 @@ def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(project, tmp_p
     )
 
 
+@pytest.mark.long
 def test_a_killed_swa_ends_with_the_weights_of_the_straight_one(project, straight_and_resumed):
     straight_and_resumed(task_of(project, swa=2))
 
@@ -233,7 +234,9 @@ def test_a_run_begun_before_a_setting_came_goes_on_and_an_unknown_one_is_told(
         fit(task_of(project), tmp_path)
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"swa": 2}])
+@pytest.mark.parametrize(
+    "changes", [{"accumulate": 2}, pytest.param({"swa": 2}, marks=pytest.mark.long)]
+)
 def test_a_run_of_the_first_release_goes_on_with_the_state_of_its_averages(
     project, tmp_path, killed_after, monkeypatch, changes
 ):

@@ -104,7 +104,9 @@ def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(proje
     ("changes", "round_number"),
     [
         (BY_ITERATIONS, 2),
-        ({"schedule": {"epochs": 2, "restarts": 1}, "accumulate": 2}, 1),
+        pytest.param(
+            {"schedule": {"epochs": 2, "restarts": 1}, "accumulate": 2}, 1, marks=pytest.mark.long
+        ),
         ({"schedule": {"epochs": 2}, "sampling": {"crop": [32, 48], "positives": [0.9, 0.1]}}, 2),
     ],
     ids=["iterations", "restarts", "crops, at the end"],
