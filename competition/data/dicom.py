@@ -201,6 +201,18 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def dicom_spacing(path: Path) -> tuple[float, float] | None:
+    """mm between rows and between columns, as the header has them (of a projection at the detector);
+    None where it does not say. Raises as `DicomImage.opened`.
+    """
+    header, _ = _header(path)
+    for name in ("PixelSpacing", "ImagerPixelSpacing"):
+        told = header.get(name)
+        if told is not None and len(told) == 2 and all(0 < float(side) < math.inf for side in told):
+            return float(told[0]), float(told[1])
+    return None
+
+
 def _header(path: Path) -> tuple["Dataset", int]:
     """What a file says before its pixels, and its number of frames; see `DicomImage.opened`."""
     dicom = _pydicom()

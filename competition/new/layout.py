@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from competition.data.dicom import dicom_spacing
 from competition.data.labels import LabelCache
 from competition.data.nifti import nifti_spacing
 from competition.data.pages import ending_of, file_of, is_nifti
@@ -274,8 +275,9 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
     if len(slices) > len(files):
         why = f"{len(files)} files hold {len(slices)} slices"
         values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
-        values |= _spacing(seen, files)
+        values |= _spacing_of_volumes(seen, files)
         way, why = "stem", "the file's name and the number of the slice"
+    values |= _spacing_of_pixels(seen, files)
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
@@ -297,8 +299,18 @@ def _bands(values: FoundValues) -> PixelForm:
     return PixelForm(bands=values["data.bands"].value, part=values["data.part"].value)
 
 
-def _spacing(seen: Survey, files: Sequence[str]) -> FoundValues:
-    """mm between pixels and slices, where all headers say the same."""
+def _spacing_of_pixels(seen: Survey, files: Sequence[str]) -> FoundValues:
+    """mm between pixels of DICOM, where all headers say the same."""
+    if not all(path.lower().endswith(".dcm") for path in files):
+        return {}
+    told = {dicom_spacing(seen.root / path) for path in files}
+    if None in told or len(told) > 1:
+        return {}
+    return {"data.spacing": FoundValue(list(told.pop() or ()), "found", "in the headers of all files")}
+
+
+def _spacing_of_volumes(seen: Survey, files: Sequence[str]) -> FoundValues:
+    """mm between pixels and slices of NIfTI, where all headers say the same."""
     if not all(map(is_nifti, files)):
         return {}
     told = {nifti_spacing(seen.root / path, None) for path in files}
@@ -371,6 +383,9 @@ def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundVal
         values["submission.empty"] = FoundValue(
             written, "found", f"{placeholder}; as the labels have it"
         )
+    values["submission.public"] = FoundValue(
+        0.5, "chosen", "share of the test part on Public: see the organisers' page"
+    )
     if source.kind != "rle":
         values["submission.order"] = FoundValue(
             "rows",

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from downloads import write_csv
+from dicoms import save_dicom
+from downloads import blob, picture, save, write_csv
 from volumes import greys, label_values, save_volume
 
 from competition.data.bands import read_pixels
@@ -206,3 +207,23 @@ def test_a_csv_may_name_the_slices(tmp_path):
     assert competition.data.test_images == "test/*.nii.gz"
     assert len(of_split(build_catalog(competition), "test")) == 8
     check(competition)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ([{"PixelSpacing": [0.7, 0.5]}] * 4, (0.7, 0.5)),
+        ([{"ImagerPixelSpacing": [0.139, 0.139]}] * 4, (0.139, 0.139)),
+        ([{"PixelSpacing": [0.7, 0.5]}] * 3 + [{"PixelSpacing": [0.6, 0.5]}], None),
+        ([{"PixelSpacing": [0.7, 0.5]}] * 3 + [{}], None),
+        ([{"PixelSpacing": [0, 0]}] * 4, None),
+    ],
+    ids=["pixels", "detector", "two of them", "one says nothing", "no size"],
+)
+def test_the_spacing_of_dicom_is_found_where_all_files_have_one(tmp_path, told, expected):
+    root = tmp_path / "data"
+    for number, tags in enumerate(told):
+        save_dicom(root / f"images/{number}.dcm", picture(number)[..., 0], **tags)
+        save(root / f"masks/{number}.png", blob(number).to_dense().astype(np.uint8) * 255)
+    _, competition = found(root, tmp_path)
+    assert competition.data.spacing == expected

@@ -96,6 +96,15 @@ def ringed(mask):
     return np.where(near & (mask == 0), 255, mask).astype(np.uint8)
 
 
+def test_the_public_share_is_a_choice_that_the_file_shows(tmp_path):
+    root = tmp_path / "data"
+    images(root)
+    indexed(root)
+    sample(root)
+    found(root, tmp_path)
+    assert re.search(r"public = 0\.5 +# chosen", (tmp_path / "competition.toml").read_text())
+
+
 FOLDERS = [
     ("images/{}.png", "masks/{}.png", "test/{}.png"),
     ("train/images/{}.jpg", "train/labels/{}.png", "test/images/{}.jpg"),
