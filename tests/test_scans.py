@@ -1,4 +1,4 @@
-"""Scans from labels to a scored submission, by the metric of UW-Madison."""
+"""Scans from labels to a scored submission, by the metric of UW-Madison, with neighbouring slices."""
 
 import csv
 
@@ -18,6 +18,7 @@ from competition.scoring import evaluate_volumes
 from competition.solution import score_submission
 from competition.steps.prediction_stores import out_of_fold
 from competition.steps.private_interval import spread
+from competition.training.checkpoint import load_checkpoint
 
 CLASSES, SIZE, DEPTH = ("bowel", "stomach"), (24, 32), 9
 FORM = RleFormat(order="rows", rows="image-class")
@@ -34,6 +35,7 @@ image_id = { pattern = "(case[0-9]+_day[0-9]+)/(slice_[0-9]+)", value = "\\\\1_\
 group = { pattern = "case[0-9]+" }
 volume = { pattern = "case[0-9]+_day[0-9]+" }
 slice_spacing = 3.0
+neighbours = 1
 
 [labels]
 kind = "rle"
@@ -156,6 +158,13 @@ def test_the_out_of_fold_score_is_that_of_whole_scans(finished):
     assert report.score.value == pytest.approx(expected)
     assert steps.tune_entry(project, entry).plain == report.score
     assert report.groups == project.folds["group"].nunique()
+
+
+def test_the_network_sees_the_slices_before_and_after(finished):
+    project, entry, _ = finished
+    folder = project.workspace.run(str(entry.members[0]), 0)
+    network, training = load_checkpoint(folder / "checkpoint.pt", classes=CLASSES)
+    assert network.channels == training.recipe.network.channels == 9
 
 
 def test_a_submission_is_scored_by_whole_scans_on_each_board(finished):

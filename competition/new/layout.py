@@ -306,7 +306,9 @@ def _spacing_of_pixels(seen: Survey, files: Sequence[str]) -> FoundValues:
     told = {dicom_spacing(seen.root / path) for path in files}
     if None in told or len(told) > 1:
         return {}
-    return {"data.spacing": FoundValue(list(told.pop() or ()), "found", "in the headers of all files")}
+    return {
+        "data.spacing": FoundValue(list(told.pop() or ()), "found", "in the headers of all files")
+    }
 
 
 def _spacing_of_volumes(seen: Survey, files: Sequence[str]) -> FoundValues:
