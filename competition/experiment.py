@@ -5,7 +5,7 @@ from pathlib import Path
 
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
-from competition.recipes import SUFFIX, VARIANT, Recipe, Trial, read_experiment, recipe_named
+from competition.recipes import SUFFIX, VARIANT, Recipe, Trial, read_experiment, recipe_of
 from competition.spec import Competition
 from competition.workspace import Workspace
 
@@ -116,7 +116,7 @@ def _refuse_equals(competition: Competition, trials: tuple[Trial, ...]) -> None:
     """A variant may have set to one value what the trials differ in."""
     seen: dict[tuple[str, bool, str | None], Trial] = {}
     for trial in trials:
-        recipe = recipe_named(trial.recipe, competition.recipes, competition.variants)
+        recipe = recipe_of(competition, trial.recipe)
         content = _content(recipe), trial.pseudo, trial.continued
         if content in seen:
             raise InputFault(

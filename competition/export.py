@@ -1,7 +1,8 @@
 """A trained network as ONNX and as torch.export, heads fused, checked against torch.
 
-The exported function is pixels (B,C,h,w) float32, 0…255 → logits (B,K,h',w') float32, for any B and
-the one h, w. It normalises as the network's encoder expects: nobody has to know how.
+The exported function is pixels (B,C,h,w) float32, 0…255 (0…65,535 where 16 bits are kept) → logits
+(B,K,h',w') float32, for any B and the one h, w. It normalises as the network's encoder expects: nobody
+has to know how.
 """
 
 import copy
@@ -105,7 +106,7 @@ class Exported:
 
 
 class LogitsOnly(nn.Module):
-    """Pixels, 0…255 → the logits alone."""
+    """Pixels, 0…255 or 0…65,535 → the logits alone."""
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
@@ -121,7 +122,6 @@ def export_network(
     folder: Path,
     *,
     size: tuple[int, int],
-    channels: int = 3,
     fitted: Pointwise | None = None,
 ) -> Exported:
     """Write `folder`/model.onnx and model.pt2, the heads fused, and check both.
@@ -129,7 +129,7 @@ def export_network(
     fitted: a 1×1 head fitted on the network's stored predictions. InputFault where the extra
     `export` is missing or the exported network disagrees with torch; nothing is left then.
     """
-    runtime = _onnxruntime()
+    runtime, channels = _onnxruntime(), network.channels
     model = LogitsOnly(fused(network, fitted)).eval()
     program = _program(model, (channels, *size))
     content = _onnx(program)
@@ -193,7 +193,7 @@ def _difference(
     shape: tuple[int, ...],
 ) -> float:
     """Between `function` and the network itself on noise, as a share of the largest logit."""
-    noise = np.random.default_rng(0).integers(0, 256, shape)
+    noise = np.random.default_rng(0).integers(0, network.white + 1, shape)
     images = torch.from_numpy(noise.astype(np.float32))
     with torch.no_grad():
         logits = network.eval()(network.normalised(images)).logits.float()

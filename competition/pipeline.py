@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from competition.data.bands import all_pixel_files
 from competition.data.labels import label_files
+from competition.data.pages import file_of
 from competition.entry import NO_ROUND, Entry, Member, entry_of
 from competition.errors import InputFault
 from competition.experiment import Experiment
@@ -50,8 +52,9 @@ _LATER_KEYS = {
     "not_images",
     "links",
 }
-_LATER_KEYS |= {"volume", "slice_number", "slice_spacing"}
+_LATER_KEYS |= {"volume", "slice_number", "slice_spacing", "slice_axis", "annotators"}
 _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that of "rle" is older
+_LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
@@ -105,6 +108,7 @@ class Pipeline:
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
+                | self._pixels()
                 | {f"{split} images": self._images(split) for split in averaged}
                 | {
                     f"{split} ids": hash_of(list(self.project.rows(split)["image"]))
@@ -339,7 +343,16 @@ class Pipeline:
         }
 
     def _images(self, split: str) -> str:
-        return self.contents.of(self.project.competition.root, self.project.rows(split)["path"])
+        data, paths = self.project.competition.data, self.project.rows(split)["path"]
+        files = set(map(file_of, all_pixel_files(paths, data)))
+        return self.contents.of(self.project.competition.root, files)
+
+    def _pixels(self) -> Inputs:
+        """What is kept of the images, where that is more than three channels of 8 bits; the depth
+        counts in the training alone, as it did.
+        """
+        kept = self.project.competition.data.pixels.model_copy(update={"depth": None}).chosen()
+        return {"pixels": hash_of(kept)} if kept else {}
 
     def _labels(self) -> str:
         competition = self.project.competition

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
-from competition.data.images import read_image
-from competition.data.labels import LabelCache, load_labels
+from competition.data.labels import LabelCache, keep_labels, load_labels
+from competition.data.levels import pictured
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
@@ -21,7 +22,7 @@ from competition.inference.views import checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
 from competition.progress_bar import Watch, unwatched
-from competition.recipes import Recipe, recipe_named
+from competition.recipes import Recipe, recipe_of
 from competition.spec import Competition, load_competition
 from competition.submission.rows import own_sample
 from competition.workspace import Workspace, write_text
@@ -128,6 +129,21 @@ class Project:
         """The catalog of all images, whether a holdout is set apart or not."""
         return build_catalog(self.competition)
 
+    @property
+    def catalog_if_any(self) -> pd.DataFrame | None:
+        """`everything`, None where the images cannot be listed, which the doctor tells."""
+        try:
+            return self.everything
+        except InputFault:
+            return None
+
+    def begin_with(self, catalog: pd.DataFrame, labels: LabelCache) -> None:
+        """Take the catalog of all images and their labels as they were just read, and keep the labels
+        for the steps that follow.
+        """
+        vars(self).update(everything=catalog, labels=labels)
+        keep_labels(labels, self.competition, self.workspace, catalog)
+
     @cached_property
     def catalog(self) -> pd.DataFrame:
         """The catalog with the holdout set apart; read after the split is made."""
@@ -171,9 +187,9 @@ class Project:
         return sizes_of(self.catalog)
 
     def pixels(self, image: str) -> np.ndarray:
-        """An image as the loader reads it, uint8 (H, W, 3)."""
+        """An image for eyes, uint8 (H, W, 3): as the loader reads it, see `pictured`."""
         path = self._paths[image]
-        return read_image(self.competition.root / path, depth=self.competition.data.depth)
+        return pictured(read_pixels(self.competition.root, path, self.competition.data))
 
     @cached_property
     def _paths(self) -> dict[str, str]:
@@ -209,12 +225,13 @@ class Project:
         return self.competition.flip_permutation if self.competition.may_flip else None
 
     def recipe(self, name: str) -> Recipe:
-        return recipe_named(name, self.competition.recipes, self.competition.variants)
+        """The recipe `name`, its network for the competition's images."""
+        return recipe_of(self.competition, name)
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""
         held = {*self.validation_images(fold), *self.rows("holdout")["image"]}
-        return extra_beside(self.competition.root, self.catalog, held)
+        return extra_beside(self.competition.root, self.catalog, held, form=self.competition.data)
 
     def validation_images(self, fold: int) -> tuple[str, ...]:
         """Images of one fold; InputFault where it has none."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from competition.errors import FEW, InputFault, nearest
@@ -37,6 +37,7 @@ class PathPart(Settings):
     value: str = Field(
         r"\g<0>", description=r"what is made of it, with \1 for what its first brackets met"
     )
+    digits: int = Field(0, ge=0, description="zeros are put before a number of fewer digits")
 
     @model_validator(mode="after")
     def _fits(self) -> "PathPart":
@@ -56,10 +57,95 @@ class PathPart(Settings):
     def of(self, path: str) -> str | None:
         """What the pattern makes of a path; None where it is not met."""
         found = re.search(self.pattern, path)
-        return found and found.expand(self.value)
+        return found and found.expand(self.value).zfill(self.digits)
 
 
-class Data(Settings):
+def _as_pairs(given: Any) -> Any:
+    """One pair of numbers stands for a list of it."""
+    is_pair = isinstance(given, list | tuple) and len(given) == 2
+    numbers = is_pair and all(isinstance(end, int | float) for end in given)
+    return (tuple(given),) if numbers else given
+
+
+class PixelForm(Settings):
+    """What is kept of an image's pixels, from its files to the network."""
+
+    channels: int = Field(
+        3, ge=1, description="of an image; 3: grey is repeated; with bands: one for each"
+    )
+    bits: Literal[8, 16] = Field(8, description="of a value that are kept")
+    depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
+        None, description="bits a pixel uses, where fewer than its file declares (12 in 16)"
+    )
+    range: Annotated[tuple[tuple[FiniteFloat, FiniteFloat], ...], BeforeValidator(_as_pairs)] = (
+        Field(
+            (),
+            description="values that are black and white: [low, high] of all channels, or of each",
+        )
+    )
+    bands: tuple[str, ...] = Field(
+        (),
+        description="files that are an image's channels, in this order: beside the image, or below root "
+        "where there is a slash; {folder}, {stem} and {part} are those of the image",
+    )
+    part: PathPart | None = Field(
+        None, description="what {part} stands for in bands: a part of the image's path"
+    )
+    frame: int | None = Field(
+        None, ge=0, description="of arrays with one more axis, the last: the place there, from 0"
+    )
+    neighbours: int = Field(
+        0,
+        ge=0,
+        description="slices of the volume before and after an image that are channels of it too (2.5-D)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bands_are_channels(cls, given: Any) -> Any:
+        bands = given.get("bands") if isinstance(given, dict) else None
+        known = isinstance(bands, list | tuple) and len(bands) > 0 and "channels" not in given
+        return {**given, "channels": len(bands)} if known else given
+
+    @model_validator(mode="after")
+    def _pixels_fit_together(self) -> Self:
+        if self.bands and self.channels != len(self.bands):
+            raise ValueError(
+                f"bands names {len(self.bands)} files, a channel each; leave channels = "
+                f"{self.channels} out"
+            )
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError("a file stands twice in bands")
+        if ("{part}" in "".join(self.bands)) != (self.part is not None):
+            raise ValueError("part says what {part} stands for in bands: name both, or neither")
+        if len(self.range) not in (0, 1, self.channels):
+            raise ValueError(
+                f"range has {len(self.range)} pairs; expected one, or {self.channels}: one for each "
+                "channel"
+            )
+        if any(low == high for low, high in self.range):
+            raise ValueError("range = [low, high]: what is black and what is white differ")
+        if self.range and self.depth is not None:
+            raise ValueError("range and depth both say which value is white; keep range")
+        return self
+
+    @property
+    def white(self) -> int:
+        """The largest value that is kept, 255 or 65,535; 0 is black."""
+        return 2**self.bits - 1
+
+    @property
+    def network_channels(self) -> int:
+        """What a network sees at once: the image's own channels and those of its neighbours."""
+        return self.channels * (2 * self.neighbours + 1)
+
+    @property
+    def pixels(self) -> "PixelForm":
+        """These keys alone."""
+        return PixelForm(**{key: getattr(self, key) for key in PixelForm.model_fields})
+
+
+class Data(PixelForm):
     """Where the images lie."""
 
     root: str = Field(description="folder of the download, relative to this file")
@@ -87,8 +173,14 @@ class Data(Settings):
     group: Literal["image", "folder", "volume"] | PathPart | CsvColumn = Field(
         "image", description="what must stay on one side of a split, for example the patient"
     )
-    volume: Literal["folder"] | PathPart | CsvColumn | None = Field(
-        None, description="the scan that an image is a slice of; none: images stand alone"
+    volume: Literal["folder", "file"] | PathPart | CsvColumn | None = Field(
+        None,
+        description="the scan that an image is a slice of; none: images stand alone; file: each file is "
+        "one, and each of its slices, pages or frames is an image (NIfTI, TIFF, DICOM, .npy)",
+    )
+    slice_axis: Literal[0, 1, 2] | None = Field(
+        None,
+        description="of the array in a file, along which its slices lie; none: 2 of NIfTI, 0 of .npy",
     )
     slice_number: PathPart | None = Field(
         None,
@@ -108,9 +200,6 @@ class Data(Settings):
         description="pairs of images in two groups that look alike and were looked at: the doctor "
         "tells of them once there are more",
     )
-    depth: Annotated[int, Field(ge=8, le=16)] | None = Field(
-        None, description="bits a pixel uses, where fewer than its file declares (12 in 16)"
-    )
     spacing: tuple[float, float] | None = Field(None, description="mm per pixel: row, column")
     slice_spacing: Annotated[float, Field(gt=0)] | None = Field(
         None, description="mm from slice to slice of a volume"
@@ -119,11 +208,15 @@ class Data(Settings):
     @model_validator(mode="after")
     def _volumes_are_whole(self) -> Self:
         if self.volume is None:
+            if self.neighbours:
+                raise ValueError("neighbours are slices of a volume; volume says what they are")
             needing = [k for k in ("slice_number", "slice_spacing") if getattr(self, k) is not None]
             needing += ["group = 'volume'"] if self.group == "volume" else []
             if needing:
                 raise ValueError(f"{needing[0]} is about volumes; volume says what they are")
-        elif self.group == "image":
+        if self.slice_axis is not None and self.volume != "file":
+            raise ValueError("slice_axis is about files of several slices: set volume = 'file'")
+        if self.volume is not None and self.group == "image":
             raise ValueError(
                 "slices of one volume are alike: set group = 'volume', or what holds several of them, "
                 "such as the patient"
@@ -146,13 +239,20 @@ class LabelSettings(Settings):
     ignore_files: str | None = Field(
         None, description="pattern of mask images, as files: pixels > 0 there do not count"
     )
+    ignore_at: Literal["nonzero", "zero"] = Field(
+        "nonzero",
+        description="of ignore_files: which pixels do not count; zero: the files show what does",
+    )
     part: PathPart | None = Field(
         None, description="what {part} stands for in files: a part of the image's path"
     )
 
     @model_validator(mode="after")
     def _part_is_named_where_it_stands(self) -> Self:
-        used = "{part}" in f"{getattr(self, 'files', '')}{self.ignore_files}"
+        if self.ignore_at == "zero" and self.ignore_files is None:
+            raise ValueError("ignore_at says which pixels of ignore_files do not count; name both")
+        patterns = (getattr(self, key, "") for key in ("files", "ignore_files", "annotators"))
+        used = any("{part}" in str(pattern) for pattern in patterns)
         if used != (self.part is not None):
             raise ValueError("part says what {part} stands for in files: name both, or neither")
         return self
@@ -292,6 +392,30 @@ class MaskLabels(LabelSettings):
         (), description="colours of no class, beside black; with colours only"
     )
     positives_only: bool = Field(False, description="true: an image that holds nothing has no file")
+
+    annotators: str | None = Field(
+        None,
+        description="masks of several annotators, coded as files: a pattern with * (a file each), or "
+        "one .npy (H, W, 1, R) an image; training draws from them, scores keep to files",
+    )
+
+    @model_validator(mode="after")
+    def _annotators_are_several(self) -> "MaskLabels":
+        pattern = self.annotators
+        if pattern is None:
+            return self
+        if "{class}" in pattern or "{class}" in self.files:
+            raise ValueError("annotators have one mask each for all classes, not a file a {class}")
+        if "*" not in pattern and not pattern.endswith(".npy"):
+            raise ValueError(
+                f"annotators {pattern!r} names one file an image: set a * where its annotators differ, "
+                "or name a .npy (H, W, 1, R)"
+            )
+        if "*" not in pattern and self.values == "colours":
+            raise ValueError(
+                "annotators in one .npy have numbers, not colours; name a file each by *"
+            )
+        return self
 
     @model_validator(mode="after")
     def _options_fit_the_values(self) -> "MaskLabels":
@@ -475,6 +599,12 @@ class Competition(Settings):
             raise ValueError("exclusive is about two classes and more; there is one")
         if isinstance(self.labels, MaskLabels):
             _check_masks(self.labels, self.classes)
+            pattern = self.labels.annotators
+            if self.data.volume == "file" and pattern is not None and "*" not in pattern:
+                raise ValueError(
+                    "annotators in one .npy are those of one image; volume = 'file' makes several of a "
+                    "file, so name a file each by *"
+                )
         self._refuse_ignored_classes()
         flipped = [c for pair in self.flip_pairs for c in pair]
         unknown = sorted(set(flipped) - set(self.classes))
@@ -482,6 +612,23 @@ class Competition(Settings):
             raise ValueError(f"horizontal_flip names {unknown}; classes are {list(self.classes)}")
         if len(set(flipped)) != len(flipped):
             raise ValueError("a class stands in two pairs of horizontal_flip")
+        return self
+
+    @model_validator(mode="after")
+    def _recipes_take_the_images(self) -> "Competition":
+        """A recipe that says a number itself says that of the images."""
+        tables = [("recipes", self.recipes), ("variants", self.variants)]
+        for kind, named in tables:
+            for name, table in named.items():
+                of_images = {"channels": self.data.network_channels, "bits": self.data.bits}
+                for key, kept in of_images.items():
+                    network = table.get("network")
+                    said = network.get(key, kept) if isinstance(network, dict) else kept
+                    if said != kept:
+                        raise ValueError(
+                            f"{kind}.{name}.network.{key} is {said!r}, and images have {kept} ({key} "
+                            "in [data]), which every network takes; leave it out"
+                        )
         return self
 
     def _refuse_ignored_classes(self) -> None:

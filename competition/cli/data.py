@@ -77,10 +77,12 @@ def new(
     own_name = re.sub(r"[^a-z0-9_-]+", "-", data.resolve().name.lower()).strip("-")
     changes = dict(_assignment(text) for text in change or ())
     asked = {"ask": _ask} if _someone_is_there() else {}
-    typer.echo(new_competition(preset, data, target, name or own_name, changes=changes, **asked))
-    _show_labels(
-        Project.open(target, target.resolve().parent, say=say, watch=watch, unsettled=True)
-    )
+    made = new_competition(preset, data, target, name or own_name, changes=changes, **asked)
+    typer.echo(made.text)
+    folder = target.resolve().parent
+    project = Project.open(target, folder, say=say, watch=watch, unsettled=True)
+    project.begin_with(made.catalog, made.labels)
+    _show_labels(project)
 
 
 def _someone_is_there() -> bool:
@@ -120,7 +122,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Prove the data before anything is trained: files, sizes, ids, order, duplicates."""
-    from competition.doctor import Report, examine
+    from competition.doctor import Report, examined
     from competition.project import Project
     from competition.submission import check_submission, check_text_order
 
@@ -132,7 +134,9 @@ def doctor(
         fact = Report.fact(str(csv), "the sample's rows, every text legal")
         report = fact + check_text_order(project.competition, csv, project.rows("test"))
     else:
-        report = examine(project.competition, project.workspace, watch=watch)
+        report = examined(
+            project.competition, project.workspace, project.catalog_if_any, watch=watch
+        )
     echo_json(report.document()) if as_json else typer.echo(report.text())
     if csv is None and not as_json:
         _show_labels(project)

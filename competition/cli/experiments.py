@@ -109,13 +109,13 @@ def export(
     from competition.project import Project
     from competition.training.checkpoint import load_checkpoint
 
-    classes = Project.open(competition).competition.classes
-    network, training = load_checkpoint(checkpoint, classes=classes)
-    size, channels = training.recipe.size, training.recipe.network.channels
+    project = Project.open(competition)
+    classes, pixels = project.classes, project.competition.data
+    network, training = load_checkpoint(checkpoint, classes=classes, pixels=pixels)
     member = checkpoint.resolve().parent.parent.name
     fitted = decided_head(decisions, member, classes=classes) if decisions else None
     made = export_network(
-        network, folder or checkpoint.parent, size=size, channels=channels, fitted=fitted
+        network, folder or checkpoint.parent, size=training.recipe.size, fitted=fitted
     )
     typer.echo(
         f"wrote {made.onnx} and {made.program}; largest difference from torch "

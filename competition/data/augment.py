@@ -13,7 +13,9 @@ from competition.recipes import Augmentation, Sampling
 
 
 def transform(settings: Augmentation) -> albumentations.Compose:
-    """Geometry and intensity for `image` uint8 (h, w, 3) and `mask` uint8 bit planes (h, w, P)."""
+    """Geometry and intensity for `image` (h, w, C), uint8 or float32 in 0…1, and `mask`, uint8 bit
+    planes (h, w, P).
+    """
     shift = settings.shift
     geometry = albumentations.Affine(
         scale=(1 - settings.scale, 1 + settings.scale),
@@ -39,7 +41,7 @@ def mirror(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror left and right, and let the paired classes change places.
 
-    image (h, w, 3) uint8; planes (P, h, w) uint8, further ones than those of the classes being
+    image (h, w, C); planes (P, h, w) uint8, further ones than those of the classes being
     mirrored alone; permutation (K,) as `Competition` gives it.
     """
     planes = planes[:, :, ::-1]
@@ -62,7 +64,7 @@ class Turns(NamedTuple):
     def applied(
         self, image: np.ndarray, planes: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same change of image (h, w, 3) and planes (P, h, w); by halves where h and w differ.
+        """The same change of image (h, w, C) and planes (P, h, w); by halves where h and w differ.
 
         What is not allowed draws no random number.
         """
@@ -91,16 +93,23 @@ def augment(
     """One augmented example; the same (run seed, epoch, index) gives the same example anywhere.
 
     albumentations 2.0.8 repeats one random stream in every worker and epoch unless it is seeded
-    for each example. `flip` is the probability of mirroring and the permutation of classes.
+    for each example. `flip` is the probability of mirroring and the permutation of classes. The image,
+    (h, w, C), keeps its dtype, uint8 or uint16.
     """
     random = np.random.default_rng(seed)
     if random.random() < flip[0]:
         image, planes = mirror(image, planes, flip[1])
     image, planes = turns.applied(image, planes, random)
     change.set_random_seed(int(random.integers(2**31)))
-    changed = change(image=image, mask=np.ascontiguousarray(planes.transpose(1, 2, 0)))
-    mask = changed["mask"]
-    return changed["image"], np.ascontiguousarray(mask.transpose(2, 0, 1))
+    # albumentations 2.0.8 has no noise for uint16; as float32, whose 24 bits lose none of 16, it has all
+    # it does, by the same draws.
+    deep = image.dtype == np.uint16
+    shown = image.astype(np.float32) / 65535 if deep else image
+    changed = change(image=shown, mask=np.ascontiguousarray(planes.transpose(1, 2, 0)))
+    mask, shown = changed["mask"], changed["image"]
+    if deep:
+        shown = np.rint(shown.clip(0, 1) * 65535).astype(np.uint16)
+    return shown, np.ascontiguousarray(mask.transpose(2, 0, 1))
 
 
 CropSize = tuple[int, int]
@@ -116,7 +125,7 @@ def random_crop(
     random: np.random.Generator,
     of_classes: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same random window of image uint8 (h, w, 3) and bit planes uint8 (P, h, w).
+    """The same random window of image (h, w, C) and bit planes uint8 (P, h, w).
 
     extent: height and width, from the top left, that the image itself takes; what is padded beyond
     it is left out as far as the crop's size allows. positive: the window must show a mask, or none

@@ -8,11 +8,13 @@ from typing import Literal
 
 import pandas as pd
 
+from competition.data.bands import size_of_pixels
 from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
-from competition.data.images import ENDINGS, PIXEL_LIMIT, image_size, safe_path
+from competition.data.images import ENDINGS, PIXEL_LIMIT, page_count, safe_path
+from competition.data.pages import Page, file_and_page, file_of, may_have_pages, page_path, stem_of
 from competition.errors import InputFault, listed
-from competition.spec import Competition, CsvColumn, PathPart
+from competition.spec import Competition, CsvColumn, PathPart, PixelForm
 
 CATALOG_COLUMNS = (
     *("image", "path", "split", "height", "width", "group", "stratum", "volume", "slice"),
@@ -28,6 +30,9 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     copies of one file are joined), stratum, volume (the scan that the image is a slice of, "" where
     there are none), slice (int64, its place in the volume from 0). Faults of one kind are listed
     together: files that are no image, ids that two files share, images without a group.
+
+    Where volumes are files, each slice has a row of its own, with a path as in `competition.data.pages`,
+    which `read_image` reads.
     """
     data = competition.data
     frame = named_images(competition)
@@ -35,7 +40,7 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     _refuse_shared_ids(frame)
     frame = _without_excluded(frame, data.exclude)
     paths = frame["path"].tolist()
-    sizes = _sizes(competition.root, paths)
+    sizes = _sizes(competition, paths)
     frame["height"] = pd.Series([height for height, _ in sizes], dtype="int64")
     frame["width"] = pd.Series([width for _, width in sizes], dtype="int64")
     frame["volume"] = _volumes(competition, frame)
@@ -43,9 +48,12 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     frame["group"] = _groups(competition, frame)
     own = frame["split"] != "extra"  # extra images must not rename a group that a split names
     frame.loc[own, "group"] = join_copies(
-        competition.root, frame.loc[own, "path"].tolist(), frame.loc[own, "group"].tolist()
+        competition.root,
+        frame.loc[own, "path"].tolist(),
+        frame.loc[own, "group"].tolist(),
+        form=data,
     )
-    frame["stratum"] = _strata(competition, frame)
+    frame["stratum"] = strata_of(competition, frame)
     _refuse_torn_volumes(frame)
     return frame[list(CATALOG_COLUMNS)]
 
@@ -104,9 +112,11 @@ def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:
     return catalog[catalog["split"] != "test"].reset_index(drop=True)
 
 
-def extra_beside(root: Path, catalog: pd.DataFrame, held: Collection[str]) -> tuple[str, ...]:
+def extra_beside(
+    root: Path, catalog: pd.DataFrame, held: Collection[str], *, form: PixelForm
+) -> tuple[str, ...]:
     """The extra images that share neither group nor file with the images held out."""
-    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist())
+    groups = join_copies(root, catalog["path"].tolist(), catalog["group"].tolist(), form=form)
     rows = list(zip(catalog["image"], catalog["split"], groups, strict=True))
     closed = {group for image, _, group in rows if image in held}
     return tuple(image for image, split, group in rows if split == "extra" and group not in closed)
@@ -128,7 +138,27 @@ def _begun(competition: Competition, patterns: Sequence[str]) -> list[tuple[str,
         found = image_paths(root, pattern, links=competition.links)
         for path in _without(found, without, root):
             begins.setdefault(path, fixed_folder(pattern))
-    return sorted(begins.items())
+    rows, faults = [], []
+    for path, begin in sorted(begins.items()):
+        try:
+            rows += [(one, begin) for one in slice_paths(competition, path)]
+        except InputFault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise InputFault(listed(list(dict.fromkeys(faults))))  # a missing package is told once
+    return rows
+
+
+def slice_paths(competition: Competition, path: str) -> list[str]:
+    """The paths of a file's slices, where volumes are files and it may hold some; else its own.
+
+    Its header is read.
+    """
+    data = competition.data
+    if data.volume != "file" or not may_have_pages(path):
+        return [path]
+    count = page_count(competition.root / path, data.slice_axis)
+    return [page_path(path, Page(number, data.slice_axis)) for number in range(count)]
 
 
 def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
@@ -143,7 +173,7 @@ def _globbed(root: Path, pattern: str) -> tuple[list[str], list[str]]:
     for path in root.glob(_in_any_case(pattern)):
         relative = path.relative_to(root)
         hidden = any(name.startswith(".") for name in relative.parts)
-        is_image = path.suffix.lower() in ENDINGS and not hidden
+        is_image = path.name.lower().endswith(ENDINGS) and not hidden
         (found if is_image else ignored).append(relative.as_posix())
     return sorted(found), [path for path in ignored if not (root / path).is_dir()]
 
@@ -174,18 +204,26 @@ def _nothing_found(root: Path, pattern: str, ignored: int) -> str:
 
 
 def identity_of(path: str, kind: str | PathPart, begin: PurePosixPath | None = None) -> str:
-    """The id of an image; the path itself where a part of it is not there. begin: of its glob."""
-    parts = PurePosixPath(path)
+    """The id of an image; the path itself where a part of it is not there. begin: of its glob.
+
+    That of a slice is its file's with its number; a part of the path is looked for in the whole of it.
+
+    >>> identity_of("imagesTr/case_001.nii.gz#0012", "stem")
+    'case_001_0012'
+    """
+    if isinstance(kind, PathPart):
+        return kind.of(path) or path
+    file, page = file_and_page(path)
+    number = "" if page is None else f"_{page.number:04d}"
+    parts = PurePosixPath(file)
     match kind:
-        case PathPart():
-            return kind.of(path) or path
         case "name":
-            return parts.name
+            return parts.name + number
         case "stem":
-            return parts.stem
+            return stem_of(file) + number
         case "folder":
-            return parts.parent.name
-    return parts.relative_to(begin or PurePosixPath()).as_posix()
+            return parts.parent.name + number
+    return parts.relative_to(begin or PurePosixPath()).as_posix() + number
 
 
 def _refuse_shared_ids(frame: pd.DataFrame) -> None:
@@ -204,33 +242,46 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataFrame:
     """The table without training images that are left out; InputFault for ids that are none."""
     names = [image_id(name) for name in exclude]
-    training = frame.loc[frame["split"] != "test", "image"].tolist()
-    strange = [name for name in names if name not in set(training)]
+    labelled, files = frame["split"] != "test", frame["path"].map(file_of)
+    known = [*frame.loc[labelled, "image"], *files[labelled & (files != frame["path"])].unique()]
+    strange = [name for name in names if name not in set(known)]
     if strange:
-        near = hints(strange, training)
+        near = hints(strange, known)
         lines = [
             f"exclude in [data]: {n!r} is no training image{h}"
             for n, h in zip(strange, near, strict=True)
         ]
         raise InputFault(listed(lines))
-    left = frame["split"].eq("test") | ~frame["image"].isin(names)
-    return frame[left].reset_index(drop=True)
+    return frame[~left_out(frame, exclude)].reset_index(drop=True)
 
 
-def _sizes(root: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
-    sizes, faults = [], []
+def left_out(frame: pd.DataFrame, exclude: Collection[str]) -> pd.Series:
+    """bool by row: whether `exclude` names a labelled image, or the file of which it is a slice."""
+    names = [image_id(name) for name in exclude]
+    named = frame["image"].isin(names) | frame["path"].map(file_of).isin(names)
+    return frame["split"].ne("test") & named
+
+
+def _sizes(competition: Competition, paths: Sequence[str]) -> list[tuple[int, int]]:
+    """(height, width) of each image; all slices of a file have that of its first."""
+    root, faults = competition.root, []
+    sizes: dict[str, tuple[int, int]] = {}
     for path in paths:
+        file = file_of(path)
+        if file in sizes:
+            continue
         try:
-            height, width = image_size(root / path)
+            height, width = sizes[file] = size_of_pixels(
+                root, path, competition.data, links=competition.links
+            )
         except InputFault as fault:
             faults.append(str(fault))
             continue
-        sizes.append((height, width))
         if height * width > PIXEL_LIMIT:
             faults.append(f"{path} has {height} × {width} pixels; the limit is {PIXEL_LIMIT:,}")
     if faults:
         raise InputFault(listed(list(dict.fromkeys(faults))))  # a missing package is told once
-    return sizes
+    return [sizes[file_of(path)] for path in paths]
 
 
 def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
@@ -246,13 +297,15 @@ def _groups(competition: Competition, frame: pd.DataFrame) -> list[str]:
 def _gathered(
     competition: Competition,
     frame: pd.DataFrame,
-    by: Literal["folder"] | PathPart | CsvColumn,
+    by: Literal["folder", "file"] | PathPart | CsvColumn,
     what: str,
 ) -> list[str]:
     """What each image belongs to. A test image of which nothing is known stands for itself."""
     match by:
         case "folder":
             return _folders(frame, image_patterns(competition))
+        case "file":
+            return frame["path"].map(file_of).tolist()
         case PathPart():
             _refuse_unmet(of_split(frame, "train"), what, by)
             rows = zip(frame["path"], frame["image"], strict=True)
@@ -365,7 +418,8 @@ def fixed_folder(pattern: str) -> PurePosixPath:
     return PurePosixPath(*itertools.takewhile(lambda part: not set(part) & set("*?["), parts))
 
 
-def _strata(competition: Competition, frame: pd.DataFrame) -> list[str]:
+def strata_of(competition: Competition, frame: pd.DataFrame) -> list[str]:
+    """The stratum of each image of a catalog."""
     match competition.data.stratum:
         case "none":
             return ["all"] * len(frame)
@@ -379,7 +433,8 @@ def _from_csv(
 ) -> list[str]:
     """A value for each image from a csv; training images need one, test images may be absent.
 
-    A test image that the csv does not name stands for itself: its group is its own id.
+    A test image that the csv does not name stands for itself: its group is its own id. The csv may name
+    a slice, or the whole file that it is of, by its stem, its name or its path.
     """
     path = safe_path(competition.root, column.file, links=competition.links)
     table = read_csv_text(path, (column.image, column.value))
@@ -393,6 +448,12 @@ def _from_csv(
             faults.append(
                 f"{path} line {line}: image {image!r} is in {what} {value!r} and {values[image]!r}"
             )
+    for image, path in zip(frame["image"], frame["path"], strict=True):
+        file, page = file_and_page(path)
+        names = (stem_of(file), PurePosixPath(file).name, file) if page is not None else ()
+        found = [values[name] for name in names if name in values]
+        if image not in values and found:
+            values[image] = found[0]
     missing = [image for image in of_split(frame, "train")["image"] if image not in values]
     faults += [
         f"{path}: no row for training image {image!r}{hint}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from competition.data.pages import PAGES_KEY, Page
 from competition.errors import InputFault
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Window:
 
 @dataclass(frozen=True)
 class DicomImage:
-    """A DICOM file of one picture with its header read and nothing decoded.
+    """A DICOM file of one picture, or one of its frames, with its header read and nothing decoded.
 
     size: (height, width) in pixels; mode: its photometric interpretation; bits: stored of a value;
     slope, intercept: what the window's values are of the stored ones.
@@ -60,39 +61,58 @@ class DicomImage:
     slope: float
     intercept: float
     window: Window | None
+    frame: int | None
     format: ClassVar[str] = "DICOM"
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
-        """InputFault without pydicom; ValueError or OSError for a file that is no such picture."""
-        dicom = _pydicom()
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
+        """InputFault without pydicom; ValueError or OSError for a file that is no such picture, or that
+        has several and none is asked for.
+        """
+        header, frames = _header(path)
+        if page is None and frames != 1:
+            raise ValueError(f"it holds {frames} pictures; expected one: {PAGES_KEY}")
+        if page is not None and page.number >= frames:
+            raise ValueError(f"it has {frames} frames, and none of number {page.number} (from 0)")
         try:
-            header = dicom.dcmread(path, stop_before_pixels=True)
-            return cls(path, **_facts(header))
-        except FileNotFoundError:
-            raise
-        except dicom.errors.InvalidDicomError:
-            raise ValueError("it does not begin as DICOM does") from None
-        except _damage(dicom) as error:
+            facts = _facts(header)
+        except _damage(_pydicom()) as error:
             raise ValueError(_said(error)) from error
+        return cls(path, **facts, frame=None if page is None else page.number)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many frames a file has; raises as `opened` does."""
+        if axis is not None:
+            raise ValueError(
+                f"its frames have an order; slice_axis = {axis} in [data] is for arrays"
+            )
+        return _header(path)[1]
 
     @property
     def depth(self) -> int:
         """Bits of a value as `values` gives it unless it is told: a window leaves 8."""
         return self.bits if self.window is None else 8
 
-    def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
+    def rescaled(self) -> np.ndarray:
+        """(H, W) in the unit of its rescale slope and intercept, such as Hounsfield units, without a
+        window; or RGB (H, W, 3).
+        """
+        pixels = self._decoded()
+        return pixels * self.slope + self.intercept if self.mode in _GREY else pixels
+
+    def values(self, depth: int | None = None, *, kept: int = 8) -> tuple[np.ndarray, int]:
         """Unsigned (H, W), 0 black, or (H, W, 3) RGB, and the bits that hold them.
 
-        A window gives 8 bits. Without one the stored values keep their `bits`, or `depth` where that
-        is fewer; signed ones are counted from the lowest.
+        A window gives as many bits as are kept. Without one the stored values keep their `bits`, or
+        `depth` where that is fewer; signed ones are counted from the lowest.
         """
         pixels, bits = self._decoded(), min(self.bits, depth or self.bits)
         if self.mode not in _GREY:
             return pixels, bits
         if self.window is not None:
             shares = self.window.brightness(pixels * self.slope + self.intercept)
-            values, bits = np.rint(shares * 255).astype(np.int32), 8
+            values, bits = np.rint(shares * (2**kept - 1)).astype(np.int32), kept
             turned = False
         else:
             values = pixels.astype(np.int32) + (2 ** (bits - 1) if self.signed else 0)
@@ -105,9 +125,11 @@ class DicomImage:
         """The stored values, (H, W) or RGB (H, W, 3)."""
         dicom, others = _pydicom(), ""
         try:
-            dataset = dicom.dcmread(self.path)
+            several = self.frame is not None
+            dataset = dicom.dcmread(self.path, stop_before_pixels=several)
             others = self._other_decoders(dicom, dataset.file_meta.TransferSyntaxUID)
-            pixels = dicom.pixels.pixel_array(dataset)  # YBR becomes RGB
+            source = self.path if several else dataset  # of a path the one frame is read alone
+            pixels = dicom.pixels.pixel_array(source, index=self.frame)  # YBR becomes RGB
         except InputFault:
             raise
         except _damage(dicom) as error:
@@ -179,11 +201,22 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _header(path: Path) -> tuple["Dataset", int]:
+    """What a file says before its pixels, and its number of frames; see `DicomImage.opened`."""
+    dicom = _pydicom()
+    try:
+        header = dicom.dcmread(path, stop_before_pixels=True)
+        return header, int(header.get("NumberOfFrames") or 1)
+    except FileNotFoundError:
+        raise
+    except dicom.errors.InvalidDicomError:
+        raise ValueError("it does not begin as DICOM does") from None
+    except _damage(dicom) as error:
+        raise ValueError(_said(error)) from error
+
+
 def _facts(header: "Dataset") -> dict[str, Any]:
     """The fields of a `DicomImage`; ValueError for what is missing or is not read."""
-    frames = int(header.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise ValueError(f"it holds {frames} pictures; expected one")
     if "ModalityLUTSequence" in header:
         raise ValueError("its values stand for those of a table (Modality LUT), which is not read")
     mode = str(_required(header, "PhotometricInterpretation"))

@@ -2,24 +2,32 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from competition.data.images import read_image
+from competition.data.bands import read_pixels
+from competition.data.levels import RGB, pictured
+from competition.data.pages import file_of
+from competition.spec import PixelForm
 from competition.workspace import file_sha256
 
 _SAMPLE = 1 << 16
+_MOST_COMPARED = 1 << 22
+"""Pairs of hashes that are compared at once."""
 
 
-def join_copies(root: Path, paths: Sequence[str], groups: Sequence[str]) -> list[str]:
+def join_copies(
+    root: Path, paths: Sequence[str], groups: Sequence[str], *, form: PixelForm = RGB
+) -> list[str]:
     """The group of each image, where groups that hold copies of one file have become one.
 
     A copy on the other side of a split is a leak, whatever the organisers' groups say. The joined
-    group has the first of their names. Images of one colour tell nothing and join nothing. Only
-    files of equal length are read: 1 ms for 1,000 images of which none are equal.
+    group has the first of their names. Images of one colour tell nothing and join nothing. Only files of
+    equal length are read: 1 ms for 1,000 images of which none are equal. Of an image in bands the file
+    at its path counts.
     """
     parent = {group: group for group in groups}
 
@@ -28,9 +36,15 @@ def join_copies(root: Path, paths: Sequence[str], groups: Sequence[str]) -> list
             group = parent[group]
         return group
 
-    for copies in _identical_files(root, paths):
-        leaders = sorted({leader(groups[index]) for index in copies})
-        if len(leaders) > 1 and not _is_plain(root / paths[copies[0]]):
+    images: dict[str, list[int]] = defaultdict(list)  # a file may hold several
+    for index, path in enumerate(paths):
+        images[file_of(path)].append(index)
+    files = list(images)
+    for copies in _identical_files(root, files):
+        within = [index for place in copies for index in images[files[place]]]
+        leaders = sorted({leader(groups[index]) for index in within})
+        first = images[files[copies[0]]]
+        if len(leaders) > 1 and not all(_is_plain(root, paths[index], form) for index in first):
             parent.update(dict.fromkeys(leaders[1:], leaders[0]))
     return [leader(group) for group in groups]
 
@@ -43,42 +57,52 @@ def pixel_hash(image: np.ndarray) -> str:
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """bool (63,) of an image uint8 (H, W, 3): low frequencies above their median (pHash).
+    """bool (63,) of an image uint8 or uint16 (H, W, C): low frequencies above their median (pHash).
 
     Zauner 2010. Survives other sizes, JPEG and brightness.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:8, :8].ravel()[1:]
     return low > np.median(low)
 
 
-def fine_structure(image: np.ndarray) -> np.ndarray:
-    """float32 (4096,), length 1: an image at 64 × 64 without its slow changes of brightness.
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """uint8 (64, 64): the greys of an image uint8 or uint16 (H, W, C)."""
+    grey = cv2.cvtColor(pictured(image), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA)
+
+
+def fine_structure(small: np.ndarray) -> np.ndarray:
+    """float32 (4096,), length 1: a thumbnail without its slow changes of brightness.
 
     The product of two is their correlation. It tells a patient's second radiograph (.72) from
     another patient's (.60 at most), where pHash sees the common layout and little else.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = small.astype(np.float32)
     fine = (small - cv2.GaussianBlur(small, (0, 0), 4)).ravel()
     fine -= fine.mean()
     return fine / max(float(np.linalg.norm(fine)), 1e-6)
 
 
-def near_pairs(hashes: np.ndarray, distance: int) -> list[tuple[int, int, int]]:
-    """(i, j, bits that differ) with i < j and at most `distance` bits, of hashes bool (N, bits)."""
+def near_pairs(
+    hashes: np.ndarray, distance: int, *, unlike: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[int, int, int]]:
+    """(i, j, bits that differ) with i < j and at most `distance` bits, of hashes bool (N, bits).
+
+    unlike: arrays (N,) in all of which the two differ. Ten thousand frames of one video are
+    50 million pairs: they come one by one.
+    """
     signs = np.where(hashes, 1, -1).astype(np.float32)
-    pairs = []
-    for first in range(0, len(signs), 1024):
-        differing = (signs.shape[1] - signs[first : first + 1024] @ signs.T) / 2
+    step = max(1, _MOST_COMPARED // max(1, len(signs)))
+    for first in range(0, len(signs), step):
+        differing = (signs.shape[1] - signs[first : first + step] @ signs[first:].T) / 2
         rows, columns = np.nonzero(differing <= distance)
-        later = columns > rows + first
-        pairs += [
-            (int(i) + first, int(j), int(differing[i, j]))
-            for i, j in zip(rows[later], columns[later], strict=True)
-        ]
-    return pairs
+        chosen = columns > rows
+        for values in unlike:
+            chosen &= values[rows + first] != values[columns + first]
+        for i, j in zip(rows[chosen].tolist(), columns[chosen].tolist(), strict=True):
+            yield i + first, j + first, int(differing[i, j])
 
 
 def _identical_files(root: Path, paths: Sequence[str]) -> list[list[int]]:
@@ -105,6 +129,6 @@ def _middle(path: Path) -> bytes:
         return file.read(_SAMPLE)
 
 
-def _is_plain(path: Path) -> bool:
-    image = read_image(path)
+def _is_plain(root: Path, path: str, form: PixelForm) -> bool:
+    image = read_pixels(root, path, form)
     return bool((image == image[0, 0]).all())

@@ -9,6 +9,7 @@ import pandas as pd
 
 from competition.data.catalog import of_split
 from competition.data.csv_text import read_csv_text
+from competition.data.labels import PackedRuns
 from competition.data.leaks import refuse_torn_groups
 from competition.errors import InputFault, listed
 from competition.masks import Runs
@@ -228,7 +229,7 @@ def describe_folds(
 
 def class_presence(images: pd.DataFrame, labels: Mapping[str, Runs]) -> np.ndarray:
     """bool (N, K): whether image n (a row of `images`) has any pixel of class k."""
-    return np.stack([labels[image].area() > 0 for image in images["image"]])
+    return PackedRuns.packed(labels).areas(images["image"]) > 0
 
 
 def _features(images: pd.DataFrame, labels: Mapping[str, Runs]) -> np.ndarray:

@@ -2,30 +2,40 @@
 
 import os
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import cv2
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from competition.data.dicom import DicomImage
+from competition.data.levels import RGB, kept
+from competition.data.nifti import NiftiImage
 from competition.data.npy import NpyImage
+from competition.data.pages import PAGES_KEY, file_and_page, file_of, may_have_pages
+from competition.data.tiff_samples import TiffSamples, has_tiff_header
 from competition.errors import InputFault
+from competition.spec import PixelForm
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """What Pillow opens; it knows more, some of which run programs (EPS)."""
 
-_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage}
+_BY_ENDING = {".dcm": DicomImage, ".npy": NpyImage, ".nii": NiftiImage, ".nii.gz": NiftiImage}
 """What is not Pillow's, told by the ending alone."""
 
 ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"),
     *_BY_ENDING,
 )
+"""Of the files that hold images; one of them has two points."""
 
 PIXEL_LIMIT = 2**27
 """Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
@@ -44,7 +54,7 @@ _TURNS = {
 }
 """Of an EXIF orientation: whether rows are reversed, whether columns are, and whether they then change
 places."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
@@ -87,28 +97,70 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
-def read_image(path: Path, *, depth: int | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
-    """uint8 (H, W, 3), 0…255 RGB, turned as its EXIF orientation asks.
+def page_count(path: Path, axis: int | None = None) -> int:
+    """How many slices a file has, along this axis of its array (None: the usual one); from its header
+    alone. InputFault where it is none of the files that may have several, or has no such axis.
+    """
+    with _readable(path):
+        kind = _kind_of(str(path))
+        if kind is not None:
+            return kind.pages(path, axis)
+        if axis is not None:
+            raise ValueError(
+                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
+            )
+        with Image.open(path, formats=("TIFF",)) as image:
+            return getattr(image, "n_frames", 1)
 
-    Grey and 1-bit images have three equal channels; a palette gives its colours; what is
-    transparent is laid on black (alpha that is opaque everywhere changes nothing). Values deeper
-    than 8 bits, grey or colours, lose their low bits by the depth the file declares, 16 for a 16-bit
-    file, or by `depth` where the organisers use fewer (12 in 16). A TIFF whose zero is white
-    (MONOCHROME1) is turned round. DICOM and arrays: see `DicomImage.values`, `NpyImage.values`.
+
+def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """uint8 or uint16 (H, W, C), 0 black, as `form` says, turned as its EXIF orientation asks.
+
+    By default uint8 (H, W, 3), RGB: grey and 1-bit images have three equal channels; a palette gives
+    its colours; what is transparent is laid on black (alpha that is opaque everywhere changes nothing),
+    but where two channels of grey and alpha are asked for, or four. Values deeper than the bits that
+    are kept lose their low bits by the depth the file declares, 16 for a 16-bit file, or by
+    `form.depth` where the organisers use fewer (12 in 16); `form.range` places them otherwise (see
+    `kept`). A TIFF whose zero is white (MONOCHROME1) is turned round. DICOM and arrays: see
+    `DicomImage.values`, `NpyImage.values`. `form.bands` is no matter of one file: see `read_pixels`.
     InputFault names a file that cannot be read whole, or that has more than `limit` pixels (its header
     is read, nothing is decoded).
     """
-    file = _beyond_pillow(path)
+    file, orientation = _beyond_pillow(path), 1
+    if form.frame is not None and not isinstance(file, NpyImage):
+        raise InputFault(f"{path}: frame in [data] is for arrays (.npy)")
     if file is not None:
         _refuse_large(file.size, path, limit)
-        pixels = _shallow(*file.values(depth), path)
-        grey = pixels.ndim == 2
-        return np.repeat(pixels[..., None], 3, axis=2) if grey else np.ascontiguousarray(pixels)
+        values, bits = _stored(file, form)
+    else:
+        with _opened(path) as image:
+            _refuse_large(image.size[::-1], path, limit)
+            orientation = _orientation(image)
+            values, bits = _values(image, path, form)
+    return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
+
+
+def read_values(path: Path) -> tuple[np.ndarray, int | None]:
+    """What a file stores, (H, W) or (H, W, n) before it is turned, and how many bits hold it: None of
+    decimals and signed numbers. Alpha is the last channel.
+    """
+    every = PixelForm(channels=4)
+    file = _beyond_pillow(path)
+    if file is not None:
+        _refuse_large(file.size, path, PIXEL_LIMIT)
+        return _stored(file, every)
     with _opened(path) as image:
-        _refuse_large(image.size[::-1], path, limit)
-        orientation = _orientation(image)
-        pixels = _colours(image, path, depth)
-    return np.ascontiguousarray(_turned(pixels, orientation))
+        _refuse_large(image.size[::-1], path, PIXEL_LIMIT)
+        return _values(image, path, every)
+
+
+def _stored(file: "_BeyondPillow", form: PixelForm) -> tuple[np.ndarray, int | None]:
+    """Values (H, W) or (H, W, n) and their bits, as `kept` takes them, of what Pillow does not read."""
+    if isinstance(file, NpyImage) and form.frame is not None:
+        file = file.at(form.frame)
+    if isinstance(file, DicomImage):
+        return (file.rescaled(), None) if form.range else file.values(form.depth, kept=form.bits)
+    return file.values(form.depth)
 
 
 def read_index(path: Path, *, threshold: int | None = None, limit: int = PIXEL_LIMIT) -> np.ndarray:
@@ -212,34 +264,73 @@ def file_facts(path: Path) -> FileFacts:
         return FileFacts(str(image.format), image.mode, depth, _orientation(image))
 
 
-def _beyond_pillow(path: Path) -> DicomImage | NpyImage | None:
+_BeyondPillow = DicomImage | NpyImage | NiftiImage | TiffSamples
+
+
+def _kind_of(file: str) -> type[_BeyondPillow] | None:
+    """What reads a file; None where Pillow does."""
+    if file.lower().endswith((".tif", ".tiff")):
+        return TiffSamples if _is_tiff_beyond_pillow(Path(file)) else None
+    kinds = [kind for ending, kind in _BY_ENDING.items() if file.lower().endswith(ending)]
+    return kinds[0] if kinds else None
+
+
+def _beyond_pillow(path: Path) -> _BeyondPillow | None:
     """What Pillow does not read, with its header read and nothing decoded; None for the rest."""
-    kind = _BY_ENDING.get(Path(path).suffix.lower())
+    file, page = file_and_page(path)
+    kind = _kind_of(file)
     if kind is None:
         return None
+    with _readable(path):
+        return kind.opened(Path(file), page)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """InputFault that names the file for what is wrong with its header."""
     try:
-        return kind.opened(path)
+        yield
     except InputFault:
         raise
-    except FileNotFoundError:
-        raise InputFault(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        found = _emptiness(path) or str(error)
-        raise InputFault(f"{path} is not an image that can be read: {found}") from error
-
-
-def _opened(path: Path) -> Image.Image:
-    """The image with its header read and nothing decoded."""
-    try:
-        image = Image.open(path, formats=IMAGE_FORMATS)
     except FileNotFoundError:
         raise InputFault(f"{path} does not exist") from None
     except (OSError, SyntaxError, ValueError) as error:
         found = _emptiness(path) or str(error)
         raise InputFault(f"{path} is not an image that can be read: {found}") from error
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+
+
+def _is_tiff_beyond_pillow(path: Path) -> bool:
+    """Whether it is a TIFF of pixels that Pillow has no mode for, such as five samples each."""
+    try:
+        Image.open(path, formats=("TIFF",)).close()
+    except (OSError, SyntaxError, ValueError):
+        return path.is_file() and has_tiff_header(path)
+    return False
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image, or the page of a TIFF, with its header read and nothing decoded."""
+    file, page = file_and_page(path)
+    with _readable(path):
+        image = Image.open(file, formats=IMAGE_FORMATS)
+    if page is not None:
+        size = image.size
+        try:
+            image.seek(page.number)
+        except EOFError:
+            frames = getattr(image, "n_frames", 1)
+            raise InputFault(
+                f"{path}: the file has {frames} pages, and none of number {page.number} (from 0)"
+            ) from None
+        if image.size != size:
+            raise InputFault(
+                f"{path} has {image.height} × {image.width} pixels and the first page of its file "
+                f"{size[1]} × {size[0]}: they are no slices of one volume"
+            )
+    elif getattr(image, "is_animated", False) and image.format != "MPO":
         frames = getattr(image, "n_frames", "several")
-        raise InputFault(f"{path} holds {frames} pictures; expected one")
+        hint = f": {PAGES_KEY}" if may_have_pages(file) else ""
+        raise InputFault(f"{path} holds {frames} pictures; expected one{hint}")
     return image
 
 
@@ -270,22 +361,35 @@ def _check_png(content: bytes) -> None:
     raise ValueError(f"it is cut off after {len(content)} bytes")
 
 
-def _colours(image: Image.Image, path: Path, depth: int | None) -> np.ndarray:
-    """uint8 (H, W, 3) of a decoded image, before it is turned."""
-    bits = depth or _file_depth(image)
-    if _is_deep_colour(image):
-        return _deep_colours(Path(path), bits)
+def _values(image: Image.Image, path: Path, form: PixelForm) -> tuple[np.ndarray, int | None]:
+    """(H, W) or (H, W, n) of an image before it is turned, and their bits as `kept` takes them."""
+    depth = form.depth or _file_depth(image)
+    further = _colour_depth(image) if form.bits == 16 or form.range else 8
+    if _is_deep_colour(image) or further > 8:
+        bits = depth if further == 8 else form.depth or further
+        return _deep_colours(Path(path), bits, alpha=form.channels == 4)
     image = _decoded(image, path)
     if image.mode in _DEEP:
-        grey = _shallow(np.asarray(image), bits, path)
-        if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0:
-            grey = 255 - grey  # Pillow does so for 8 bits alone
-        return np.repeat(grey[..., None], 3, axis=2)
+        grey = np.asarray(image)
+        zero_is_white = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+        if _is_signed(image):
+            return grey, None
+        if zero_is_white and not form.range:  # Pillow does so for 8 bits alone
+            return 2**depth - 1 - grey.astype(np.int32), depth
+        return grey, depth
     if image.mode == "F":
-        raise InputFault(f"{path} holds decimal pixels; save it with 8 or 16 bits a value")
+        return np.asarray(image), None
+    own = {2: ("LA",), 4: ("RGBA", "CMYK")}.get(form.channels, ())
+    if image.mode in own:
+        return np.asarray(image), 8
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return _on_black(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
+        return _on_black(np.asarray(image.convert("RGBA")), 255), 8
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")), 8
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF says that its numbers may be below 0, such as Hounsfield units."""
+    return isinstance(image, TiffImageFile) and 2 in image.tag_v2.get(_SAMPLE_FORMAT, ())
 
 
 def _is_deep_colour(image: Image.Image) -> bool:
@@ -295,40 +399,42 @@ def _is_deep_colour(image: Image.Image) -> bool:
     return any(str(tile[3]).endswith(";16B") for tile in image.tile)
 
 
-def _deep_colours(path: Path, bits: int) -> np.ndarray:
-    """uint8 (H, W, 3) of a PNG of 16 bits a channel, with or without alpha."""
+def _colour_depth(image: Image.Image) -> int:
+    """Bits of each colour of a TIFF or a PPM, of which Pillow keeps 8; before it is decoded."""
+    if isinstance(image, TiffImageFile) and image.mode in ("RGB", "RGBA"):
+        return _file_depth(image)
+    if isinstance(image, PpmImageFile) and image.mode == "RGB" and image.tile[0][0] == "ppm":
+        _, largest = cast("tuple[str, int]", image.tile[0][3])
+        return largest.bit_length()
+    return 8
+
+
+def _deep_colours(path: Path, bits: int, *, alpha: bool) -> tuple[np.ndarray, int]:
+    """(H, W, 3) of 16 bits a channel, laid on black, or with its alpha; and their bits."""
     content = path.read_bytes()
     try:
-        _check_png(content)
+        if content.startswith(_PNG):
+            _check_png(content)
     except ValueError as error:
         raise InputFault(f"{path} is damaged: {error}; download it again") from error
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise InputFault(f"{path} is damaged: it cannot be decoded; download it again")
     values = np.asarray(decoded, np.uint16)
-    colours = _shallow(values[..., 2::-1], bits, path)  # OpenCV's order is blue, green, red
+    colours = values[..., 2::-1]  # OpenCV's order is blue, green, red
     if values.shape[2] < 4:
-        return colours
-    alpha = (values[..., 3:] >> 8).astype(np.uint8)
-    return _on_black(np.concatenate([colours, alpha], axis=2))
+        return colours, bits
+    rgba = np.concatenate([colours, values[..., 3:]], axis=2)
+    return (rgba, bits) if alpha else (_on_black(rgba, 65535), bits)
 
 
-def _shallow(values: np.ndarray, bits: int, path: Path) -> np.ndarray:
-    """uint8 of values in 0…2**bits - 1: the high eight bits."""
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= 2**bits:
-        raise InputFault(
-            f"{path} has values {low}…{high}; {bits} bits hold 0…{2**bits - 1}: check depth in [data]"
-        )
-    return (values >> max(bits - 8, 0)).astype(np.uint8)
-
-
-def _on_black(rgba: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3): colour × alpha; equal to the colour where alpha is 255."""
+def _on_black(rgba: np.ndarray, opaque: int) -> np.ndarray:
+    """(H, W, 3) of their dtype: colour × alpha; equal to the colour where alpha is `opaque`."""
     alpha = rgba[..., 3:]
-    if alpha.min() == 255:
+    if alpha.min() == opaque:
         return rgba[..., :3]
-    return ((rgba[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
+    product = rgba[..., :3].astype(np.uint64) * alpha + opaque // 2
+    return (product // opaque).astype(rgba.dtype)
 
 
 def _single_channel(image: Image.Image, path: Path) -> np.ndarray:
@@ -375,4 +481,5 @@ def _refuse_large(size: tuple[int, int], path: Path, limit: int) -> None:
 
 
 def _emptiness(path: Path) -> str:
+    path = Path(file_of(str(path)))
     return "it is empty" if path.is_file() and path.stat().st_size == 0 else ""

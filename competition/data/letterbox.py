@@ -1,25 +1,31 @@
 """How an image lies in the network's input, and the images of a competition laid so, kept on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import all_pixel_files, read_pixels
 from competition.data.catalog import sizes_of
-from competition.data.images import read_image
+from competition.data.levels import RGB
+from competition.data.pages import file_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs
 from competition.masks.geometry import resize_area
+from competition.spec import PixelForm
 from competition.workspace import require_space, text_sha256, whole_folder
 
 GridSize = tuple[int, int]
+PixelKind = tuple[int, str]
+"""Channels, and the name of a dtype."""
 
 _ANY = 1e-12
 """Less than one pixel of any image covers."""
@@ -52,13 +58,19 @@ class Letterbox:
         return (0.0, 0.0, self.resized[0] * down, self.resized[1] * across)
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, 3) → uint8 (h, w, 3): by area when it shrinks, bilinear when it grows."""
+        """(H, W, C) → (h, w, C) of the same dtype, uint8 or uint16: by area when it shrinks, bilinear
+        when it grows.
+        """
         shrinks = self.resized[0] < self.native[0] or self.resized[1] < self.native[1]
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(image, self.resized[::-1], interpolation=how)
+        # OpenCV shrinks at most four channels by area, and drops the axis of a single one.
+        groups = np.split(image, range(3, image.shape[2], 3), axis=2)
+        resized = np.dstack(
+            [cv2.resize(group, self.resized[::-1], interpolation=how) for group in groups]
+        )
         if self.resized == self.size:
             return resized
-        letterboxed = np.zeros((*self.size, 3), np.uint8)
+        letterboxed = np.zeros((*self.size, image.shape[2]), image.dtype)
         letterboxed[: self.resized[0], : self.resized[1]] = resized
         return letterboxed
 
@@ -80,7 +92,8 @@ class Letterbox:
 
 @dataclass(frozen=True)
 class LetterboxedImages:
-    """All images of one split, laid into the network's input: a memory-mapped (N, h, w, 3) uint8.
+    """All images of one split, laid into the network's input: a memory-mapped (N, h, w, C), uint8 or
+    uint16.
 
     Pickled, it names its file and opens that again: numpy would write out every pixel.
     """
@@ -88,28 +101,41 @@ class LetterboxedImages:
     rows: dict[str, int]
     letterboxes: dict[str, Letterbox]
     pixels: np.memmap
+    stacks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Rows of the slices from before an image to after it, its own among them; empty where images
+    are shown alone.
+    """
 
     @classmethod
     def open(
-        cls, rows: dict[str, int], letterboxes: dict[str, Letterbox], file: Path
+        cls,
+        rows: dict[str, int],
+        letterboxes: dict[str, Letterbox],
+        file: Path,
+        kind: PixelKind = (3, "uint8"),
+        stacks: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     ) -> "LetterboxedImages":
-        """InputFault where the file is not of these images any more."""
+        """InputFault where the file is not of these images any more. kind: channels and dtype."""
         pixels = np.load(file, mmap_mode="r")
-        expected = (len(rows), *next(iter(letterboxes.values())).size, 3)
-        if pixels.shape != expected or pixels.dtype != np.uint8:
+        expected = (len(rows), *next(iter(letterboxes.values())).size, kind[0])
+        if (pixels.shape, pixels.dtype.name) != (expected, kind[1]):
             raise InputFault(
-                f"{file} holds {pixels.dtype} {pixels.shape}, expected {expected}: another step "
-                "has made it anew; run this one again"
+                f"{file} holds {pixels.dtype} {pixels.shape}, expected {expected} of {kind[1]}: "
+                "another step has made it anew; run this one again"
             )
-        return cls(rows, letterboxes, pixels)
+        return cls(rows, letterboxes, pixels, dict(stacks))
 
     def __reduce__(self) -> tuple[Any, ...]:
         file = self.pixels.filename
         assert file is not None  # `open` maps one
-        return self.open, (self.rows, self.letterboxes, Path(file))
+        kind = self.pixels.shape[3], self.pixels.dtype.name
+        return self.open, (self.rows, self.letterboxes, Path(file), kind, self.stacks)
 
     def __getitem__(self, image: str) -> np.ndarray:
-        return self.pixels[self.rows[image]]
+        """(h, w, C); with neighbours (h, w, slices · C), slice by slice."""
+        if not self.stacks:
+            return self.pixels[self.rows[image]]
+        return np.concatenate([self.pixels[row] for row in self.stacks[image]], axis=2)
 
 
 def letterboxed_images(
@@ -118,52 +144,71 @@ def letterboxed_images(
     cache: Path,
     *,
     form: tuple[GridSize, Literal["stretch", "pad"]],
-    depth: int | None = None,
+    pixels: PixelForm = RGB,
     advance: Callable[[], None] = lambda: None,
 ) -> LetterboxedImages:
     """The images of `catalog` (rows of one split) at the network's size, from the cache or made now.
 
-    form: the network's (h, w) and how an image is fitted into it; depth: as for `read_image`.
-    The cache is one folder per split and form; it is made anew when a file's size or time changed.
+    form: the network's (h, w) and how an image is fitted into it; pixels: as for `read_pixels`.
+    The cache is one folder per split and form; it is made anew when a file's size or time changed,
+    or what is kept of its pixels.
     `advance` is called once an image that had to be made.
     """
     size, fit = form
     natives = sizes_of(catalog)
     letterboxes = {image: Letterbox.of(native, size, fit) for image, native in natives.items()}
-    key = _key(catalog, root, depth)
+    key = _key(catalog, root, pixels)
     split = "-".join(sorted(set(catalog["split"])))
+    kind = pixels.channels, f"uint{pixels.bits}"
     folder = cache / f"{split}-{size[0]}x{size[1]}-{fit}"
     note = folder / "key.txt"
     if not (note.is_file() and note.read_text() == key):
-        shape = (len(catalog), *size, 3)
-        require_space(cache, int(np.prod(shape)) + 2**20)
+        shape, dtype = (len(catalog), *size, kind[0]), np.dtype(kind[1])
+        require_space(cache, int(np.prod(shape)) * dtype.itemsize + 2**20)
 
         def letterboxed(image: str, path: str) -> np.ndarray:
-            pixels = letterboxes[image].image(read_image(root / path, depth=depth))
+            laid = letterboxes[image].image(read_pixels(root, path, pixels))
             advance()
-            return pixels
+            return laid
 
         with whole_folder(folder) as working:
-            _lay_out(catalog, working / "pixels.npy", shape, letterboxed)
+            _lay_out(catalog, working / "pixels.npy", (shape, dtype), letterboxed)
             (working / "key.txt").write_text(key)
     rows = {image: row for row, image in enumerate(catalog["image"])}
-    return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy")
+    stacks = _stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
+    return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy", kind, stacks)
 
 
-def _key(catalog: pd.DataFrame, root: Path, depth: int | None) -> str:
-    stats = [(path, (root / path).stat()) for path in catalog["path"]]
-    files = [(path, s.st_size, s.st_mtime_ns) for path, s in stats]
-    return text_sha256(json.dumps([depth, files]))
+def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]]:
+    """Rows of the slices around each image of a volume; at its ends the last slice is repeated."""
+    found = {}
+    for _, slices in catalog.reset_index(drop=True).groupby("volume", sort=False):
+        ordered = slices.sort_values("slice")
+        rows, last = ordered.index.tolist(), len(ordered) - 1
+        for place, image in enumerate(ordered["image"]):
+            around = range(place - neighbours, place + neighbours + 1)
+            found[image] = tuple(rows[min(max(one, 0), last)] for one in around)
+    return found
+
+
+def _key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
+    """Of the files and of what is kept of them; of depth alone as it was when there was no more."""
+    paths = all_pixel_files(catalog["path"], form)
+    stats = {file: (root / file).stat() for file in map(file_of, paths)}
+    states = {file: (s.st_size, s.st_mtime_ns) for file, s in stats.items()}
+    files = [(path, *states[file_of(path)]) for path in paths]
+    further = form.pixels.model_copy(update={"depth": None, "neighbours": 0}).chosen()
+    return text_sha256(json.dumps([form.depth, files, *([further] if further else [])]))
 
 
 def _lay_out(
     catalog: pd.DataFrame,
     file: Path,
-    shape: tuple[int, ...],
+    array: tuple[tuple[int, ...], np.dtype],
     letterboxed: Callable[[str, str], np.ndarray],
 ) -> None:
     """Every image into its row. The map ends with this function: Windows renames no mapped file."""
-    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = np.lib.format.open_memmap(file, mode="w+", shape=array[0], dtype=array[1])
 
     def lay(task: tuple[int, str, str]) -> None:
         row, image, path = task

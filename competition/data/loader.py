@@ -1,4 +1,7 @@
-"""Batches for training and prediction: `images (B,3,h,w) uint8`, `planes (B,P,h,w) uint8`."""
+"""Batches for training and prediction: `images (B,C,h,w)`, `planes (B,P,h,w) uint8`.
+
+Images are uint8, or int32 where 16 bits are kept: torch knows uint16 only in part.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +45,8 @@ class Labelled:
     runs: Mapping[str, Runs]
     ignored: Mapping[str, Runs] = field(default_factory=dict)
     """Pixels (1, H, W) that do not count, of those images that may have some."""
+    annotators: Mapping[str, Runs] = field(default_factory=dict)
+    """Masks (R * K, H, W) of R annotators, of those images that have some: what is trained on."""
 
     def ignores(self) -> bool:
         """Whether any pixel of any of the images does not count."""
@@ -91,7 +96,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         letterbox, seed = letterboxed.letterboxes[image], (self.seed, draw.epoch, draw.index)
         pixels, planes = augment(
             letterboxed[image],
-            self._planes(image),
+            self._planes(image, seed),
             change=self.change,
             flip=self.flip,
             seed=seed,
@@ -119,12 +124,23 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             example["distances"] = torch.from_numpy(signed_distances(masks))
         return example
 
-    def _planes(self, image: str) -> np.ndarray:
+    def _masks(self, image: str, seed: tuple[int, ...]) -> Runs:
+        """Runs (K, H, W): the labels, or, where annotators drew the image, those of one of them. Over
+        many draws the mean target is their mean mask.
+        """
+        labels, drawn = self.labelled.runs[image], self.labelled.annotators.get(image)
+        if drawn is None:
+            return labels
+        random, classes = np.random.default_rng((*seed, 2)), labels.classes
+        first = int(random.integers(drawn.classes // classes)) * classes
+        return drawn.select(range(first, first + classes))
+
+    def _planes(self, image: str, seed: tuple[int, ...]) -> np.ndarray:
         """Bit planes uint8 (P, h, w) of an image's classes and, where any image ignores pixels, one
         more: 1 where the pixel touches an ignored one, which no class then has.
         """
         letterbox = self.labelled.letterboxed[image].letterboxes[image]
-        planes = letterbox.planes(self.labelled.runs[image])
+        planes = letterbox.planes(self._masks(image, seed))
         if not self.ignores:
             return planes
         ignored = self.labelled.ignored.get(image)
@@ -147,7 +163,8 @@ class PlainSet(Dataset[dict[str, Any]]):
 
 
 def channels_first(pixels: np.ndarray) -> torch.Tensor:
-    """uint8 (h, w, 3) → uint8 tensor (3, h, w)."""
+    """uint8 (h, w, C) → uint8 tensor (C, h, w); uint16 → int32."""
+    pixels = pixels.astype(np.int32) if pixels.dtype == np.uint16 else pixels
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 

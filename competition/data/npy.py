@@ -1,18 +1,20 @@
 """Arrays saved by numpy (.npy) as images and masks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 from typing import ClassVar, Self
 
 import numpy as np
 
+from competition.data.pages import Page
 from competition.errors import InputFault
 
 
 @dataclass(frozen=True)
 class NpyImage:
-    """An array file with its header read; its values stay in the file until they are asked for.
+    """An array file, or a slice of it, with its header read; its values stay in the file until they are
+    asked for.
 
     size: (height, width) in pixels; mode: its dtype.
     """
@@ -22,17 +24,30 @@ class NpyImage:
     format: ClassVar[str] = "NPY"
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
         """ValueError or OSError for a file that is cut off, holds objects, or has no image's shape."""
-        try:
-            array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-        except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
-            raise ValueError(f"its header is damaged: {error}") from error
-        if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,)) or not array.size:
+        array = _mapped(path)
+        if page is not None:
+            slices = np.moveaxis(array, _slice_axis(array, page.axis), 0)
+            if page.number >= len(slices):
+                raise ValueError(
+                    f"it has {len(slices)} slices, and none of number {page.number} (from 0)"
+                )
+            array = slices[page.number]
+        if array.ndim not in (2, 3, 4) or not array.size:
             raise ValueError(
-                f"its array has the shape {array.shape}; expected (H, W), (H, W, 1) or (H, W, 3)"
+                f"its array has the shape {array.shape}; expected (H, W), (H, W, channels), or one "
+                "axis more and frame in [data]"
             )
         return cls(path, array)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many slices an array (slices, H, W) or (slices, H, W, 3) has, or one whose slices lie
+        along another axis; raises as `opened` does.
+        """
+        array = _mapped(path)
+        return array.shape[_slice_axis(array, axis)]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,31 +62,39 @@ class NpyImage:
         """Bits of a value as `values` gives it unless it is told."""
         return 16 if self.mode == "uint16" else 8
 
-    def values(self, depth: int | None = None) -> tuple[np.ndarray, int]:
-        """Unsigned (H, W) or (H, W, 3), and the bits that hold them: 8, or `depth` of uint16.
+    def at(self, frame: int) -> Self:
+        """The image at one place of the last axis; InputFault where there is no such place."""
+        places = self.array.shape[-1]
+        if self.array.ndim < 3 or frame >= places:
+            raise InputFault(
+                f"{self.path} has the shape {self.array.shape}; frame = {frame} in [data] asks for a "
+                f"place on a third axis or a fourth"
+            )
+        return replace(self, array=self.array[..., frame])
 
-        Decimals are shares of white, 0…1.
+    def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
+        """(H, W) or (H, W, channels), and the bits that hold them: 8, or `depth` of uint16; None of
+        decimals and of signed numbers.
         """
         array = self._plain()
         if self.mode == "uint8":
             return array, 8
         if self.mode == "uint16":
             return array.astype(np.int32), depth or 16
-        if array.dtype.kind != "f":
+        if array.dtype.kind not in "if" or array.dtype.itemsize > 8:
             raise InputFault(
-                f"{self.path} is an array of {self.mode}; expected uint8, uint16, or decimals 0…1"
+                f"{self.path} is an array of {self.mode}; expected uint8, uint16, decimals, or signed "
+                "numbers"
             )
-        low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):  # NaN is neither
-            raise InputFault(
-                f"{self.path} has decimals {low:g}…{high:g}; expected 0…1: nothing says which of them "
-                "is black and which is white, so save it as uint8 or uint16"
-            )
-        return np.rint(array.astype(np.float64) * 255).astype(np.uint8), 8
+        return array, None
 
     def numbers(self) -> np.ndarray:
         """The numbers of a mask: uint8, uint16 or int32 (H, W)."""
         array = self._plain()
+        if array.shape[2:] not in ((), (3,)):
+            raise InputFault(
+                f"{self.path} has the shape {array.shape}; a mask is (H, W) or (H, W, 1)"
+            )
         if array.ndim == 3:
             raise InputFault(
                 f"{self.path} is a colour picture ({self.mode}); a mask has one channel"
@@ -88,5 +111,40 @@ class NpyImage:
         return array.astype(np.int32)
 
     def _plain(self) -> np.ndarray:
-        """Without a third axis of one channel."""
+        """Without a third axis of one channel; InputFault for one axis more."""
+        if self.array.ndim == 4:
+            raise InputFault(
+                f"{self.path} has the shape {self.array.shape}; frame in [data] says which place of "
+                "its last axis is the image"
+            )
         return self.array[..., 0] if self.array.shape[2:] == (1,) else self.array
+
+
+def last_axis_masks(path: Path) -> list[np.ndarray]:
+    """The masks of an array (H, W, R) or (H, W, 1, R), as `NpyImage.numbers` has each, (H, W)."""
+    try:
+        array = _mapped(path)
+    except (OSError, ValueError) as error:
+        raise InputFault(f"{path} is not an array that can be read: {error}") from error
+    if array.ndim not in (3, 4) or array.shape[2:-1] not in ((), (1,)) or not array.size:
+        raise InputFault(
+            f"{path} has the shape {array.shape}; expected (H, W, R) or (H, W, 1, R), R annotators"
+        )
+    return [NpyImage(path, array[..., one]).numbers() for one in range(array.shape[-1])]
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The whole array, which stays in the file."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    except (ArithmeticError, SyntaxError, TypeError, TokenError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+
+
+def _slice_axis(array: np.ndarray, axis: int | None) -> int:
+    """Along which slices lie: the first one, unless it is told."""
+    if array.ndim not in (3, 4):
+        raise ValueError(
+            f"its array has the shape {array.shape}; expected (slices, H, W) or (slices, H, W, 3)"
+        )
+    return 0 if axis is None else axis

@@ -1,18 +1,33 @@
 """Every image opens whole; which are plain, too dark for their depth, turned, or there twice."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import ignored_paths, image_paths, image_patterns
-from competition.data.duplicates import fine_structure, near_pairs, perceptual_hash, pixel_hash
-from competition.data.images import FileFacts, file_facts, read_image
+from competition.data.bands import pixel_files, read_pixels
+from competition.data.catalog import (
+    ignored_paths,
+    image_paths,
+    image_patterns,
+    slice_paths,
+)
+from competition.data.duplicates import (
+    fine_structure,
+    near_pairs,
+    perceptual_hash,
+    pixel_hash,
+    thumbnail,
+)
+from competition.data.images import FileFacts, file_facts
 from competition.doctor.outline_checks import check_outlines, outline_steepness
 from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
+from competition.machine import processes
 from competition.masks import Runs
 from competition.progress_bar import Watch, unwatched
 from competition.scoring import dice_from_statistics, dice_statistics
@@ -39,11 +54,15 @@ class Looked:
     facts: FileFacts
     darkest: int
     brightest: int
+    """Of all channels; of 16 bits the high eight."""
     mean: float
+    """In 0…255, and of each channel:"""
+    means: tuple[float, ...]
     plain: bool
     pixels: str
     perceptual: np.ndarray
-    fine: np.ndarray
+    small: np.ndarray
+    """See `thumbnail`: a whole image would not fit."""
     outlines: np.ndarray | None
     """See `outline_steepness`."""
 
@@ -69,7 +88,7 @@ def check_images(
         + Report.of("files", errors=errors, found=found)
         + Report.of("plain images", warnings=_plain(catalog, looked))
         + _check_depth(competition, looked)
-        + _check_shift(catalog, looked)
+        + _check_shift(competition, catalog, looked)
         + _check_copies(catalog, looked, labels)
         + _check_near(competition, catalog, looked)
         + _check_outlines(catalog, looked)
@@ -91,7 +110,8 @@ def check_readable(competition: Competition, *, said: str) -> Report:
         return Report()  # then that is what was said
     for path in paths:
         try:
-            read_image(competition.root / path, depth=data.depth)
+            for one in slice_paths(competition, path):
+                read_pixels(competition.root, one, data)
         except InputFault as fault:
             errors += [str(fault)] if str(fault) not in said else []
     return Report.of("files", errors=errors)
@@ -107,23 +127,43 @@ def describe_catalog(catalog: pd.DataFrame) -> Report:
 def _look(
     competition: Competition, catalog: pd.DataFrame, labels: Mapping[str, Runs], watch: Watch
 ) -> tuple[list[Looked], list[str]]:
-    looked, errors = [], []
-    with watch("reading images", len(catalog)) as advance:
-        for row, relative in enumerate(catalog["path"]):
+    """What each image that opens told, in the catalog's order, and what is wrong with the others.
+
+    In threads: decoding leaves the interpreter free.
+    """
+    rows = range(len(catalog)), catalog["path"].tolist(), map(labels.get, catalog["image"])
+    looked: list[Looked] = []
+    errors: list[str] = []
+    with (
+        watch("reading images", len(catalog)) as advance,
+        ThreadPoolExecutor(processes()) as threads,
+    ):
+        for found in threads.map(partial(_looked_at, competition), *rows):
             advance()
-            path = competition.root / relative
-            try:
-                image = read_image(path, depth=competition.data.depth)
-            except InputFault as fault:
-                errors.append(str(fault))
-                continue
-            facts, plain = file_facts(path), bool((image == image[0, 0]).all())
-            hashes = pixel_hash(image), perceptual_hash(image), fine_structure(image)
-            mask = labels.get(catalog["image"][row])
-            outlines = None if mask is None else outline_steepness(image, mask)
-            levels = int(image.min()), int(image.max()), float(image.mean())
-            looked.append(Looked(row, facts, *levels, plain, *hashes, outlines))
+            if isinstance(found, Looked):
+                looked.append(found)
+            else:
+                errors.append(found)
     return looked, errors
+
+
+def _looked_at(
+    competition: Competition, row: int, relative: str, mask: Runs | None
+) -> Looked | str:
+    """What an image told, or what is wrong with its file."""
+    data = competition.data
+    try:
+        image = read_pixels(competition.root, relative, data)
+    except InputFault as fault:
+        return str(fault)
+    facts = file_facts(competition.root / pixel_files(relative, data)[0])
+    plain = bool((image == image[0, 0]).all())
+    hashes = pixel_hash(image), perceptual_hash(image), thumbnail(image)
+    outlines = None if mask is None else outline_steepness(image, mask)
+    levels = [int(end) >> data.bits - 8 for end in (image.min(), image.max())]
+    means = image.mean(axis=(0, 1)) * (255 / data.white)
+    found = float(means.mean()), tuple(means.tolist()), plain
+    return Looked(row, facts, *levels, *found, *hashes, outlines)
 
 
 def _plain(catalog: pd.DataFrame, looked: list[Looked]) -> list[str]:
@@ -146,7 +186,7 @@ def _check_depth(competition: Competition, looked: list[Looked]) -> Report:
     few of their values, nearly grey or white.
     """
     deep = [x for x in looked if x.facts.depth > 8]
-    if not deep or competition.data.depth is not None:
+    if not deep or competition.data.depth is not None or competition.data.range:
         return Report()
     declared, brightest = max(x.facts.depth for x in deep), [x.brightest for x in deep]
     bits = max(8, declared - 8 + max(brightest).bit_length())
@@ -182,7 +222,7 @@ def _check_contrast(deep: list[Looked]) -> Report:
     )
 
 
-def _check_shift(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
+def _check_shift(competition: Competition, catalog: pd.DataFrame, looked: list[Looked]) -> Report:
     """A test part of other colours, sizes or brightness: out-of-fold scores say little of it."""
     parts = {
         split: [x for x in looked if catalog["split"][x.row] == split]
@@ -206,13 +246,24 @@ def _check_shift(catalog: pd.DataFrame, looked: list[Looked]) -> Report:
             f"a test image has {sizes[1]:.0f} pixels and a training image {sizes[0]:.0f} (medians)"
         )
     if min(len(train), len(test)) >= _TO_COMPARE:
-        brighter = _share_brighter([x.mean for x in train], [x.mean for x in test])
-        if max(brighter, 1 - brighter) > _OTHER_BRIGHTNESS:
-            warnings.append(
-                f"a test image is brighter than a training image in {brighter:.0%} of all pairs"
-            )
+        for of_channel, levels in _brightnesses(competition):
+            brighter = _share_brighter(*([levels(x) for x in part] for part in (train, test)))
+            if max(brighter, 1 - brighter) > _OTHER_BRIGHTNESS:
+                warnings.append(
+                    f"a test image is brighter{of_channel} than a training image in {brighter:.0%} of "
+                    "all pairs"
+                )
     why = "the out-of-fold score may say little of the test part"
     return Report.of("test part", warnings=[f"{text}: {why}" for text in warnings])
+
+
+def _brightnesses(competition: Competition) -> list[tuple[str, Callable[[Looked], float]]]:
+    """What is compared between the parts: the mean of grey and colours, else that of each channel."""
+    channels = competition.data.channels
+    if channels in (1, 3) and not competition.data.bands:
+        return [("", lambda x: x.mean)]
+    names = competition.data.bands or tuple(map(str, range(channels)))
+    return [(f" in channel {name}", lambda x, k=k: x.means[k]) for k, name in enumerate(names)]
 
 
 def _share_brighter(train: list[float], test: list[float]) -> float:
@@ -262,12 +313,12 @@ def _check_near(competition: Competition, catalog: pd.DataFrame, looked: list[Lo
     if len(rows) < 2:
         return Report()
     alike = []
-    for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR):
-        one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
-        correlation = float(rows[i].fine @ rows[j].fine)
-        if rows[i].pixels == rows[j].pixels or one["group"] == other["group"]:
-            continue
+    groups = catalog["group"].to_numpy(str)[[x.row for x in rows]]
+    unlike = np.array([x.pixels for x in rows]), groups
+    for i, j, bits in near_pairs(np.stack([x.perceptual for x in rows]), NEAR, unlike=unlike):
+        correlation = float(fine_structure(rows[i].small) @ fine_structure(rows[j].small))
         if correlation >= ALIKE:
+            one, other = catalog.loc[rows[i].row], catalog.loc[rows[j].row]
             text = (
                 f"{one['image']!r} ({one['split']}) and {other['image']!r} ({other['split']}) look "
                 f"alike ({bits} of 63 pHash bits differ, fine structure correlates {correlation:.2f}) "

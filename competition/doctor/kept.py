@@ -6,14 +6,16 @@ from typing import Any
 
 import pandas as pd
 
+from competition.data.bands import all_pixel_files
 from competition.data.images import safe_path
 from competition.data.labels import labels_key
+from competition.data.pages import file_of
 from competition.doctor.report import Diagnosis, Report
 from competition.errors import InputFault
 from competition.spec import Competition
 from competition.workspace import Workspace, file_state, read_json, text_sha256, write_json
 
-_VERSION = 2
+_VERSION = 3
 """Raised when a check is added or says something else of the same data."""
 
 
@@ -62,7 +64,8 @@ def _report(document: dict[str, Any]) -> Report:
 def _key(competition: Competition, workspace: Workspace, catalog: pd.DataFrame) -> str:
     """sha256 of all that the doctor looks at, files by their size and time."""
     sample = competition.submission.sample
-    files = [competition.root / path for path in catalog["path"]]
+    paths = all_pixel_files(catalog["path"], competition.data)
+    files = [competition.root / path for path in dict.fromkeys(map(file_of, paths))]
     files += [safe_path(competition.root, sample, links=competition.links)] if sample else []
     files += [workspace.folds, workspace.holdout]
     depends = {

@@ -1,5 +1,6 @@
 """Labels against images: classes, overlap, and whether mirroring is a fact."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,17 +8,16 @@ import numpy as np
 import pandas as pd
 
 from competition.data.catalog import of_split, with_labels
-from competition.data.folds import class_presence
 from competition.data.images import read_colours, read_index
-from competition.data.labels import read_labels
+from competition.data.labels import PackedRuns, RunBlock, read_labels
 from competition.data.letterbox import Letterbox
-from competition.data.readers.file_per_image import pattern_files
+from competition.data.readers.file_per_image import pattern_places
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs, planes_from_runs, unpack
-from competition.masks.geometry import crop, resize_nearest
-from competition.recipes import recipe_named
+from competition.masks.geometry import resize_nearest
+from competition.recipes import recipe_of
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
     Competition,
@@ -40,10 +40,9 @@ def check_labels(
     competition: Competition, catalog: pd.DataFrame, labels: Mapping[str, Runs]
 ) -> Report:
     """All checks of labels that could be read; `labels` are those of all training images."""
-    images = of_split(catalog, "train")
-    present = class_presence(images, labels)
+    images, labels = of_split(catalog, "train"), PackedRuns.packed(labels)
     return (
-        _check_classes(competition, images, labels, present)
+        _check_classes(competition, images, labels)
         + _check_overlap(competition, labels)
         + check_flip(competition, labels)
         + check_inverted(competition, labels)
@@ -52,19 +51,19 @@ def check_labels(
     )
 
 
-def _check_classes(
-    competition: Competition, images: pd.DataFrame, labels: Mapping[str, Runs], present: np.ndarray
-) -> Report:
+def _check_classes(competition: Competition, images: pd.DataFrame, labels: PackedRuns) -> Report:
+    areas = labels.areas(images["image"])
+    present = areas > 0
     counts = present.sum(axis=0)
     pixels = (images["height"] * images["width"]).to_numpy()
-    share = np.array([labels[i].area().sum() for i in images["image"]]) / pixels
+    share = areas.sum(axis=1) / pixels
     rarest, commonest = int(np.argmin(counts)), int(np.argmax(counts))
     names = competition.classes
     often = (
         f"{len(names)}, each in {counts.min()} to {counts.max()} of {len(images)} images "
         f"(rarest {names[rarest]!r}, commonest {names[commonest]!r})"
     )
-    area = np.sum([labels[i].area() for i in images["image"]], axis=0) / pixels.sum()
+    area = areas.sum(axis=0) / pixels.sum()
     table = tuple(
         (
             f"class {_value_of(competition, k)}",
@@ -115,10 +114,29 @@ def check_ignored(
     warnings += [f"ignore in [labels] names {one!r}, which no label has" for one in missing]
     if not share and labels.ignore_files is not None:
         warnings.append(
-            f"no pixel of {labels.ignore_files!r}, ignore_files in [labels], is above 0"
+            f"no pixel of {labels.ignore_files!r}, ignore_files in [labels], is "
+            + ("0" if labels.ignore_at == "zero" else "above 0")
         )
     found = [("ignored", f"{share:.2%} of the pixels, {some} images")]
     return Report.of("ignored pixels", warnings=warnings, found=found)
+
+
+def describe_annotators(annotators: Mapping[str, Runs], classes: int) -> Report:
+    """How many there are, and how well they agree. annotators: Runs (R * classes, H, W) by image."""
+    if not annotators:
+        return Report()
+    counts, agreement = [], []
+    for masks in annotators.values():
+        counts.append(masks.classes // classes)
+        each = [masks.select(range(k * classes, (k + 1) * classes)) for k in range(counts[-1])]
+        for one, other in itertools.combinations(each, 2):
+            dice = dice_from_statistics(*dice_statistics(one, other), empty="skip")
+            agreement += dice[~np.isnan(dice)].tolist()
+    several = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
+    told = f"{several} of an image, in {len(counts)} images"
+    if agreement:
+        told += f"; two of them agree to a Dice of {np.mean(agreement):.3f}, in the mean"
+    return Report.fact("annotators", told)
 
 
 def _never_there(
@@ -137,11 +155,11 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
     labels = competition.labels
     match labels:
         case MaskLabels(files=pattern, values="colours"):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 codes = set(np.unique(read_colours(path)).tolist())
                 yield {value for value in labels.ignore if colour_code(str(value)) in codes}
         case MaskLabels(files=pattern):
-            for path in pattern_files(competition, with_labels(catalog), pattern):
+            for path in pattern_places(competition, with_labels(catalog), pattern):
                 yield set(np.unique(read_index(path)).tolist())
         case RleLabels():
             rows, empty = label_rows(competition), competition.label_format.empty
@@ -153,7 +171,9 @@ def _found_in_files(competition: Competition, catalog: pd.DataFrame) -> Iterator
         case NamedLabels():
             # read once more, with what is ignored as classes
             names = (*competition.classes, *labels.ignore)
-            plain = labels.model_copy(update={"ignore": (), "ignore_files": None})
+            plain = labels.model_copy(
+                update={"ignore": (), "ignore_files": None, "ignore_at": "nonzero"}
+            )
             changes = {"classes": names, "exclusive": False, "labels": plain}
             for mask in read_labels(competition.model_copy(update=changes), catalog).values():
                 yield {name for name, area in zip(names, mask.area(), strict=True) if area}
@@ -171,14 +191,11 @@ def _value_of(competition: Competition, k: int) -> str:
     return str(k + 1)
 
 
-def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Report:
+def _check_overlap(competition: Competition, labels: PackedRuns) -> Report:
     if len(competition.classes) == 1:
         return Report()
-    shared = {
-        image: pixels
-        for image, mask in labels.items()
-        if (pixels := int(mask.area().sum() - mask.any_mask().area().sum()))
-    }
+    pixels = zip(labels, labels.shared_areas().tolist(), strict=True)
+    shared = {image: count for image, count in pixels if count}
     if competition.exclusive and shared:
         image, pixels = next(iter(shared.items()))
         return Report.error(
@@ -191,14 +208,12 @@ def _check_overlap(competition: Competition, labels: Mapping[str, Runs]) -> Repo
 
 def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Report:
     """Masks that cover most of the image and of its frame: what is drawn is rarely the background."""
-    covered, framed = [], []
-    for mask in labels.values():
-        pixels, area = mask.height * mask.width, mask.area()
-        inner = crop(mask, 1, 1, max(1, mask.height - 2), max(1, mask.width - 2)).area()
-        frame = max(1, pixels - max(1, mask.height - 2) * max(1, mask.width - 2))
-        covered.append(area / pixels)
-        framed.append((area - inner) / frame)
-    areas, frames = np.array(covered), np.array(framed)
+    masks = PackedRuns.packed(labels)
+    heights, widths = masks.arrays["shapes"][:, 1:].T
+    pixels = heights * widths
+    frame = pixels - np.maximum(heights - 2, 0) * np.maximum(widths - 2, 0)
+    areas = masks.areas() / pixels[:, None]
+    frames = masks.totals(_on_frame) / frame[:, None]
     lines = []
     for k, name in enumerate(competition.classes):
         present = areas[:, k] > 0
@@ -208,6 +223,23 @@ def check_inverted(competition: Competition, labels: Mapping[str, Runs]) -> Repo
                 f"{frames[present, k].mean():.0%} of the border of its images: are its masks inverted?"
             )
     return Report.of("inverted masks", warnings=lines)
+
+
+def _on_frame(block: RunBlock) -> np.ndarray:
+    """How many pixels of each run lie on the border of the image, (M,)."""
+    height, width = block.heights, block.widths
+
+    def before(pixels: np.ndarray) -> np.ndarray:
+        """Of the first pixels of the image."""
+        rows, columns = np.divmod(pixels, width)
+        inner = np.clip(rows - 1, 0, np.maximum(height - 2, 0))  # whole rows with two such pixels
+        whole = np.where(rows > 0, width, 0) + np.where(rows >= height, width, 0) * (height > 1)
+        edge = (rows == 0) | (rows == height - 1)
+        return (
+            whole + np.minimum(2, width) * inner + np.where(edge, columns, np.minimum(columns, 1))
+        )
+
+    return before(block.stops) - before(block.starts)
 
 
 def check_smeared(competition: Competition, labels: Mapping[str, Runs]) -> Report:
@@ -256,7 +288,7 @@ def check_sizes(
     chosen = chosen[:: -(-len(chosen) // _LOOKED_AT) or 1]
     report = Report()
     for name in dict.fromkeys(competition.ensemble.recipes):
-        recipe = recipe_named(name, competition.recipes, competition.variants)
+        recipe = recipe_of(competition, name)
         present = lost = 0
         scores = []
         for image in chosen:
@@ -324,7 +356,7 @@ def kept_sides(competition: Competition, labels: Mapping[str, Runs]) -> str:
     """The classes that lie on one side and would come to the other, in words; "" without any."""
     if len(competition.classes) == 1:
         return ""
-    left, known = _left_share(labels, len(competition.classes))
+    left, known = _left_share(labels)
     swap = np.array(competition.flip_permutation)
     with np.errstate(invalid="ignore"):
         sided = (known >= _ENOUGH) & (np.maximum(left, 1 - left) >= _SIDED)
@@ -338,16 +370,24 @@ def kept_sides(competition: Competition, labels: Mapping[str, Runs]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def _left_share(labels: Mapping[str, Runs], classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _left_share(labels: Mapping[str, Runs]) -> tuple[np.ndarray, np.ndarray]:
     """(K,) share of images with the class whose centroid is left of the middle; (K,) their number."""
-    left, known = np.zeros(classes), np.zeros(classes, int)
-    for mask in labels.values():
-        rows, begin, end = mask.segments()
-        owner = rows // mask.height
-        length = (end - begin).astype(float)
-        area = np.bincount(owner, length, classes)
-        moment = np.bincount(owner, length * (begin + end) / 2, classes)
-        known += area > 0
-        left += moment < area * mask.width / 2
+    masks = PackedRuns.packed(labels)
+    areas, moments = masks.areas(), masks.totals(_moment)
+    known = (areas > 0).sum(axis=0)
+    middle = areas * masks.arrays["shapes"][:, 2:] / 2
+    left = ((areas > 0) & (moments < middle)).sum(axis=0)
     with np.errstate(invalid="ignore"):
         return left / known, known
+
+
+def _moment(block: RunBlock) -> np.ndarray:
+    """The sum over each run of the columns of its pixels' middles, (M,)."""
+    width = block.widths
+
+    def before(pixels: np.ndarray) -> np.ndarray:
+        """Of the first pixels of the image, a row's from the left."""
+        rows, columns = np.divmod(pixels, width)
+        return (rows * width * width + columns * columns) / 2
+
+    return before(block.stops) - before(block.starts)

@@ -6,18 +6,20 @@ import numpy as np
 
 from competition.doctor.report import Diagnosis, Report
 from competition.masks import Runs
-from competition.masks.geometry import flip_horizontal, flip_vertical, resize_nearest, transpose
+from competition.masks.geometry import resize_nearest
+from competition.masks.intervals import ranges
 from competition.masks.morphology import boundary
-from competition.masks.rle_order_proof import relative_gradient, steepness_along
+from competition.masks.rle_order_proof import relative_gradient
 
-WAYS_ROUND: dict[str, Callable[[Runs], Runs]] = {
-    "as they are": lambda mask: mask,
-    "mirrored": flip_horizontal,
-    "upside down": flip_vertical,
-    "turned by 180°": lambda mask: flip_vertical(flip_horizontal(mask)),
-    "transposed": transpose,
+WAYS_ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as they are": lambda image: image,
+    "mirrored": lambda image: image[:, ::-1],
+    "upside down": lambda image: image[::-1],
+    "turned by 180°": lambda image: image[::-1, ::-1],
+    "transposed": lambda image: image.T,
 }
-"""How a mask may lie on its image; the last where the image is square."""
+"""How a mask may lie on its image, as what becomes of the image (H, W) below it; the last where the
+image is square."""
 
 _LONGEST = 256
 _TELLING = 1.3
@@ -30,7 +32,8 @@ teeth and 521 microscopy images none does; of their labels turned on purpose see
 
 def outline_steepness(image: np.ndarray, mask: Runs) -> np.ndarray | None:
     """How much steeper an image is along its outlines than elsewhere: float64 (5,), of `WAYS_ROUND`,
-    NaN where a way is not possible. image: uint8 (H, W, 3); mask (K, H, W). None without outlines.
+    NaN where a way is not possible. image: uint8 or uint16 (H, W, C); mask (K, H, W). None without
+    outlines.
     """
     height, width = image.shape[:2]
     shrunk = max(1.0, max(height, width) / _LONGEST)
@@ -42,12 +45,13 @@ def outline_steepness(image: np.ndarray, mask: Runs) -> np.ndarray | None:
         (2 * np.arange(n) + 1) * whole // (2 * n)
         for n, whole in zip(size, image.shape, strict=False)
     )
-    gradient = relative_gradient(image[np.ix_(rows, columns)], size)
-    outline = boundary(small).any_mask()
+    gradient = relative_gradient(image[np.ix_(rows, columns)], size).reshape(size)
+    outline = boundary(boundary(small).any_mask())
+    pixels = np.divmod(ranges(outline.starts, outline.stops - outline.starts), size[1])
     square = size[0] == size[1]
     return np.array(
         [
-            steepness_along(gradient, way(outline)) if square or name != "transposed" else np.nan
+            way(gradient)[pixels].mean() if square or name != "transposed" else np.nan
             for name, way in WAYS_ROUND.items()
         ]
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import with_labels
-from competition.data.images import read_image
 from competition.data.labels import read_labels
 from competition.data.readers.rle import LabelRows, label_rows
 from competition.doctor.report import Report
@@ -125,7 +125,7 @@ def _proof(
 def _pixels(competition: Competition, path: str) -> np.ndarray | None:
     """The image, None where it is damaged, which is another check's to say."""
     try:
-        return read_image(competition.root / path, depth=competition.data.depth)
+        return read_pixels(competition.root, path, competition.data)
     except InputFault:
         return None
 
@@ -142,19 +142,16 @@ def _class_masks(
 def _judged(form: RleFormat, proof: OrderProof) -> Report:
     """An error where the data surely speak against the format, a warning where they may."""
     report = Report()
-    for line in proof.contradictions(form):
-        evidence = next(e for e in proof.evidence if e.startswith(line.split()[0]))
-        sure = ", proven: " in evidence or ", near certain: " in evidence
-        text = f"{line} ({evidence})"
-        report += Report.error("order", text) if sure else Report.warning("order", text)
+    for field, line in proof.contradictions(form).items():
+        sure = proof.findings[field].is_sure
+        report += Report.error("order", line) if sure else Report.warning("order", line)
     if proof.order is None:
         return report + Report.warning(
             "order",
             f"nothing in the data tells whether label texts run along rows or columns "
             f"({'; '.join(proof.evidence)})",
         )
-    (order,) = (line for line in proof.evidence if line.startswith("order"))
-    return report + Report.fact("order", order.removeprefix("order: "))
+    return report + Report.fact("order", f"{proof.order}, {proof.findings['order'].reason}")
 
 
 def _check_equal(

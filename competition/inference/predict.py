@@ -75,7 +75,7 @@ def view_means(
 def _views(
     network: SegmentationNetwork, pixels: Tensor, settings: PredictionSettings
 ) -> list[Tensor]:
-    """float32 logits (B,K,h',w') of uint8 images, and of each view of them."""
+    """float32 logits (B,K,h',w') of images as the loader gives them, and of each view of them."""
     images = network.normalised(pixels)
     found = [network(images).logits.float()]
     for view in (VIEWS[name] for name in settings.views):

@@ -12,7 +12,7 @@ cross-validation, and official pages have been wrong about it. What tells:
 - the images' own edges: the outlines of the right reading lie on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal
@@ -40,6 +40,14 @@ class Finding:
     value: Any
     certainty: Certainty
     line: str
+
+    @property
+    def is_sure(self) -> bool:
+        return self.certainty in ("proven", "near certain")
+
+    @property
+    def reason(self) -> str:
+        return f"{self.certainty}: {self.line}"
 
 
 def from_compactness(pairs: list[tuple[int, Runs, Runs]]) -> Finding:
@@ -140,27 +148,50 @@ _READINGS: list[tuple[Order, bool, Base]] = [
 ]
 
 
+Field = Literal["relative", "base", "order"]
+
+
 @dataclass(frozen=True)
 class OrderProof:
-    """Order, base and coding of texts; None where nothing tells.
+    """What was found of relative, base and order of texts; a value is None where nothing tells."""
 
-    certainty is that of the least sure of the three; evidence holds a line for each, with figures.
-    """
+    findings: Mapping[Field, Finding]
 
-    order: Order | None
-    base: Base | None
-    relative: bool | None
-    certainty: Certainty
-    evidence: tuple[str, ...]
+    @property
+    def order(self) -> Order | None:
+        return self.findings["order"].value
 
-    def contradictions(self, format: RleFormat) -> list[str]:
-        """One line for each field of a format that the data speak against."""
-        lines = []
-        for name in ("order", "base", "relative"):
-            found, said = getattr(self, name), getattr(format, name)
-            if found not in (None, said) and not (name == "base" and format.relative):
-                looks = "; decoded so, masks look transposed" if name == "order" else ""
-                lines.append(f"{name} is {said!r} in the format but {found!r} in the data{looks}")
+    @property
+    def base(self) -> Base | None:
+        return self.findings["base"].value
+
+    @property
+    def relative(self) -> bool | None:
+        return self.findings["relative"].value
+
+    @property
+    def certainty(self) -> Certainty:
+        """That of the least sure of the three."""
+        return min((one.certainty for one in self.findings.values()), key=CERTAINTIES.index)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """A line for each, with figures."""
+        return tuple(map(self._line, self.findings))
+
+    def _line(self, field: Field) -> str:
+        found = self.findings[field]
+        return f"{field}: {found.value}, {found.reason}"
+
+    def contradictions(self, format: RleFormat) -> dict[Field, str]:
+        """One line for each field of a format that the data speak against, with the evidence."""
+        lines: dict[Field, str] = {}
+        for field in ("order", "base", "relative"):
+            found, said = self.findings[field].value, getattr(format, field)
+            if found not in (None, said) and not (field == "base" and format.relative):
+                looks = "; decoded so, masks look transposed" if field == "order" else ""
+                told = f"{field} is {said!r} in the format but {found!r} in the data{looks}"
+                lines[field] = f"{told} ({self._line(field)})"
         return lines
 
 
@@ -192,8 +223,8 @@ def prove_order(
     """
     sample = _sample(texts, shapes, masks, images)
     if not sample.texts:
-        nothing = "none of the texts holds a mask"
-        return OrderProof(None, None, None, "unknown", (nothing,))
+        nothing = Finding(None, "unknown", "none of the texts holds a mask")
+        return OrderProof({"relative": nothing, "base": nothing, "order": nothing})
     order, relative, base = _from_mask_images(sample)
     relative = relative or _relative(sample)
     base = base or _base_of_numbers(sample, relative.value)
@@ -201,16 +232,7 @@ def prove_order(
     if base.value is None:
         found = [_base_of_frame(sample, order.value), _base_of_edges(sample, order.value)]
         base = max(found, key=lambda finding: CERTAINTIES.index(finding.certainty))
-    findings = {"relative": relative, "base": base, "order": order}
-    return OrderProof(
-        order=order.value,
-        base=base.value,
-        relative=relative.value,
-        certainty=min((f.certainty for f in findings.values()), key=CERTAINTIES.index),
-        evidence=tuple(
-            f"{name}: {f.value}, {f.certainty}: {f.line}" for name, f in findings.items()
-        ),
-    )
+    return OrderProof({"relative": relative, "base": base, "order": order})
 
 
 def _sample(

@@ -61,6 +61,7 @@ def surrounded(body: Body, network: NetworkSettings, classes: int) -> Segmentati
         presence=Presence(body.deepest_channels, classes) if network.presence else None,
         shuffled=network.up == "shuffle",
         channels=network.channels,
+        white=2**network.bits - 1,
     )
     return SegmentationNetwork(body, surround)
 

@@ -148,6 +148,8 @@ def adapt_first_convolution(body: nn.Module, network: NetworkSettings) -> None:
         if old.bias is not None:
             bias_of(new).copy_(old.bias)
     setattr(parent, name, new)
+    if hasattr(parent, "num_channels"):  # transformers compares it with what it is shown
+        vars(parent)["num_channels"] = new.in_channels
 
 
 def _pair(sides: tuple[int, ...]) -> tuple[int, int]:

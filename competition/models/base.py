@@ -94,6 +94,8 @@ class Surround(NamedTuple):
     """The body's logits are pixels to shuffle, the auxiliary ones as well."""
     channels: int
     """Of the image."""
+    white: int
+    """The largest value of its pixels, 255 or 65,535."""
 
 
 class SegmentationNetwork(nn.Module):
@@ -112,6 +114,7 @@ class SegmentationNetwork(nn.Module):
         self.presence = surround.presence
         self.fitted: nn.Module = nn.Identity()  # on export: a head fitted on stored logits
         self.shuffled, self.channels = surround.shuffled, surround.channels
+        self.white = surround.white
         halved = not isinstance(surround.down, nn.Identity)
         self.divisor = body.divisor * (2 if halved else 1)
         self.fixed_size = body.fixed_size
@@ -123,11 +126,11 @@ class SegmentationNetwork(nn.Module):
             self.register_buffer(name, _of_channels(values, self.channels))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Pixels (B,C,h,w), 0…255 of any type → float32, as the encoder's published weights expect.
+        """Pixels (B,C,h,w), 0…`white` of any type → float32, as the encoder's published weights expect.
 
         Channels last: convolutions on CPUs and tensor cores run 1.2 to 1.8 times faster on it.
         """
-        scaled = (images.float() / 255 - self.mean) / self.deviation
+        scaled = (images.float() / self.white - self.mean) / self.deviation
         return scaled.contiguous(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Output:
@@ -184,8 +187,8 @@ class SegmentationNetwork(nn.Module):
     def _check(self, images: Tensor) -> None:
         if images.shape[1] != self.channels:
             raise InputFault(
-                f"an image of {images.shape[1]} channels: this network takes {self.channels}; set "
-                f"network.channels = {images.shape[1]} and train it for them"
+                f"an image of {images.shape[1]} channels: this network takes {self.channels}; say "
+                f"channels = {images.shape[1]} in [data] and train it for them"
             )
         if self.training and len(images) < self.smallest_batch:
             raise InputFault(

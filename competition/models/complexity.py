@@ -41,15 +41,13 @@ class Complexity:
 
 def measure_recipe(recipe: Recipe, classes: int) -> Complexity:
     """The cost of the recipe's network at its own size, without making its weights."""
-    return measure(dry_run(recipe, classes), recipe.size, channels=recipe.network.channels)
+    return measure(dry_run(recipe, classes), recipe.size)
 
 
-def measure(
-    network: SegmentationNetwork, size: tuple[int, int], *, channels: int = 3
-) -> Complexity:
+def measure(network: SegmentationNetwork, size: tuple[int, int]) -> Complexity:
     """The cost of `network`, which stays as it is."""
     network = copy.deepcopy(network).to("meta")
-    image = torch.zeros(1, channels, *size, device="meta")
+    image = torch.zeros(1, network.channels, *size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         output = network.eval()(image)
     return Complexity(

@@ -10,5 +10,6 @@ grouping.py     which images belong together
 survey.py       files by place, csv files by what they hold
 label_files.py  which label file is whose    annotations.py  files of annotation tools
 mask_values.py  how mask images code classes    class_names.py  lists of classes
+pixel_values.py  channels, and values that nothing places
 values.py       a value and its origin    file_text.py  values as a commented file
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from competition.errors import InputFault
 from competition.new.survey import Table
 
 _LISTS = ("classes", "class_names", "classnames", "labels", "label_names", "obj", "categories")
@@ -39,6 +40,21 @@ def lists_of_classes(root: Path, files: Iterable[str], tables: Iterable[Table]) 
         if name.suffix == ".json" and name.stem.lower() in (*_LISTS, "dataset", "class_map"):
             found.append(_of_json(root / path, path))
     return [one for one in found if one is not None]
+
+
+def files_an_image(root: Path, files: Iterable[str]) -> int:
+    """How many channels, a file each, nnU-Net's dataset.json says that an image has; 1 without one."""
+    for path in files:
+        if PurePosixPath(path).name == "dataset.json" and (root / path).stat().st_size <= _SMALL:
+            try:
+                content = json.loads((root / path).read_text(encoding="utf-8-sig"))
+            except (OSError, ValueError):
+                continue  # no list of channels
+            told = content if isinstance(content, dict) else {}
+            channels = told.get("channel_names", told.get("modality"))
+            if isinstance(channels, dict) and channels:
+                return len(channels)
+    return 1
 
 
 def is_background(name: str) -> bool:
@@ -92,9 +108,21 @@ def _of_json(path: Path, source: str) -> ClassNames | None:
         return None
     if isinstance(content, dict):
         content = content.get("labels", content)
+    if isinstance(content, dict):
+        regions = [name for name, value in content.items() if _are_values(value)]
+        if regions:
+            raise InputFault(
+                f"{source} says that {regions[0]!r} is several values, {content[regions[0]]}: regions "
+                "that overlap are not read; write masks of one value a class, or name the values' "
+                "classes by --set classes=…"
+            )
     if isinstance(content, list) and content and all(isinstance(one, str) for one in content):
         return ClassNames(source, ordered=tuple(content))
     return _of_pairs(source, content) if isinstance(content, dict) else None
+
+
+def _are_values(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(type(one) is int for one in value)
 
 
 def _of_pairs(source: str, pairs: Mapping[str, Any]) -> ClassNames | None:

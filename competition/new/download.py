@@ -1,5 +1,6 @@
 """A download as it was looked at: its images, masks, csv files and lists of classes."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from competition.data.images import ENDINGS
+from competition.data.pages import ending_of
 from competition.errors import InputFault
-from competition.new.class_names import ClassNames, lists_of_classes
+from competition.new.class_names import ClassNames, files_an_image, lists_of_classes
 from competition.new.label_files import pattern_of
 from competition.new.mask_values import look_like_masks
 from competition.new.survey import (
@@ -35,6 +37,8 @@ class Survey:
     names: tuple[ClassNames, ...]
     unread: tuple[str, ...]
     given: Mapping[str, Any]
+    channels: int = 1
+    """Files that an image consists of, as nnU-Net has them; the first ones are in `images`."""
 
 
 def survey(root: Path, given: Mapping[str, Any]) -> Survey:
@@ -57,10 +61,14 @@ def survey(root: Path, given: Mapping[str, Any]) -> Survey:
         )
     alike = {place.pattern: look_like_masks(root, place.paths) for place in every}
     masks = [place for place in every if alike[place.pattern] and _may_be_masks(place, every)]
-    images = [place for place in every if place not in masks]
+    channels = files_an_image(root, files)
+    images = [_first_channels(place, channels) for place in every if place not in masks]
     said = given.get("classes")
-    names = lists_of_classes(root, files, found)
-    names = names if said is None else [ClassNames("--set", tuple(map(str, said)))]
+    names = (
+        lists_of_classes(root, files, found)
+        if said is None
+        else [ClassNames("--set", tuple(map(str, said)))]
+    )
     return Survey(
         root,
         tuple(files),
@@ -70,7 +78,23 @@ def survey(root: Path, given: Mapping[str, Any]) -> Survey:
         tuple(names),
         tuple(unread),
         given,
+        channels if any(FIRST_CHANNEL in place.pattern for place in images) else 1,
     )
+
+
+FIRST_CHANNEL = "_0000."
+"""How the name of the file of an image's first channel ends in nnU-Net, before its ending."""
+
+
+def _first_channels(place: Place, channels: int) -> Place:
+    """The files of the first channel alone, where the place has those of all of them."""
+    numbered = [re.search(r"_(\d{4})\.", PurePosixPath(path).name) for path in place.paths]
+    found = {int(one[1]) if one else -1 for one in numbered}
+    if channels == 1 or found != set(range(channels)):
+        return place
+    first = tuple(path for path in place.paths if FIRST_CHANNEL in PurePosixPath(path).name)
+    folder = place.pattern.rpartition("/")[0]
+    return Place(f"{folder}/*_0000{ending_of(first[0])}", first)
 
 
 def _linked(root: Path) -> str:

@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from competition.data.pages import stem_of
 from competition.new.download import Survey
-from competition.new.survey import WAYS, WHOLE_PATH, Place, Table, ids_of, words
+from competition.new.survey import Place, Table, ids_of, words
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PathPart
 
 _PERSON_WORDS = {
     *("patient", "person", "subject", "case", "study", "slide", "scene", "participant", "donor"),
@@ -21,7 +23,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
     """What must stay on one side of a split: a column, the folder, or a part of the name."""
     images = source.images
     way = values["data.image_id"].value
-    ids = ids_of(images, way if way in WAYS else WHOLE_PATH)
+    ids = ids_of(images, way if isinstance(way, str) else PathPart(**way))
     by_csv = _grouping_columns(seen, source, ids)
     if len(by_csv) == 1:
         table, column, own = by_csv[0]
@@ -31,6 +33,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 {"file": table.path, "image": column, "value": own},
                 "found",
                 f"{count} values for {len(ids)} images",
+                files=(table.path,),
             )
         }
     if by_csv:
@@ -44,6 +47,7 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
                 "asked",
                 "which of these columns says which images are of one patient?",
                 candidates,
+                files=tuple(table.path for table, *_ in by_csv),
             )
         }
     folders = {PurePosixPath(path).parent for path in images.paths}
@@ -53,6 +57,8 @@ def groups_of(seen: Survey, source: Source, values: FoundValues) -> FoundValues:
             why = f"{why}: is each a patient or a site, or are they kinds of images (image)?"
             return {"data.group": FoundValue("folder", "asked", why, ("folder", "image"))}
         return {"data.group": FoundValue("folder", "found", why)}
+    if "data.volume" in values:
+        return {"data.group": FoundValue("volume", "found", "slices of one file stay together")}
     return {"data.group": _group_in_names(images)}
 
 
@@ -79,7 +85,7 @@ def _grouping_columns(
 
 def _group_in_names(images: Place) -> FoundValue:
     """Names such as case12_slice3 say that images belong together; others may, which is asked."""
-    stems = [PurePosixPath(path).stem for path in images.paths]
+    stems = list(map(stem_of, images.paths))
     firsts = [
         re.match(r"[A-Za-z]*[-_ ]?\d+(?=[-_ .A-Za-z])|[A-Za-z0-9]+(?=[-_ .])", s) for s in stems
     ]

@@ -5,7 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
+from competition.data.pages import ending_of, stem_of, without_ending
 from competition.new.survey import LABELLED_PARTS, MASK_WORDS, Place, words
 from competition.new.values import FoundValue, FoundValues
 
@@ -24,8 +26,9 @@ class LabelPattern:
     classes: tuple[str, ...]
     images: frozenset[str]
     strange: tuple[str, ...]
-    part: dict[str, str] | None = None
+    part: dict[str, Any] | None = None
     """What {part} in the pattern stands for, as `part` in `[labels]` has it."""
+    why: str = "what label files share with images"
 
 
 def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
@@ -39,7 +42,7 @@ def pattern_of(labels: Place, images: Place) -> LabelPattern | None:
     met = {label: owners.image_of(label) for label in labels.paths}
     pairs = {label: image for label, image in met.items() if image is not None}
     if len(pairs) * 2 <= len(labels):
-        return _by_core(labels, images)
+        return _by_core(labels, images) or _by_number(labels, images)
     forms = {label: owners.form(label, image) for label, image in pairs.items()}
     found = _joined(forms, pairs, alone=len(owners.by_folder) == len(images))
     if found is None:
@@ -54,7 +57,7 @@ def part_of(found: LabelPattern) -> FoundValues:
     """The key that a pattern with {part} needs."""
     if found.part is None:
         return {}
-    return {"labels.part": FoundValue(found.part, "found", "what label files share with images")}
+    return {"labels.part": FoundValue(found.part, "found", found.why)}
 
 
 def _by_core(labels: Place, images: Place) -> LabelPattern | None:
@@ -65,7 +68,7 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
     >>> found.pattern
     'gt/mask_{part}.png'
     """
-    endings = {PurePosixPath(path).suffix for path in labels.paths}
+    endings = set(map(ending_of, labels.paths))
     if len(endings) > 1 or min(len(labels), len(images)) < 2:
         return None
     (before, behind), own = _cores(images.paths)
@@ -77,15 +80,51 @@ def _by_core(labels: Place, images: Place) -> LabelPattern | None:
         begin = f"^{re.escape(before)}(.+)"
     else:
         begin = f"(?<![^/]){re.escape(before.rpartition('/')[2])}([^/]+)"
-    part = {"pattern": f"{begin}{re.escape(behind)}\\.[^./]+$", "value": r"\1"}
+    packed = r"(?:\.nii)?" if any(ending_of(path) == ".nii.gz" for path in images.paths) else ""
+    part = {"pattern": f"{begin}{re.escape(behind)}{packed}\\.[^./]+$", "value": r"\1"}
     strange = tuple(path for core, path in theirs.items() if core not in own)
     pattern = f"{first}{{part}}{last}{endings.pop()}"
     return LabelPattern(pattern, (), frozenset(shared.values()), strange, part)
 
 
+def _by_number(labels: Place, images: Place) -> LabelPattern | None:
+    """Names that have a number in common, with other zeros before it, each of one image.
+
+    >>> masks = Place("gt/*.png", ("gt/0001.png", "gt/0002.png"))
+    >>> found = pattern_of(masks, Place("im/*.png", ("im/1.png", "im/2.png")))
+    >>> found.pattern, found.part["value"], found.part["digits"]
+    ('gt/{part}.png', '\\\\1', 4)
+    """
+    endings = {PurePosixPath(path).suffix for path in labels.paths}
+    if len(endings) > 1 or min(len(labels), len(images)) < 2:
+        return None
+    (before, behind), own = _cores(images.paths)
+    (first, last), theirs = _cores(labels.paths)
+    if "/" in behind or not all(one.isdecimal() and one.isascii() for one in (*own, *theirs)):
+        return None
+    numbers = {int(core): path for core, path in own.items()}
+    met = [numbers[int(core)] for core in theirs if int(core) in numbers]
+    if len(numbers) < len(images) or len({*met}) < len(labels):
+        return None
+    widths = {len(core) for core in theirs}
+    zeros = any(core.startswith("0") and core != "0" for core in theirs)
+    if zeros and len(widths) > 1:
+        return None
+    name = re.escape(before.rpartition("/")[2])
+    part: dict[str, Any] = {
+        "pattern": f"(?<![^/]){name}0*([0-9]+){re.escape(behind)}\\.[^./]+$",
+        "value": r"\1",
+    }
+    if zeros:
+        part["digits"] = widths.pop()
+    pattern = f"{first}{{part}}{last}{endings.pop()}"
+    why = f"their number, with other zeros before it: {len(met)} files, each of one image"
+    return LabelPattern(pattern, (), frozenset(met), (), part, why)
+
+
 def _cores(paths: Sequence[str]) -> tuple[tuple[str, str], dict[str, str]]:
     """What all paths begin and end with, not within a number, and path by what stands between."""
-    stems = [PurePosixPath(path).with_suffix("").as_posix() for path in paths]
+    stems = [without_ending(path) for path in paths]
     before = re.sub(r"\d+$", "", beginning(stems))
     rest = [stem[len(before) :] for stem in stems]
     behind = re.sub(r"^\d+", "", beginning([one[::-1] for one in rest])[::-1])
@@ -113,7 +152,7 @@ class _Owners:
         by_stem: dict[str, list[str]] = defaultdict(list)
         by_folder: dict[str, list[str]] = defaultdict(list)
         for path in images.paths:
-            by_stem[PurePosixPath(path).stem].append(path)
+            by_stem[stem_of(path)].append(path)
             by_folder[PurePosixPath(path).parent.name].append(path)
         above = [PurePosixPath(path).parts[:-2] for path in images.paths]
         same = len({len(parts) for parts in above}) == 1
@@ -158,7 +197,7 @@ class _Owners:
         above = None if self.level is None else own.parts[self.level]
         parts = []
         for part in path.parts[:-1]:
-            if part == own.stem:
+            if part == stem_of(image):
                 parts.append("{stem}")
             elif self.folders and part == own.parent.name:
                 parts.append("{folder}")
@@ -172,8 +211,9 @@ class _Owners:
                 parts.append(part.replace(shared[0], "{part}"))
             else:
                 parts.append(part)
-        named = own.stem in _names_within(path.name)
-        return (*parts, path.name.replace(own.stem, "{stem}", 1) if named else path.name)
+        stem = stem_of(image)
+        named = stem in _names_within(path.name)
+        return (*parts, path.name.replace(stem, "{stem}", 1) if named else path.name)
 
 
 def _names_within(name: str) -> list[str]:
@@ -182,7 +222,7 @@ def _names_within(name: str) -> list[str]:
     >>> _names_within("scan_7_mask.png")
     ['scan_7_mask', 'scan_7', 'scan', '7_mask', 'mask']
     """
-    stem = PurePosixPath(name).stem
+    stem = stem_of(name)
     cuts = [found.start() for found in re.finditer(r"[-_. ]", stem)]
     return [stem, *(stem[:cut] for cut in reversed(cuts)), *(stem[cut + 1 :] for cut in cuts)]
 

@@ -5,22 +5,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from competition.data.labels import LabelCache
+from competition.data.nifti import nifti_spacing
+from competition.data.pages import ending_of, file_of, is_nifti
 from competition.errors import InputFault, listed
 from competition.new import detect
 from competition.new.annotations import annotation_sources, files_of_others
 from competition.new.class_names import is_void
-from competition.new.download import Survey, survey
+from competition.new.download import FIRST_CHANNEL, Survey, survey
 from competition.new.file_text import toml_item
 from competition.new.grouping import groups_of
 from competition.new.label_files import beginning
 from competition.new.mask_labels import mask_sources
+from competition.new.mask_values import slices_in
+from competition.new.pixel_values import pixel_keys
 from competition.new.survey import (
     MASK_WORDS,
     WAYS,
     WHOLE_PATH,
     Place,
     Table,
+    Way,
     ids_of,
     is_test,
     meets,
@@ -33,6 +40,7 @@ from competition.new.text_labels import (
     text_sources,
 )
 from competition.new.values import FoundValue, FoundValues, Source
+from competition.spec import PathPart, PixelForm
 
 
 @dataclass
@@ -42,8 +50,9 @@ class FoundLayout:
     values: FoundValues
     notes: list[str] = field(default_factory=list)
     """What lies there and was not used, and what could not be read."""
+    catalog: pd.DataFrame | None = None
     labels: LabelCache | None = None
-    """As the values say, where they were read."""
+    """As the values say, where they were read; so is the catalog."""
 
     def plain(self) -> dict[str, Any]:
         """The values alone, by dotted key."""
@@ -63,6 +72,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout = FoundLayout(values)
     test = _test_place(seen, source, sample)
     values |= _data(seen, source, test, sample)
+    values |= pixel_keys(root, slices_in(root, source.images.paths), given, _bands(values))
     values |= source.values
     values |= _submission(seen, source, sample)
     _name_classes(layout, seen, source, sample, name)
@@ -71,8 +81,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
     layout.notes += [f"not read: {text}" for text in seen.unread]
     used = {source.images.pattern, *source.images.further, *source.used}
     used |= {test.pattern} if test else set()
-    told = [f"{value.why} {value.value}" for value in values.values()]
-    used |= {table.path for table in seen.tables if any(table.path in one for one in told)}
+    used |= {file for value in values.values() for file in value.files}
     layout.notes += _unused(seen, used)
     return layout
 
@@ -80,7 +89,7 @@ def lay_out(root: Path, name: str, given: Mapping[str, Any]) -> FoundLayout:
 def _chosen_source(seen: Survey) -> Source:
     """The labels; where csv and mask images say the same, the csv, which the images prove."""
     found = [
-        *text_sources(seen),
+        *text_sources(replace(seen, images=tuple(_sliced(seen, seen.images)))),
         *annotation_sources(seen.root, seen.files, seen.images),
         *mask_sources(seen),
     ]
@@ -163,14 +172,15 @@ class Sample:
 
     table: Table
     images: Place
-    way: str
+    way: Way
     column: str
     separator: str | None
 
 
 def _sample(seen: Survey, source: Source) -> Sample | None:
     """The csv whose rows name images that are not the labelled ones."""
-    others = [place for place in seen.images if not set(place.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    others = _sliced(seen, [place for place in seen.images if not set(place.paths) & labelled])
     found = []
     for table in seen.tables:
         if table.texts is None or table is source.table:
@@ -190,7 +200,7 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     lonely = [table for table in seen.tables if table.is_sample and table is not source.table]
     if not said and lonely:
         table = lonely[0]
-        within = naming_of(table, seen.images)
+        within = naming_of(table, _sliced(seen, seen.images))
         if within is not None:
             raise InputFault(
                 f"the images of {table.path} lie among the labelled ones, {within[0].pattern}: move the "
@@ -203,10 +213,16 @@ def _sample(seen: Survey, source: Source) -> Sample | None:
     return said[0] if said else None
 
 
+def _sliced(seen: Survey, places: Sequence[Place]) -> list[Place]:
+    """Places whose files hold several slices with the paths of these: what rows of a csv name."""
+    return [replace(one, paths=tuple(slices_in(seen.root, one.paths))) for one in places]
+
+
 def _test_place(seen: Survey, source: Source, sample: Sample | None) -> Place | None:
     if sample is not None:
         return sample.images
-    rest = [p for p in seen.images if not set(p.paths) & set(source.images.paths)]
+    labelled = set(map(file_of, source.images.paths))
+    rest = [p for p in seen.images if not set(p.paths) & labelled]
     said = [place for place in rest if place.pattern == seen.given.get("data.test_images")]
     if said:
         return said[0]
@@ -245,7 +261,21 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         why = f"{sum(map(len, among))} masks lie among the images"
         pattern = _of_both([place.pattern for place in among])
         values["data.not_images"] = FoundValue(pattern, "found", why)
-    way, why = "name", "nothing names images otherwise"
+    way: Way = "name"
+    why = "nothing names images otherwise"
+    if seen.channels > 1 and FIRST_CHANNEL in images.pattern:
+        ending, told = ending_of(images.paths[0]), f"{seen.channels} channels in dataset.json"
+        bands = [f"{{part}}_{number:04}{ending}" for number in range(seen.channels)]
+        values["data.bands"] = FoundValue(bands, "found", told)
+        part = {"pattern": "([^/]+)_0000[.]", "value": r"\1"}
+        values["data.part"] = FoundValue(part, "found", "what the files of an image share")
+    files = list(dict.fromkeys(map(file_of, images.paths)))
+    slices = slices_in(seen.root, files)
+    if len(slices) > len(files):
+        why = f"{len(files)} files hold {len(slices)} slices"
+        values["data.volume"] = FoundValue("file", "found", f"{why}, an image each")
+        values |= _spacing(seen, files)
+        way, why = "stem", "the file's name and the number of the slice"
     if len(ids_of(images, way)) < len(images):
         way = next(w for w in WAYS if len(ids_of(images, w)) == len(images))
         why = f"names repeat, and the {way} tells images apart"
@@ -253,9 +283,33 @@ def _data(seen: Survey, source: Source, test: Place | None, sample: Sample | Non
         way, why = sample.way, f"as {sample.table.path} names them"
     elif source.way is not None:
         way, why = source.way, source.values["labels.image"].why
-    written = {"pattern": ".+"} if way == WHOLE_PATH else way
+    if way == WHOLE_PATH:
+        way = PathPart(pattern=".+")
+    written = way.model_dump(exclude_defaults=True) if isinstance(way, PathPart) else way
     values["data.image_id"] = FoundValue(written, "found", why)
     return values
+
+
+def _bands(values: FoundValues) -> PixelForm:
+    """The files that were found to be channels; none, where an image is one file."""
+    if "data.bands" not in values:
+        return PixelForm()
+    return PixelForm(bands=values["data.bands"].value, part=values["data.part"].value)
+
+
+def _spacing(seen: Survey, files: Sequence[str]) -> FoundValues:
+    """mm between pixels and slices, where all headers say the same."""
+    if not all(map(is_nifti, files)):
+        return {}
+    told = {nifti_spacing(seen.root / path, None) for path in files}
+    if len({tuple(round(side, 3) for side in one) for one in told}) > 1:
+        return {}
+    slices, *pixel = (round(side, 6) for side in told.pop())
+    why = "in the headers of all files"
+    return {
+        "data.spacing": FoundValue(pixel, "found", why),
+        "data.slice_spacing": FoundValue(slices, "found", why),
+    }
 
 
 def _of_both(patterns: Sequence[str]) -> str:
@@ -285,7 +339,10 @@ def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundVal
     table, source_is = sample.table, f"in {sample.table.path}"
     values = {
         "submission.sample": FoundValue(
-            table.path, "found", f"{len(table)} rows of {sample.images.pattern}"
+            table.path,
+            "found",
+            f"{len(table)} rows of {sample.images.pattern}",
+            files=(table.path,),
         ),
         "submission.image": FoundValue(sample.column, "found", source_is),
         "submission.rle": FoundValue(str(table.texts), "found", source_is),
@@ -364,15 +421,18 @@ def _name_classes(
                 f"{len(values['classes'].value)}"
             )
         why = f"in {ordered.source}, by their numbers"
-        values["classes"] = FoundValue(list(ordered.ordered), "found", why)
+        files = (ordered.source,)
+        values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
     for table, column in columns:
         named = list(dict.fromkeys(table.columns[column]))
         known = values.get("classes")
         if ordered is not None and set(ordered.ordered) == set(named):
-            values["classes"] = FoundValue(list(ordered.ordered), "found", f"in {ordered.source}")
+            why, files = f"in {ordered.source}", (ordered.source,)
+            values["classes"] = FoundValue(list(ordered.ordered), "found", why, files=files)
             return
         if known is None or set(known.value) == set(named):
-            values["classes"] = FoundValue(named, "found", f"in the order of {table.path}")
+            why, files = f"in the order of {table.path}", (table.path,)
+            values["classes"] = FoundValue(named, "found", why, files=files)
             return
         if known.origin == "chosen" and len(known.value) == len(named):
             _rename(values, named, table.path)
@@ -383,7 +443,7 @@ def _name_classes(
     void = [one for one in named if is_void(one)]
     if void and source.kind not in ("masks", "yolo") and len(void) < len(named):
         kept = [one for one in named if one not in void]
-        values["classes"] = FoundValue(kept, values["classes"].origin, values["classes"].why)
+        values["classes"] = replace(values["classes"], value=kept)
         values["labels.ignore"] = FoundValue(void, "found", "by its name such pixels do not count")
 
 

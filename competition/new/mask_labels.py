@@ -1,15 +1,18 @@
 """Mask images in a download: whose they are, and how their pixels name classes."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
-from competition.data.images import read_image
+from competition.data.images import read_image, read_index
+from competition.data.pages import file_and_page
 from competition.errors import InputFault
 from competition.new.class_names import ClassNames, is_background, is_void
 from competition.new.download import Survey
 from competition.new.label_files import LabelPattern, part_of, pattern_of
-from competition.new.mask_values import VOID, Coding, coding_of, may_number_objects
-from competition.new.survey import Place
+from competition.new.mask_values import VOID, Coding, coding_of, may_number_objects, slices_in
+from competition.new.survey import MASK_WORDS, PART_WORDS, Place, meets, words
 from competition.new.values import FoundValue, FoundValues, Source
 
 
@@ -24,8 +27,8 @@ def mask_sources(seen: Survey) -> list[Source]:
         best, place = max(fitting, key=lambda pair: (len(pair[0].images), -len(pair[1])))
         coding = coding_of(seen.root, masks.paths)
         if coding is None:
-            for path in masks.paths:
-                read_image(seen.root / path)  # a damaged one is named
+            for path in slices_in(seen.root, masks.paths):  # a damaged one is named
+                (read_index if file_and_page(path)[1] else read_image)(seen.root / path)
             continue
         if coding.kind == "index" and said == "nonzero":
             coding = Coding("objects", coding.values)
@@ -56,7 +59,43 @@ def mask_sources(seen: Survey) -> list[Source]:
             )
         used = (masks.pattern, *masks.further)
         found.append(Source("masks", place, values, best.images, used))
-    return sorted(found, key=lambda source: -len(source.labelled))
+    return sorted([*found, *_of_kinds(seen, found)], key=lambda source: -len(source.labelled))
+
+
+def _of_kinds(seen: Survey, found: Sequence[Source]) -> Iterator[Source]:
+    """Folders such as leftMask and rightMask, each with a mask of every image, as two classes and as
+    one that is their union: which of them it is, a person says.
+    """
+    beside: dict[tuple[tuple[str, ...], str, tuple[str, ...]], list[Source]] = {}
+    for source in found:
+        parts = PurePosixPath(source.used[0]).parts
+        for level, part in enumerate(parts[:-1] if len(source.used) == 1 else ()):
+            if words(part) & MASK_WORDS and words(part) - MASK_WORDS - PART_WORDS:
+                place = parts[:level], source.images.pattern, parts[level + 1 :]
+                beside.setdefault(place, []).append(source)
+    for members in beside.values():
+        plain = all(one.values["labels.values"].value == "nonzero" for one in members)
+        if len(members) < 2 or not plain:
+            continue
+        patterns = [one.used[0] for one in members]
+        own = [place for place in seen.masks if place.pattern in patterns]
+        paths = tuple(sorted(path for place in own for path in place.paths))
+        joined = pattern_of(Place(patterns[0], paths), members[0].images)
+        if joined is None or not joined.classes or joined.strange:
+            continue
+        why = f"{len(paths)} files in {len(members)} folders"
+        values = members[0].values | {
+            "labels.files": FoundValue(joined.pattern, "found", why),
+            "classes": FoundValue(list(joined.classes), "found", "the folders of the mask files"),
+        }
+        used = tuple(patterns)
+        yield Source("masks", members[0].images, values, joined.images, used)
+        union = joined.pattern.replace("{class}", "*")
+        glob = re.sub(r"{\w+}", "*", union)
+        if tuple(sorted(path for path in seen.files if meets(glob, path))) == paths:
+            files = FoundValue(union, "found", f"{why}, united")
+            values = members[0].values | {"labels.files": files}
+            yield Source("masks", members[0].images, values, joined.images, used)
 
 
 def _together(masks: Sequence[Place], images: Sequence[Place]) -> list[Place]:
@@ -142,7 +181,9 @@ def _of_colours(seen: Survey, colours: Mapping[str, int], what: str) -> FoundVal
     values: FoundValues = {
         "labels.values": FoundValue("colours", "found", f"{len(colours)} {what} in all masks"),
         "labels.colours": FoundValue(named, "found", why),
-        "classes": FoundValue(list(named), "found" if given else "chosen", why),
+        "classes": FoundValue(
+            list(named), "found" if given else "chosen", why, files=(given.source,) if given else ()
+        ),
     }
     if void:
         values["labels.ignore"] = FoundValue(
@@ -204,12 +245,16 @@ def _first(coding: Coding, total: int) -> FoundValues:
 
 def _by_value(given: ClassNames, void: Sequence[int], highest: int) -> FoundValues:
     """Classes as a list names their values."""
-    named = {value: name for value, name in sorted(given.by_value.items()) if value not in void}
+    named = {
+        value: name
+        for value, name in sorted(given.by_value.items())
+        if value not in void and not is_void(name)
+    }
     first = 1 if is_background(named.get(0, "")) or 0 not in named else 0
     last = max(highest, *named)
     names = [named.get(value, f"class-{value}") for value in range(first, last + 1)]
     return {
-        "classes": FoundValue(names, "found", f"in {given.source}"),
+        "classes": FoundValue(names, "found", f"in {given.source}", files=(given.source,)),
         "labels.first": FoundValue(
             first, "found", f"in {given.source}: 0 is {named.get(0, 'not named')!r}"
         ),
@@ -237,7 +282,7 @@ def _by_order(given: ClassNames, highest: int) -> FoundValues:
         number = len(names) - 1 + first
         values["labels.ignore"] = FoundValue(number, "found", f"{names[-1]!r} in {given.source}")
         names = names[:-1]
-    return values | {"classes": FoundValue(names, "found", why)}
+    return values | {"classes": FoundValue(names, "found", why, files=(given.source,))}
 
 
 def _ranges(values: Sequence[int]) -> str:

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from competition.data.images import file_facts, read_image, read_index
+from competition.data.images import file_facts, image_size, page_count, read_image, read_index
+from competition.data.pages import Page, file_and_page, may_have_pages, page_path
+from competition.data.pixel_labels import value_counts
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.morphology import components
@@ -52,20 +55,50 @@ def look_like_masks(root: Path, paths: Sequence[str]) -> bool:
 
     Damaged ones are passed over: they may be of either kind.
     """
-    whole = [path for path in _spread(paths, _LOOKED_AT) if _is_whole(root / path)]
+    shown = slices_in(root, _spread(paths, _LOOKED_AT))
+    whole = [path for path in _spread(shown, _LOOKED_AT) if _is_whole(root / path)]
     return bool(whole) and coding_of(root, whole) is not None
 
 
 def _is_whole(path: Path) -> bool:
+    """Whether an image can be read; of one slice of a file, as the numbers of a mask."""
     try:
-        read_image(path)
+        read_image(path) if file_and_page(path)[1] is None else read_index(path)
     except InputFault:
         return False  # its reader will name it
     return True
 
 
+def slices_in(root: Path, paths: Sequence[str]) -> list[str]:
+    """The images that lie in these files: the slices of those that hold several, else the files."""
+    found = []
+    for path in paths:
+        count = _slices_of(root / path) if may_have_pages(path) else 1
+        several = [page_path(path, Page(number)) for number in range(count)]
+        found += several if count > 1 else [path]
+    return found
+
+
+def _slices_of(path: Path) -> int:
+    """1 for what is read as one image, and for what is damaged, which its reader will name.
+
+    An array of three axes may be either; its channels are fewer than its rows, columns and slices.
+    """
+    try:
+        image_size(path)
+    except InputFault:
+        with suppress(InputFault):
+            return page_count(path)
+        return 1
+    if path.suffix.lower() != ".npy":
+        return 1
+    sides = np.load(path, mmap_mode="r").shape
+    return sides[0] if len(sides) == 3 and sides[0] < sides[2] else 1
+
+
 def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
-    """The coding of these mask images; None where they are none."""
+    """The coding of these mask images, of all their slices; None where they are none."""
+    paths = slices_in(root, paths)
     values: Counter[int] = Counter()
     colours: Counter[str] = Counter()
     palette: dict[int, str] = {}
@@ -87,7 +120,7 @@ def coding_of(root: Path, paths: Sequence[str]) -> Coding | None:
                 continue
         except InputFault:
             return None
-        found, counts = np.unique(index, return_counts=True)
+        found, counts = value_counts(index)
         if len(found) > _MOST_VALUES and (found != np.arange(len(found)) + found[0]).any():
             return None
         values.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
@@ -118,7 +151,7 @@ def may_number_objects(root: Path, paths: Sequence[str], coding: Coding) -> bool
     if len(coding.counts) < 2:
         return False
     pieces: list[int] = []
-    for path in _spread(paths, _PIECES_IN):
+    for path in _spread(slices_in(root, paths), _PIECES_IN):
         index = read_index(root / path)
         count = int(index.max())
         found = components(Runs.from_label_map(index.astype(np.int64), count))

@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from competition.data.catalog import build_catalog
-from competition.data.labels import read_labels
+from competition.data.catalog import build_catalog, strata_of
+from competition.data.labels import PackedRuns, read_labels
 from competition.doctor.label_checks import kept_sides
 from competition.doctor.rle_order_checks import check_order, order_proof
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.masks.rle_order_proof import Finding
 from competition.new.layout import FoundLayout, lay_out
-from competition.new.values import Basis, FoundValue, FoundValues
+from competition.new.values import FoundValue, FoundValues
 from competition.spec import Competition, candidate, parse_competition
 
 Ask = Callable[[str, FoundValue], str | None]
@@ -39,7 +40,8 @@ def found_layout(
         plain.setdefault("submission.order", "rows")
         return parse_competition(nested(plain), folder=place[0], source="the file to be written")
 
-    catalog = build_catalog(read_as({}))
+    looked = read_as({})
+    catalog = build_catalog(looked)
     values |= _unless_said(_sizes(catalog) | _folds(catalog), said)
     if layout.plain()["labels.kind"] == "rle":
         values |= _unless_said(_order(read_as({}), catalog), said)
@@ -48,13 +50,22 @@ def found_layout(
             answer = ask(key, value)
             values[key] = value if answer is None else value.answered(candidate(answer))
     competition = read_as({})
+    if _but_strata(competition) == _but_strata(looked):
+        catalog = catalog.assign(stratum=strata_of(competition, catalog))
+    else:
+        catalog = build_catalog(competition)
     labels = read_labels(competition, catalog)
     values |= _unless_said(_exclusive(competition, labels), said)
     values |= _unless_said(_mirroring(read_as({}), labels), said)
     # Outlines that classes share are read otherwise where classes exclude each other.
     same = competition.exclusive == read_as({}).exclusive or competition.labels.kind in _AS_STORED
-    layout.labels = labels if same else None
+    layout.catalog, layout.labels = catalog, labels if same else None
     return layout
+
+
+def _but_strata(competition: Competition) -> object:
+    """What a catalog depends on, apart from the strata."""
+    return competition.data.model_copy(update={"stratum": "none"})
 
 
 _AS_STORED = ("masks", "rle")
@@ -97,35 +108,31 @@ def _folds(catalog: pd.DataFrame) -> FoundValues:
 def _order(competition: Competition, catalog: pd.DataFrame) -> FoundValues:
     """How label texts count pixels, as far as it is proven; else a question."""
     proof = order_proof(competition, catalog)
-    evidence = {line.partition(": ")[0]: _judged(line) for line in proof.evidence}
+    found = proof.findings
     values: FoundValues = {}
     if proof.relative:
-        values["submission.relative"] = FoundValue(True, *evidence["relative"])
-        values["submission.base"] = FoundValue(0, *evidence["relative"])
+        values["submission.relative"] = _judged(found["relative"], True)
+        values["submission.base"] = _judged(found["relative"], 0)
     elif proof.base is not None:
-        values["submission.base"] = FoundValue(proof.base, *evidence["base"])
+        values["submission.base"] = _judged(found["base"], proof.base)
     else:
-        why = evidence["base"][1] if "base" in evidence else proof.evidence[0]
+        why = found["base"].reason
         values["submission.base"] = FoundValue(1, "asked", why, ("1", "0"))
-    order = proof.order
-    origin, why = evidence.get("order", ("found", proof.evidence[0]))
-    if order is None or origin == "found":
+    order = _judged(found["order"], proof.order)
+    if not found["order"].is_sure:
         pictured = _order_by_pictures(competition, values, catalog)
         if pictured is not None:
-            order, origin = pictured, "proven"
             why = "all masks equal their mask images, and read otherwise they do not"
-    if order is None:
-        values["submission.order"] = FoundValue("rows", "asked", why, ("rows", "columns"))
-    else:
-        values["submission.order"] = FoundValue(order, origin, why)
+            order = FoundValue(pictured, "proven", why)
+    if order.value is None:
+        order = FoundValue("rows", "asked", order.why, ("rows", "columns"))
+    values["submission.order"] = order
     return values
 
 
-def _judged(evidence: str) -> tuple[Basis, str]:
-    """Where a value of an `OrderProof` comes from, and why: `order: rows, likely: 3 of 4 …`."""
-    _, _, rest = evidence.partition(": ")
-    certainty, _, why = rest.partition(", ")[2].partition(": ")
-    return ("found" if certainty in ("likely", "unknown") else "proven"), f"{certainty}: {why}"
+def _judged(finding: Finding, value: Any) -> FoundValue:
+    """A value that a finding speaks for."""
+    return FoundValue(value, "proven" if finding.is_sure else "found", finding.reason)
 
 
 def _order_by_pictures(
@@ -144,15 +151,12 @@ def _order_by_pictures(
     return right[0] if len(right) == 1 else None
 
 
-def _exclusive(competition: Competition, labels: Mapping[str, Runs]) -> FoundValues:
+def _exclusive(competition: Competition, labels: PackedRuns) -> FoundValues:
     """Whether a pixel has one class at most: by the coding, else by the labels."""
     if len(competition.classes) < 2:
         return {}
-    shared = together = 0
-    for mask in labels.values():
-        areas = mask.area()
-        together += int((areas > 0).sum() > 1)
-        shared += int(areas.sum() > mask.any_mask().area()[0])
+    together = int(((labels.areas() > 0).sum(axis=1) > 1).sum())
+    shared = int((labels.shared_areas() > 0).sum())
     if getattr(competition.labels, "values", None) in ("index", "colours"):
         return {"exclusive": FoundValue(True, "found", "a mask image has one value a pixel")}
     if shared:

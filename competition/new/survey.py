@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from competition.data.catalog import fixed_folder, identity_of
 from competition.data.csv_text import image_id, read_csv_text
 from competition.data.images import ENDINGS
+from competition.data.pages import ending_of, without_ending
 from competition.errors import InputFault
+from competition.spec import PathPart
 
 LABELLED_PARTS = {"train", "training", "val", "valid", "validation", "tr"}
 TEST_WORDS = {"test", "testing", "ts"}
@@ -100,7 +102,7 @@ def places(paths: Iterable[str], endings: Sequence[str] = ENDINGS) -> list[Place
     """
     folders: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in paths:
-        if PurePosixPath(path).suffix.lower() in endings:
+        if path.lower().endswith(tuple(endings)):
             folders[PurePosixPath(path).parts[:-1]].append(path)
     found = []
     for folder, inside in _joined(folders).items():
@@ -207,18 +209,15 @@ def _by_name(paths: Sequence[str]) -> dict[str, list[str]]:
     """Files of a folder by what their names end with: `*_mask.png` beside `*.png`."""
     by_ending: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_ending[PurePosixPath(path).suffix].append(path)
-    stems = {
-        ending: {str(PurePosixPath(p).with_suffix("")) for p in own}
-        for ending, own in by_ending.items()
-    }
+        by_ending[ending_of(path)].append(path)
+    stems = {ending: set(map(without_ending, own)) for ending, own in by_ending.items()}
     named: dict[str, list[str]] = defaultdict(list)
     for ending, own in by_ending.items():
         others = set().union(*stems.values())
         others |= {cut for cut, ends in _cut_names(others).items() if len(ends) > 1}
         shared = any(len(stems[ending] & stems[e]) * 2 > len(own) for e in stems if e != ending)
         for path in own:
-            stem = str(PurePosixPath(path).with_suffix(""))
+            stem = without_ending(path)
             added = _added(stem, others) or _numbered(stem, others)
             alone = shared or added or len(by_ending) == 1
             named[f"*{added}{ending}" if alone else "*.*"].append(path)
@@ -257,8 +256,12 @@ WAYS = ("name", "stem", "folder", "path", WHOLE_PATH)
 """How a csv may name an image, the likeliest first; see `image_id` in `[data]`."""
 
 
+Way = str | PathPart
+"""One of `WAYS`, or a part of the path."""
+
+
 @lru_cache(maxsize=64)  # asked for each column of each csv; a place may hold 100,000 paths
-def ids_of(place: Place, way: str) -> Mapping[str, str]:
+def ids_of(place: Place, way: Way) -> Mapping[str, str]:
     """Id → path of a place's images, by a way to name them; what two share is left out."""
     begins = [fixed_folder(pattern) for pattern in (place.pattern, *place.further)]
 
@@ -274,6 +277,43 @@ def ids_of(place: Place, way: str) -> Mapping[str, str]:
 
 def _begin(path: str, begins: Sequence[PurePosixPath]) -> PurePosixPath:
     return next(one for one in begins if PurePosixPath(path).is_relative_to(one))
+
+
+_PARTS, _JOINTS, _TRIED = 4, ("_", "-", "", ".", ":", "__"), 40
+"""Of a path, how many of its last names an id may be joined of, and by what; paths looked at first."""
+
+
+def part_naming(ids: Collection[str], place: Place) -> PathPart | None:
+    """The part of their paths by which ids name images, where all ids do so.
+
+    Names of folders and the file, joined (case1_day2_3 is case1/day2/3.png), or a number with other
+    zeros (7 is 0007.png).
+    """
+    return next((one for one in _parts_of_paths(ids, place) if _names_all(one, ids, place)), None)
+
+
+def _names_all(part: PathPart, ids: Collection[str], place: Place) -> bool:
+    some = place.paths[:: -(-len(place.paths) // _TRIED)]
+    met = any(image_id(part.of(path) or path) in ids for path in some)
+    return met and ids_of(place, part).keys() >= set(ids)
+
+
+def _parts_of_paths(ids: Collection[str], place: Place) -> Iterator[PathPart]:
+    if not ids or not place.paths:
+        return
+    some, example = next(iter(ids)), PurePosixPath(place.paths[0])
+    for chosen in range(3, 2 ** min(_PARTS, len(example.parts)), 2):  # bit 0 is the file's name
+        places = [n for n in range(_PARTS) if chosen >> n & 1][::-1]
+        names = ["([^/]+)" if n in places else "[^/]+" for n in range(places[0], -1, -1)]
+        for joint in _JOINTS:
+            if joint in some:
+                value = joint.join(f"\\{n}" for n in range(1, len(places) + 1))
+                for ending in (r"\.[^./]+$", "$"):
+                    yield PathPart(pattern="/".join(names) + ending, value=value)
+    widths = {len(one) for one in ids}
+    if all(one.isdecimal() and one.isascii() for one in ids):
+        digits = widths.pop() if len(widths) == 1 else 0
+        yield PathPart(pattern=r"(?<!\d)0*(\d+)\.[^./]+$", value=r"\1", digits=digits)
 
 
 @dataclass(frozen=True)

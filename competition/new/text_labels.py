@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
+from competition.data.csv_text import image_id
 from competition.errors import InputFault
 from competition.new.download import Survey
-from competition.new.survey import WAYS, Place, Table, ids_of, words
+from competition.new.survey import WAYS, Place, Table, Way, ids_of, part_naming, words
 from competition.new.values import FoundValue, FoundValues, Source
 
 
@@ -21,7 +22,9 @@ def text_sources(seen: Survey) -> list[Source]:
         values: FoundValues = {
             "labels.kind": FoundValue("rle", "found", f"{table.path} holds run-length texts"),
             "labels.file": FoundValue(table.path, "found", f"{len(table)} rows of {place.pattern}"),
-            "labels.image": FoundValue(column, "found", f"its values name images by their {way}"),
+            "labels.image": FoundValue(
+                column, "found", f"its values name images by {way_named(way)}"
+            ),
             "labels.rle": FoundValue(table.texts, "found", "pairs of numbers"),
         }
         said, label = seen.given.get("labels.label"), None
@@ -62,6 +65,11 @@ def text_sources(seen: Survey) -> list[Source]:
     return found
 
 
+def way_named(way: Way) -> str:
+    """How images are named, in words."""
+    return f"their {way}" if isinstance(way, str) else "a part of their path, all of them"
+
+
 def _ends_early(ids: Collection[str], named: Collection[str]) -> bool:
     """Whether the images that have rows are the first of all: so does a csv end that was cut."""
     there = [image in named for image in sorted(ids)]
@@ -77,7 +85,7 @@ def image_in(key: str, separator: str | None, ids: Collection[str]) -> str:
     return key if separator is None else key.rpartition(separator)[0]
 
 
-Naming = tuple[Place, str, str, str | None]
+Naming = tuple[Place, Way, str, str | None]
 """Images, how they are named (see `WAYS`), by which column, and what stands behind the name."""
 
 
@@ -98,7 +106,18 @@ def naming_of(table: Table, images: Sequence[Place]) -> Naming | None:
                         best = share, (place, way, column, separator)
             if best is not None and best[1][2] == column:
                 break
-    return best and best[1]
+    return best[1] if best else _by_parts(table, images)
+
+
+def _by_parts(table: Table, images: Sequence[Place]) -> Naming | None:
+    """By a part of the path, where all values of a column are one."""
+    for column, values in table.columns.items():
+        distinct = dict.fromkeys(map(image_id, values))
+        for place in images if column != table.texts and len(distinct) > 1 else ():
+            part = part_naming(distinct, place)
+            if part is not None:
+                return place, part, column, None
+    return None
 
 
 def class_column(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from competition.new.survey import Place, Table
+from competition.new.survey import Place, Table, Way
 from competition.spec import OPEN
 
 Basis = Literal["found", "proven", "asked", "chosen"]
@@ -22,6 +22,8 @@ class FoundValue:
     """Of a question, as the file has them; the first one is `value`."""
     marked: bool = True
     """Whether an unanswered question stops what follows; else the first candidate is taken, and said."""
+    files: tuple[str, ...] = ()
+    """Csv files and lists of classes, below the root, that it was read off."""
 
     @property
     def is_open(self) -> bool:
@@ -34,7 +36,7 @@ class FoundValue:
 
     def answered(self, answer: Any) -> "FoundValue":
         """With what a person said."""
-        return FoundValue(answer, "asked", "as you said")
+        return FoundValue(answer, "asked", "as you said", files=self.files)
 
 
 FoundValues = dict[str, FoundValue]
@@ -55,4 +57,4 @@ class Source:
     labelled: frozenset[str]
     used: tuple[str, ...]
     table: Table | None = None
-    way: str | None = None
+    way: Way | None = None

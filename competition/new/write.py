@@ -3,14 +3,15 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import tomlkit
 
 from competition.data.catalog import image_paths
 from competition.data.images import image_size, safe_path
 from competition.data.labels import LabelCache
-from competition.doctor import Report, prove
+from competition.doctor import Proof, proof_of
 from competition.errors import InputFault, listed, nearest
 from competition.new import detect
 from competition.new.detect import Changes
@@ -26,6 +27,14 @@ PRESETS = Path(__file__).parents[1] / "presets"
 
 _SEARCHED = "folders"
 """The preset that says no more than that there are images and masks."""
+
+
+class NewFile(NamedTuple):
+    """What was found, as text, and the catalog and labels that the written file reads."""
+
+    text: str
+    catalog: pd.DataFrame
+    labels: LabelCache
 
 
 def preset_names() -> list[str]:
@@ -44,8 +53,8 @@ def new_competition(
     *,
     changes: Mapping[str, Any] | None = None,
     ask: Ask = leave_open,
-) -> str:
-    """Write the competition file `target` for the download `data`; returns what was found, as text.
+) -> NewFile:
+    """Write the competition file `target` for the download `data`.
 
     Without a preset the whole file is made of what lies there (`found_layout`), and what nothing tells
     is asked. A preset's values are adjusted to what lies in `data` (endings, columns, classes, …). In
@@ -62,17 +71,18 @@ def new_competition(
         place = target.resolve().parent, _root_value(root, target)
         layout = found_layout(root, name, changes, place=place, ask=ask)
         text, said = file_text(layout.values), _findings(target, layout)
-        labels = layout.labels
     else:
+        layout = None
         text = _preset_text(preset)
         text = filled(text, changes)  # a key that is none, or a value, is refused before the search
         _parsed(text, target)
         found = _found(tomllib.loads(text), root, name)
         found |= {"name": name, "data.root": _root_value(root, target), **changes}
-        text, said, labels = filled(text, found), _summary(target, preset, found), None
-    report = _proven(text, target, preset, labels)
+        text, said = filled(text, found), _summary(target, preset, found)
+    proof = _proven(text, target, preset, layout)
     write_text(target, text)
-    return "\n".join([*said, "", report.text()])
+    assert proof.catalog is not None and proof.labels is not None  # there are no errors
+    return NewFile("\n".join([*said, "", proof.report.text()]), proof.catalog, proof.labels)
 
 
 def filled(text: str, changes: Mapping[str, Any]) -> str:
@@ -128,8 +138,12 @@ def _found(table: dict[str, Any], root: Path, name: str) -> Changes:
 
 def _found_images(data: dict[str, Any], root: Path) -> Changes:
     """Endings, a stratum where sizes differ, no folder as group where all share one."""
-    train = detect.image_endings(root, data["train_images"])
-    paths = image_paths(root, train)
+    given = data["train_images"]
+    several = [
+        detect.image_endings(root, one) for one in ([given] if isinstance(given, str) else given)
+    ]
+    train = several[0] if isinstance(given, str) else several
+    paths = [path for pattern in several for path in image_paths(root, pattern)]
     found: Changes = {
         "data.train_images": train,
         "data.test_images": detect.image_endings(root, data["test_images"]),
@@ -205,18 +219,19 @@ def _parsed(text: str, target: Path) -> Competition:
     )
 
 
-def _proven(text: str, target: Path, preset: str | None, labels: LabelCache | None) -> Report:
-    """The report of reading the data by this text; its errors are an InputFault."""
-    report = prove(_parsed(text, target), labels)
-    if report.errors:
+def _proven(text: str, target: Path, preset: str | None, layout: FoundLayout | None) -> Proof:
+    """What reading the data by this text gives; errors are an InputFault."""
+    read = () if layout is None else (layout.catalog, layout.labels)
+    proof = proof_of(_parsed(text, target), *read)
+    if proof.report.errors:
         other = (
             "say what differs by --set, or name the layout by --preset"
             if preset is None
             else f"where the layout is another one, leave --preset out: `new --data PATH` searches, or "
             f"copy {PRESETS / preset}.toml to {target} and edit it"
         )
-        raise InputFault(f"{listed(list(report.errors))}\nNothing was written; {other}")
-    return report
+        raise InputFault(f"{listed(list(proof.report.errors))}\nNothing was written; {other}")
+    return proof
 
 
 def _findings(target: Path, layout: FoundLayout) -> list[str]:

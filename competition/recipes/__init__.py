@@ -8,7 +8,7 @@ experiments/  comparisons of recipes             trials.py  reads them
 
 from competition.recipes.derive import SUFFIX, derive, small
 from competition.recipes.losses import LossTerm
-from competition.recipes.named import further_recipes, recipe_named, recipe_names
+from competition.recipes.named import further_recipes, recipe_named, recipe_names, recipe_of
 from competition.recipes.networks import (
     TIMM,
     Beit,

@@ -13,6 +13,7 @@ from competition.errors import InputFault, nearest
 from competition.recipes.derive import SUFFIX, derive, small
 from competition.recipes.recipe import Recipe
 from competition.recipes.trials import VARIANT, experiment_names, read_experiment
+from competition.spec import Competition
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -42,6 +43,15 @@ def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType(
         known = nearest(variant, variants, all_by="the competition file")
         raise InputFault(f"no [variants.{variant}] for the recipe {name!r}; {known}")
     return _derived(recipe, {**variants[variant], "name": name}, where=f"variants.{variant}")
+
+
+def recipe_of(competition: Competition, name: str) -> Recipe:
+    """The recipe `name` of a competition; its network takes the channels and bits of the images."""
+    recipe = recipe_named(name, competition.recipes, competition.variants)
+    data, network = competition.data, recipe.network
+    if (network.channels, network.bits) == (data.network_channels, data.bits):
+        return recipe
+    return derive(recipe, {"network": {"channels": data.network_channels, "bits": data.bits}})
 
 
 @functools.cache

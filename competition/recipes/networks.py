@@ -15,7 +15,10 @@ Skip = Literal["e3", "e2", "e1", "e0"]
 class NetworkSettings(Settings):
     """What can be put around any network (models/adapters.py, models/head.py)."""
 
-    channels: int = Field(3, ge=1, description="of the image")
+    channels: int = Field(3, ge=1, description="of the image; the competition says it")
+    bits: Literal[8, 16] = Field(
+        8, description="of the image's values, 0…255 or 0…65,535; the competition says it"
+    )
     norm: Literal["batch", "group", "instance", "sync"] = Field(
         "batch",
         description="what stands in the place of BatchNorm; convolutions keep their weights",

@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from competition.data.images import read_image
+from competition.data.bands import read_pixels
+from competition.data.levels import pictured
 from competition.masks import Runs
 from competition.pictures import contact_sheet, fitted, overlay
 from competition.project import Project
@@ -48,11 +49,11 @@ def draw_look_alikes(project: Project, pairs: Sequence[tuple[str, ...]]) -> Path
     """Write runs/<competition>/look-alikes.png: the first pairs of image ids, a row each."""
     path = project.workspace.runs / "look-alikes.png"
     known = project.everything.set_index("image")
-    root, depth = project.competition.root, project.competition.data.depth
+    root, form = project.competition.root, project.competition.data
     images = [image for pair in pairs[:MOST_PAIRS] for image in pair]
     tiles = []
     for image in images:
-        pixels = read_image(root / str(known.loc[image, "path"]), depth=depth)
+        pixels = pictured(read_pixels(root, str(known.loc[image, "path"]), form))
         height, width = fitted(pixels.shape[:2], TILE)
         tiles.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
     captions = [f"{image} ({known.loc[image, 'split']})" for image in images]

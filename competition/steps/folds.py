@@ -31,11 +31,9 @@ def refuse_faulty_data(project: Project, *, otherwise: str) -> None:
     """InputFault for data that the doctor calls wrong: all else rests on them. otherwise: what was not
     done. What it said before of the same data is taken.
     """
-    try:
-        catalog = project.everything
-    except InputFault:
-        catalog = None  # the doctor says all that is wrong with the files
-    report = examined(project.competition, project.workspace, catalog, watch=project.watch)
+    report = examined(
+        project.competition, project.workspace, project.catalog_if_any, watch=project.watch
+    )
     if report.errors:
         raise InputFault(
             f"{listed(list(report.errors))}\n{otherwise}; `python -m competition doctor` tells all that "

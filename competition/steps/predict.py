@@ -31,7 +31,9 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         from competition.training.checkpoint import load_checkpoint
 
         checkpoint = folder / "checkpoint.pt"
-        network, training = load_checkpoint(checkpoint, classes=project.classes)
+        network, training = load_checkpoint(
+            checkpoint, classes=project.classes, pixels=project.competition.data
+        )
         settings = prediction_settings(project, training.recipe)
         settings.machine.apply()
         digest = (folder / "checkpoint.pt.sha256").read_text().strip()
@@ -94,13 +96,13 @@ def prediction_settings(project: Project, recipe: Recipe) -> Any:
 def letterboxed(project: Project, recipe: Recipe, split: str) -> LetterboxedImages:
     """The images of a split of the catalog at the size that the recipe's network sees."""
     rows = project.rows(split)
-    data = project.competition
+    competition = project.competition
     with project.watch(f"letterboxing {split} images", len(rows)) as advance:
         return letterboxed_images(
             rows,
-            data.root,
+            competition.root,
             project.workspace.cache,
             form=(recipe.size, recipe.fit),
-            depth=data.data.depth,
+            pixels=competition.data,
             advance=advance,
         )

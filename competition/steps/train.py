@@ -72,7 +72,7 @@ def train_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
 def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -> Any:
     """Everything that `training.fit.fit` needs for one member and fold."""
     from competition.data.loader import Labelled
-    from competition.training.checkpoint import Training
+    from competition.training.checkpoint import Training, pixels_noted
     from competition.training.fit import Task
     from competition.training.plan import plan_of
 
@@ -100,10 +100,11 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
         images=len(images),
         iterations=plan_of(recipe, len(images)).iterations,
         ancestors=ancestors,
+        pixels=pixels_noted(project.competition.data),
     )
     return Task(
         training=training,
-        train=Labelled(images, pixels, labels, project.ignored),
+        train=Labelled(images, pixels, labels, project.ignored, project.labels.annotators),
         validation=Labelled(held, pixels, project.labels, project.ignored),
         metric=project.competition.metric,
         exclusive=project.exclusive,
@@ -149,7 +150,9 @@ def _ancestry(project: Project, member: Member, fold: int) -> tuple[tuple[Any, .
     if member.continued is None:
         return (), None
     folder = project.workspace.run(member.continued, fold)
-    network, training = load_checkpoint(folder / "checkpoint.pt", classes=project.classes)
+    network, training = load_checkpoint(
+        folder / "checkpoint.pt", classes=project.classes, pixels=project.competition.data
+    )
     split = read_json(folder / "train.json")["inputs"]["fold"]
     if training.fold != fold or split != project.pipeline.split(fold):
         raise InputFault(

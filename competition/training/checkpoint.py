@@ -16,6 +16,7 @@ from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
 from competition.recipes import Recipe
 from competition.settings import Settings
+from competition.spec import PixelForm
 from competition.workspace import file_sha256, whole_file, write_text
 
 _KIND = "podium checkpoint 2"
@@ -43,6 +44,8 @@ class Training(Settings):
     images: int
     iterations: int
     """Of this run alone."""
+    pixels: PixelForm | None = None
+    """What is kept of its images, but for `depth`; None: three channels of 8 bits, as of old."""
     ancestors: tuple[Ancestor, ...] = ()
     """The members that it continues, first one first."""
 
@@ -64,10 +67,19 @@ def save_checkpoint(path: Path, network: SegmentationNetwork, training: Training
     return write_torch(path, content)
 
 
+def pixels_noted(form: PixelForm) -> PixelForm | None:
+    """What a checkpoint notes of a competition's images: older ones note nothing, nor do theirs."""
+    noted = form.pixels.model_copy(update={"depth": None})
+    return noted if noted.chosen() else None
+
+
 def load_checkpoint(
-    path: Path, *, classes: tuple[str, ...]
+    path: Path, *, classes: tuple[str, ...], pixels: PixelForm | None = None
 ) -> tuple[SegmentationNetwork, Training]:
-    """The network in eval mode and where it comes from; InputFault where anything is off."""
+    """The network in eval mode and where it comes from; InputFault where anything is off.
+
+    pixels: what is kept of the images that it will be shown; None: not compared.
+    """
     content = read_torch(path)
     if content.get("kind") != _KIND:
         raise InputFault(f"{path} is not a checkpoint of this project; train again")
@@ -77,6 +89,11 @@ def load_checkpoint(
             f"{path} was trained for the classes {list(training.classes)}; "
             f"the competition has {list(classes)}; train again"
         )
+    if pixels is not None and training.pixels != pixels_noted(pixels):
+        raise InputFault(
+            f"{path} was trained on images of {_said_of(training.pixels)}; the competition has "
+            f"{_said_of(pixels_noted(pixels))} ([data]); train again"
+        )
     network = build(training.recipe.network, len(classes), pretrained=False)
     try:
         network.load_state_dict(content.get("weights", {}), strict=True)
@@ -84,6 +101,13 @@ def load_checkpoint(
         found = shorten(str(error).splitlines()[-1], 120)
         raise InputFault(f"{path} holds another network ({found}); train again") from error
     return network.eval(), training
+
+
+def _said_of(pixels: PixelForm | None) -> str:
+    """`channels = 5, bits = 16` of what is kept, and all else that is set."""
+    form = pixels or PixelForm()
+    chosen = {"channels": form.channels, "bits": form.bits, **form.chosen()}
+    return ", ".join(f"{key} = {value!r}" for key, value in chosen.items())
 
 
 def training_in(path: Path, kept: Any, *, again: str) -> Training:

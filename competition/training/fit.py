@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loader, training_loader
 from competition.errors import InputFault
 from competition.machine import Machine, machine_of
+from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
 from competition.models.dry_run import dry_run
@@ -103,7 +104,8 @@ def _fitted(
         fused=machine.dtype != "float16",
     )
     validated = [task.validation] if task.aside is None else [task.validation, task.aside]
-    step.validate_with(*(scorer_at_native_size(side, metric) for side in validated))
+    scorers = [scorer_at_native_size(side, metric, exclusive=task.exclusive) for side in validated]
+    step.validate_with(*scorers)
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
     with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
         progress.advance = bar
@@ -144,15 +146,20 @@ def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -
     return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 
-def scorer_at_native_size(labelled: Labelled, metric: Metric) -> ImageScorer:
+def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool) -> ImageScorer:
     """Scores logits as the leaderboard would: decided at p = .5, at the image's native size, without
-    the pixels that do not count.
+    the pixels that do not count. exclusive: a pixel is of its most probable class or of none, as
+    `Blend.runs_at` has it.
     """
 
     def score_image_of(image: str, logits: np.ndarray) -> ImageScores:
         letterbox, truth = labelled.letterboxed[image].letterboxes[image], labelled.runs[image]
         region = letterbox.region(logits.shape[-2:])
         predicted = runs_from_logits(logits, letterbox.native, 0.5, region=region)
+        if exclusive:
+            predicted &= label_runs_from_logits(
+                logits, letterbox.native, background=False, region=region
+            )
         ignored = labelled.ignored.get(image)
         if ignored is not None:
             predicted = predicted.without(ignored)

@@ -86,7 +86,7 @@ class TrainingStep:
         return loss
 
     def _shown(self, images: Tensor, step: int) -> Tensor:
-        """uint8 (B,3,h,w) → what the network sees at this step, at half the size at first."""
+        """Pixels (B,C,h,w) → what the network sees at this step, at half the size at first."""
         small = step < round(self.recipe.schedule.halved * self.steps)
         shown = self.network.normalised(images)
         return halved(shown) if small else shown

@@ -39,7 +39,7 @@ def ema_step(decay: float) -> Move:
 def measure_norms(network: SegmentationNetwork, loader: DataLoader) -> None:
     """Replace the running means and variances of batch normalisation by those over the loader.
 
-    loader: batches with "images" uint8 (B, 3, h, w). Everything else stays in evaluation mode, so
+    loader: batches with "images" (B, C, h, w). Everything else stays in evaluation mode, so
     that nothing random is in it. A network without batch normalisation stays as it is.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]

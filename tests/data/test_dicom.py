@@ -30,6 +30,7 @@ from competition.data.images import (
 )
 from competition.doctor.image_checks import check_images
 from competition.errors import InputFault
+from competition.spec import PixelForm
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
@@ -66,11 +67,15 @@ def test_without_a_window_the_bits_stored_are_what_counts(tmp_path):
     assert grey_of(path).tolist() == [[255, 254, 128, 0]]
     path = save_dicom(tmp_path / "c.dcm", deep)
     assert grey_of(path).tolist() == [[0, 0, 7, 15]]
-    assert grey_of(path, depth=12).tolist() == [[0, 1, 127, 255]]
-    assert np.array_equal(grey_of(save_dicom(tmp_path / "d.dcm", GREY), depth=12), GREY)
+    assert grey_of(path, form=PixelForm(depth=12)).tolist() == [[0, 1, 127, 255]]
+    assert np.array_equal(
+        grey_of(save_dicom(tmp_path / "d.dcm", GREY), form=PixelForm(depth=12)), GREY
+    )
     twelve = save_dicom(tmp_path / "e.dcm", np.dstack([deep] * 3), BitsStored=16)
-    assert grey_of(twelve, depth=12).tolist() == [[0, 1, 127, 255]]
-    assert "values 0…4095; 11 bits hold 0…2047: check depth" in fault_of(path, depth=11)
+    assert grey_of(twelve, form=PixelForm(depth=12)).tolist() == [[0, 1, 127, 255]]
+    assert "values 0…4095; 11 bits hold 0…2047: check depth" in fault_of(
+        path, form=PixelForm(depth=11)
+    )
 
 
 def test_signed_values_begin_with_the_lowest(tmp_path):
@@ -81,7 +86,7 @@ def test_signed_values_begin_with_the_lowest(tmp_path):
     path = save_dicom(tmp_path / "b.dcm", unused, BitsStored=12)
     assert grey_of(path).tolist() == [[0, 127, 128, 255]]
     path = save_dicom(tmp_path / "c.dcm", values)
-    assert grey_of(path, depth=12).tolist() == [[0, 127, 128, 255]]
+    assert grey_of(path, form=PixelForm(depth=12)).tolist() == [[0, 127, 128, 255]]
 
 
 def test_the_first_window_decides(tmp_path):
@@ -92,7 +97,7 @@ def test_the_first_window_decides(tmp_path):
     expected = [0, 0, 127, 128, 255, 255, 255]
     assert grey_of(path).tolist() == [expected]
     assert file_facts(path).depth == 8
-    assert grey_of(path, depth=9).tolist() == [expected]
+    assert grey_of(path, form=PixelForm(depth=9)).tolist() == [expected]
     path = save_dicom(tmp_path / "b.dcm", values, PhotometricInterpretation="MONOCHROME1", **window)
     assert grey_of(path).tolist() == [[255 - value for value in expected]]
 

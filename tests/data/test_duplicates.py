@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 from downloads import picture, save
 
+from competition.data import duplicates
 from competition.data.duplicates import (
     fine_structure,
     join_copies,
     near_pairs,
     perceptual_hash,
     pixel_hash,
+    thumbnail,
 )
 
 
@@ -30,7 +32,7 @@ def test_the_product_of_two_fine_structures_is_the_correlation_of_what_is_fine()
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
         fine.append((small - cv2.GaussianBlur(small, (0, 0), 4)).ravel())
-    found = fine_structure(first) @ fine_structure(second)
+    found = fine_structure(thumbnail(first)) @ fine_structure(thumbnail(second))
     assert abs(found - np.corrcoef(*fine)[0, 1]) < 1e-5
     assert abs(fine[0].mean()) > 0.1
 
@@ -71,7 +73,7 @@ def test_a_perceptual_hash_survives_size_compression_and_brightness():
         np.clip(image * 0.8 + 20, 0, 255).astype(np.uint8),
     ]
     hashes = np.stack([perceptual_hash(i) for i in (image, *kept, scene(2), scene(3))])
-    pairs = near_pairs(hashes, 4)
+    pairs = list(near_pairs(hashes, 4))
     assert {(i, j) for i, j, _ in pairs} == {(i, j) for i in range(4) for j in range(i + 1, 4)}
 
 
@@ -79,14 +81,23 @@ def test_fine_structure_tells_pictures_of_one_layout_apart():
     layout = cv2.resize(np.array([[40, 200], [220, 60]], np.uint8), (80, 64))[..., None]
     one, other = ((layout * 0.9 + scene(seed) * 0.1).astype(np.uint8) for seed in (1, 2))
     again = np.clip(one * 0.9 + 10, 0, 255).astype(np.uint8)
-    assert fine_structure(one) @ fine_structure(again) > 0.9
-    assert fine_structure(one) @ fine_structure(other) < 0.7
-    assert abs(float(fine_structure(one) @ fine_structure(one)) - 1) < 1e-5
-    assert not fine_structure(np.zeros((5, 5, 3), np.uint8)).any()
+    assert fine_structure(thumbnail(one)) @ fine_structure(thumbnail(again)) > 0.9
+    assert fine_structure(thumbnail(one)) @ fine_structure(thumbnail(other)) < 0.7
+    assert abs(float(fine_structure(thumbnail(one)) @ fine_structure(thumbnail(one))) - 1) < 1e-5
+    assert not fine_structure(thumbnail(np.zeros((5, 5, 3), np.uint8))).any()
 
 
-def test_pairs_over_the_edge_of_a_block_are_found():
+def test_pairs_over_the_edge_of_a_block_are_found(monkeypatch):
     hashes = np.random.default_rng(0).random((1500, 63)) < 0.5
     hashes[1400] = hashes[3]
     hashes[1400, :2] ^= True
-    assert near_pairs(hashes, 4) == [(3, 1400, 2)]
+    for step in (1, 7, 1500, 10**7):
+        monkeypatch.setattr(duplicates, "_MOST_COMPARED", 1500 * step)
+        assert list(near_pairs(hashes, 4)) == [(3, 1400, 2)]
+
+
+def test_pairs_that_something_joins_are_left_out():
+    hashes = np.zeros((5, 63), bool)
+    groups, pixels = np.array(list("aabbc")), np.array(list("vwxyw"))
+    found = {(i, j) for i, j, _ in near_pairs(hashes, 4, unlike=(groups, pixels))}
+    assert found == {(0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (2, 4), (3, 4)}

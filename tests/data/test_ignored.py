@@ -227,6 +227,17 @@ def test_mask_files_of_ignored_pixels_go_with_labels_of_any_kind(tmp_path):
     assert any(labels[image] != plain[image] for image in labels)
 
 
+def test_files_may_show_what_counts(tmp_path):
+    competition = with_files(tmp_path, salt, labels__ignore_at="zero")
+    labels = labels_of(competition)
+    for number, image in enumerate(labels):
+        mask = np.ones((20, 30), bool)
+        mask[10:12, number : number + 9] = False
+        assert np.array_equal(labels.ignored[image].to_dense()[0], mask)
+    with pytest.raises(InputFault, match="ignore_at says which pixels of ignore_files"):
+        salt(tmp_path, labels__ignore_at="zero")
+
+
 def test_files_and_values_add_up(tmp_path):
     files = {"ignore_files": "ignore/{stem}.png", "ignore": [254, 255]}
     with_files(tmp_path, salt)

@@ -18,6 +18,7 @@ from competition.data.images import (
     safe_path,
 )
 from competition.errors import InputFault
+from competition.spec import PixelForm
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
@@ -55,15 +56,15 @@ def test_sixteen_bits_keep_their_high_byte(tmp_path, ending):
 
 def test_twelve_bits_in_a_sixteen_bit_file_are_scaled_by_the_declared_depth(tmp_path):
     path = save(tmp_path / "scan.png", np.array([[0, 16, 4095]], np.uint16))
-    assert read_image(path, depth=12)[0, :, 0].tolist() == [0, 1, 255]
+    assert read_image(path, PixelForm(depth=12))[0, :, 0].tolist() == [0, 1, 255]
     path = save(tmp_path / "deeper.png", np.array([[0, 4096]], np.uint16))
     with pytest.raises(InputFault, match=r"deeper.png has values 0…4096; 12 bits hold 0…4095"):
-        read_image(path, depth=12)
+        read_image(path, PixelForm(depth=12))
 
 
 def test_depth_leaves_eight_bit_images_alone(tmp_path):
     path = save(tmp_path / "image.png", picture(1))
-    assert np.array_equal(read_image(path, depth=12), picture(1))
+    assert np.array_equal(read_image(path, PixelForm(depth=12)), picture(1))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])

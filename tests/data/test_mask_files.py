@@ -5,8 +5,9 @@ import pytest
 from downloads import CELLS, cell_map, cells, parsed, picture, save
 from PIL import Image
 
-from competition.data.catalog import build_catalog
+from competition.data.catalog import build_catalog, named_images
 from competition.data.labels import label_files, read_labels
+from competition.data.readers import file_per_image
 from competition.doctor import examine
 from competition.errors import InputFault
 from competition.masks import Runs
@@ -302,3 +303,22 @@ def test_the_doctor_reads_each_of_these_layouts(tmp_path):
         assert report.errors == ()
         first = "class #800000" if make is coloured else "class 1"
         assert any(what == first for what, _ in report.found)
+
+
+def test_left_over_files_are_looked_for_without_listing_the_images_again(tmp_path, monkeypatch):
+    """It was a second listing of all images at every reading."""
+    competition = cells(tmp_path, {"files": "masks/{stem}.png", "values": "index"})
+    for number in range(4):
+        save(tmp_path / f"masks/{number:04}.png", cell_map(number).astype(np.uint8))
+    listed = []
+
+    def listing(one):
+        listed.append(one)
+        return named_images(one)
+
+    monkeypatch.setattr(file_per_image, "named_images", listing)
+    masks_of(competition)
+    assert listed == []
+    save(tmp_path / "masks/9999.png", np.zeros((2, 2), np.uint8))
+    assert "'masks/9999.png' belongs to no training image" in fault_of(competition)
+    assert listed == [competition]

@@ -17,6 +17,7 @@ from competition.data.images import (
 )
 from competition.data.labels import read_labels
 from competition.errors import InputFault
+from competition.spec import PixelForm
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
@@ -53,9 +54,11 @@ def test_colours_are_red_green_blue_in_either_memory_order(tmp_path, order):
 def test_sixteen_bits_lose_their_low_ones_by_depth(tmp_path, kind):
     path = saved(tmp_path / "a.npy", np.array([[0, 16, 256, 4095]], kind))
     assert read_image(path)[0, :, 0].tolist() == [0, 0, 1, 15]
-    assert read_image(path, depth=12)[0, :, 1].tolist() == [0, 1, 16, 255]
+    assert read_image(path, PixelForm(depth=12))[0, :, 1].tolist() == [0, 1, 16, 255]
     assert file_facts(path) == FileFacts("NPY", "uint16", 16, 1)
-    assert "values 0…4095; 11 bits hold 0…2047: check depth" in fault_of(path, depth=11)
+    assert "values 0…4095; 11 bits hold 0…2047: check depth" in fault_of(
+        path, form=PixelForm(depth=11)
+    )
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
@@ -79,18 +82,28 @@ def test_other_decimals_are_refused_with_their_range(tmp_path, values, found):
     assert found in said and "expected 0…1" in said
 
 
-@pytest.mark.parametrize("kind", [bool, np.int32, np.uint32, np.complex64])
+@pytest.mark.parametrize("kind", [bool, np.uint32, np.complex64])
 def test_other_numbers_are_no_image(tmp_path, kind):
     said = fault_of(saved(tmp_path / "a.npy", np.ones((2, 3), kind)))
-    assert f"an array of {np.dtype(kind).name}; expected uint8, uint16, or decimals 0…1" in said
+    assert f"an array of {np.dtype(kind).name}; expected uint8, uint16, decimals, or signed" in said
 
 
-@pytest.mark.parametrize("shape", [(4,), (2, 3, 8), (2, 3, 4), (2, 3, 3, 1), (0, 3)])
+@pytest.mark.parametrize("shape", [(4,), (0, 3), (2, 3, 1, 2, 2)])
 def test_another_shape_is_refused(tmp_path, shape):
     path = saved(tmp_path / "a.npy", np.zeros(shape, np.uint8))
     for read in (image_size, read_image, read_index):
         said = fault_of(path, read)
-        assert "expected (H, W), (H, W, 1) or (H, W, 3)" in said and str(shape) in said
+        assert "expected (H, W), (H, W, channels)" in said and str(shape) in said
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 3, 4), (2, 3, 3, 1)])
+def test_channels_and_times_that_are_not_asked_for_are_refused_with_the_key(tmp_path, shape):
+    path = saved(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    assert image_size(path) == (2, 3)
+    key = "frame in [data]" if len(shape) == 4 else "check channels in [data]"
+    assert key in fault_of(path)
+    said = fault_of(path, read_index)
+    assert f"has the shape {shape}; " in said and ("a mask is (H, W)" in said or key in said)
 
 
 def test_a_cut_empty_or_other_file_is_named_and_nothing_is_unpickled(tmp_path):

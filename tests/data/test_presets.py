@@ -10,6 +10,7 @@ import pytest
 from dicoms import save_dicom
 from downloads import blob, hand_bone, picture, salt, save, write_csv
 
+from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, of_split, sizes_of
 from competition.data.labels import read_labels
 from competition.doctor import prove
@@ -249,6 +250,41 @@ def pneumothorax(root):
     sample_of(root, "sample_submission.csv", ["ImageId", "EncodedPixels"], key=key, text="-1")
 
 
+def contrails(root):
+    """Bands of (H, W, times) in kelvin; the last two training images lie in validation/."""
+    for numbers, part in ((TRAIN, "train"), (TEST, "test")):
+        for n in numbers:
+            folder = root / (part if n not in (6, 7) else "validation") / f"{n:03}"
+            folder.mkdir(parents=True)
+            for band in range(8, 17):
+                random = np.random.default_rng((n, band))
+                kelvin = random.uniform(200, 310, (20, 30, 8)).astype(np.float32)
+                np.save(folder / f"band_{band:02}.npy", kelvin)
+            if part == "train":
+                mask = mask_of(n, 0).astype(np.int32)[..., None]
+                np.save(folder / "human_pixel_masks.npy", mask)
+            if "train" in folder.parts and part == "train":
+                np.save(folder / "human_individual_masks.npy", np.stack([mask] * 4, axis=-1))
+    sample_of(root, "sample_submission.csv", ["record_id", "encoded_pixels"], key=stem, text="-")
+
+
+def ink(root):
+    """Layers of 16 bits of a fragment; what is no papyrus does not count."""
+    for numbers, part in ((TRAIN, "train"), (TEST, "test")):
+        for n in numbers:
+            folder = root / part / f"{n:03}"
+            for layer in range(26, 40):
+                random = np.random.default_rng((n, layer))
+                values = random.integers(0, 65536, (20, 30)).astype(np.uint16)
+                save(folder / f"surface_volume/{layer:02}.tif", values)
+            papyrus = np.full((20, 30), 255, np.uint8)
+            papyrus[-1] = 0  # no mask of `mask_of` reaches it
+            save(folder / "mask.png", papyrus)
+            if part == "train":
+                save(folder / "inklabels.png", mask_of(n, 0).astype(np.uint8) * 255)
+    sample_of(root, "sample_submission.csv", ["Id", "Predicted"], key=stem, text="1 1")
+
+
 class Download(NamedTuple):
     """make: writes it; order: of the texts there; drawn: whether its masks are those of `mask_of`;
     groups: how many; relative: whether the texts are of gaps; changes: by --set.
@@ -272,9 +308,11 @@ DOWNLOADS = {
     "cars": Download(cars, groups=4),
     "cells": Download(cells),
     "clouds": Download(clouds, "columns", changes={"submission.size": [10, 15]}),
+    "contrails": Download(contrails, "columns"),
     "folders": Download(folders),
     "gi-tract": Download(gi_tract, groups=4),
     "hand-bone": Download(hand_bone, drawn=False),
+    "ink": Download(ink),
     "kidney": Download(kidney, "columns"),
     "nuclei": Download(nuclei, "columns"),
     "organs": Download(organs, "columns"),
@@ -295,6 +333,12 @@ def written(name: str, tmp_path: Path) -> Competition:
     return load_competition(target)
 
 
+def test_contrails_have_annotators_in_their_training_part(tmp_path):
+    competition = written("contrails", tmp_path)
+    found = read_labels(competition, build_catalog(competition)).annotators
+    assert len(found) == len(TRAIN) - 2 and {masks.classes for masks in found.values()} == {4}
+
+
 def test_every_preset_has_its_download():
     assert DOWNLOADS.keys() == set(preset_names())
 
@@ -313,6 +357,26 @@ def test_labels_are_read_as_they_were_drawn(name, tmp_path):
     for n, image in zip(TRAIN, sorted(rows["image"]), strict=True):
         expected = [mask_of(n, k) for k in range(len(competition.classes))]
         np.testing.assert_array_equal(labels[image].to_dense(), np.stack(expected))
+
+
+def test_bands_of_contrails_are_three_channels_of_the_labelled_time(tmp_path):
+    competition = written("contrails", tmp_path)
+    data = competition.data
+    assert (data.channels, data.bits, data.frame) == (3, 16, 4)
+    found = read_pixels(competition.root, "validation/006/band_11.npy", data)
+    kelvin = [np.random.default_rng((6, b)).uniform(200, 310, (20, 30, 8)) for b in (11, 14, 15)]
+    shares = np.stack([one[..., 4] for one in kelvin], axis=2)
+    assert np.abs(found / 65535 - (shares - 190) / 130).max() < 1e-4
+
+
+def test_layers_of_ink_are_channels_and_what_is_no_papyrus_does_not_count(tmp_path):
+    competition = written("ink", tmp_path)
+    assert (competition.data.channels, competition.data.bits) == (9, 16)
+    found = read_pixels(competition.root, "test/020/surface_volume/32.tif", competition.data)
+    expected = np.random.default_rng((20, 36)).integers(0, 65536, (20, 30))
+    assert np.array_equal(found[..., 8], expected)
+    ignored = read_labels(competition, build_catalog(competition)).ignored
+    assert all(mask.area()[0] == 30 and mask.to_dense()[0, -1].all() for mask in ignored.values())
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

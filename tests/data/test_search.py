@@ -55,7 +55,7 @@ def sample(root, file="sample_submission.csv", form="{}.png", classes=NAMES, hea
 
 def found(root, tmp_path, **changes):
     target = tmp_path / "competition.toml"
-    text = new_competition(None, root, target, "mine", changes=changes)
+    text = new_competition(None, root, target, "mine", changes=changes).text
     return text, load_competition(target)
 
 
@@ -583,8 +583,8 @@ def test_left_and_right_are_pairs(tmp_path):
             r"holds no image \(.*\): 0 files; unpack archives",
         ),
         (
-            lambda root: (root.mkdir(), (root / "a.nii.gz").write_bytes(b""), root),
-            r"holds no image \(.png, .jpg, .*\): 1 files, most of them .gz",
+            lambda root: (root.mkdir(), (root / "a.nrrd").write_bytes(b""), root),
+            r"holds no image \(.png, .jpg, .*\): 1 files, most of them .nrrd",
         ),
         (images, r"no labels found for these images; there lie"),
         (
@@ -1112,10 +1112,11 @@ def test_a_csv_that_was_used_is_not_called_unused(tmp_path):
         root / "class_dict.csv", [["name", "r", "g", "b"], *([n, *map(str, c)] for n, c in named)]
     )
     write_csv(root / "who.csv", [["image", "patient"], *([f"{n}.png", n[:2]] for n in TRAIN)])
-    write_csv(root / "other.csv", [["a"], ["1"]])
+    for name in ("other.csv", "ho.csv"):  # its name stands in that of who.csv
+        write_csv(root / name, [["a"], ["1"]])
     text, competition = found(root, tmp_path)
     assert competition.data.group.file == "who.csv"
-    assert re.findall("not used: (.*)", text) == ["other.csv"]
+    assert re.findall("not used: (.*)", text) == ["ho.csv", "other.csv"]
 
 
 def test_few_folders_may_be_kinds_and_no_groups(tmp_path):
@@ -1196,3 +1197,58 @@ def test_an_annotation_file_that_names_other_images_is_told(tmp_path):
     (root / "export.json").write_text(json.dumps(content))
     with pytest.raises(InputFault, match=r"export.json: coco, and names .* such as '0a1b-a00.png'"):
         found(root, tmp_path)
+
+
+# Channels and values
+
+
+def arrays(root, change):
+    """Images as arrays, masks as PNG."""
+    for part, names in (("images", TRAIN), ("test", TEST)):
+        (root / part).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            np.save(root / f"{part}/{name}.npy", change(photograph(name)))
+    indexed(root)
+
+
+def test_images_of_five_channels_are_found_to_have_five(tmp_path):
+    root = tmp_path / "data"
+    arrays(root, lambda pixels: np.concatenate([pixels, pixels[..., :2]], axis=2))
+    text, competition = found(root, tmp_path)
+    assert competition.data.channels == 5 and "each image has 5 channels" in text
+    check(competition)
+
+
+def test_what_is_black_and_white_of_decimals_is_a_question_with_what_was_met(tmp_path):
+    root = tmp_path / "data"
+    arrays(root, lambda pixels: pixels.astype(np.float32) * 2 - 100)
+    _, competition = found(root, tmp_path)
+    (question,) = (one for one in competition.questions if "range" in one)
+    low, high = competition.data.range[0]
+    shown = [photograph(name).astype(np.float32) * 2 - 100 for name in TRAIN]
+    assert (low, high) == (min(one.min() for one in shown), max(one.max() for one in shown))
+    assert "range in [data] is open; write" in question
+    target = tmp_path / "competition.toml"
+    target.unlink()
+    _, said = found(root, tmp_path, **{"data.range": [0, 300]})
+    assert said.data.range == ((0, 300),) and not any("range" in one for one in said.questions)
+
+
+@pytest.mark.parametrize("change", ["grey", "colours", "opaque", "shares"])
+def test_what_needs_no_key_gets_none(tmp_path, change):
+    root = tmp_path / "data"
+    if change == "opaque":
+        images(root)
+        indexed(root)
+        for path in [*root.glob("images/*"), *root.glob("test/*")]:
+            Image.open(path).convert("RGBA").save(path)
+    else:
+        ways = {
+            "grey": lambda pixels: pixels[..., 0],
+            "colours": lambda pixels: pixels,
+            "shares": lambda pixels: pixels / np.float32(255),
+        }
+        arrays(root, ways[change])
+    found(root, tmp_path)
+    text = (tmp_path / "competition.toml").read_text()
+    assert "channels" not in text and "range" not in text

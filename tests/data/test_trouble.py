@@ -37,6 +37,7 @@ from competition.doctor.sample_checks import check_groups
 from competition.errors import InputFault
 from competition.masks import RleFormat, Runs, encode
 from competition.project import Project
+from competition.spec import PixelForm
 from competition.steps import draw_label_sheet, make_split
 from competition.submission import read_table
 from competition.workspace import Workspace
@@ -70,14 +71,14 @@ def png16(path, values):
 def test_colours_of_sixteen_bits_lose_their_low_ones_by_depth(tmp_path):
     values = np.random.default_rng(0).integers(0, 4096, (7, 9, 3), np.uint16)
     png16(tmp_path / "a.png", values)
-    assert np.array_equal(read_image(tmp_path / "a.png", depth=12), values >> 4)
+    assert np.array_equal(read_image(tmp_path / "a.png", PixelForm(depth=12)), values >> 4)
     assert np.array_equal(read_image(tmp_path / "a.png"), values >> 8)
     assert file_facts(tmp_path / "a.png").depth == 16
     opaque = np.dstack([values, np.full((7, 9), 65535, np.uint16)])
     png16(tmp_path / "b.png", opaque)
-    assert np.array_equal(read_image(tmp_path / "b.png", depth=12), values >> 4)
+    assert np.array_equal(read_image(tmp_path / "b.png", PixelForm(depth=12)), values >> 4)
     png16(tmp_path / "c.png", np.dstack([values, np.zeros((7, 9), np.uint16)]))
-    assert not read_image(tmp_path / "c.png", depth=12).any()
+    assert not read_image(tmp_path / "c.png", PixelForm(depth=12)).any()
     (tmp_path / "a.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
     with pytest.raises(InputFault, match="damaged"):
         read_image(tmp_path / "a.png")

@@ -144,8 +144,8 @@ def test_many_texts_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_format_that_the_data_speak_against_looks_transposed() -> None:
     masks = ellipses(30, 90)
     proof = prove_order([encode(m, COLUMNS) for m in masks], (30, 90), masks=masks)
-    assert proof.contradictions(FORMATS["salt"]) == []
-    lines = proof.contradictions(RleFormat("rows", base=0))
+    assert proof.contradictions(FORMATS["salt"]) == {}
+    lines = list(proof.contradictions(RleFormat("rows", base=0)).values())
     assert len(lines) == 2 and "look transposed" in lines[0] and "base is 0" in lines[1]
 
 
@@ -160,4 +160,6 @@ def test_texts_and_evidence_must_pair_up() -> None:
 
 
 def test_no_texts_at_all_prove_nothing():
-    assert prove_order([], []).evidence == ("none of the texts holds a mask",)  # once an IndexError
+    nothing = prove_order([], [])  # once an IndexError
+    assert {one.line for one in nothing.findings.values()} == {"none of the texts holds a mask"}
+    assert (nothing.order, nothing.certainty) == (None, "unknown")

@@ -8,7 +8,7 @@ from torch.nn import functional
 from competition.errors import InputFault
 from competition.models import build
 from competition.models.adapters import LearntDown, LearntUp, adapt_first_convolution, swap_norm
-from competition.recipes import Dpt, Fcn, Smp, UNet, UNetResNet18
+from competition.recipes import Beit, Dpt, Fcn, Smp, UNet, UNetResNet18
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 NORMS = nn.modules.batchnorm._BatchNorm
@@ -88,6 +88,14 @@ def test_images_of_any_channel_count_are_taken(channels, down):
     assert model(torch.randn(1, channels, 50, 70)).logits.shape == (1, 2, 50, 70)
     with pytest.raises(InputFault, match=f"an image of 3 channels: this network takes {channels}"):
         model(torch.randn(1, 3, 50, 70))
+
+
+@pytest.mark.parametrize(("channels", "down"), [(1, "none"), (5, "none"), (3, "convolution")])
+def test_a_network_of_transformers_takes_them_too(channels, down):
+    pytest.importorskip("transformers")
+    small = {"width": 16, "layers": 4, "heads": 2, "taps": (1, 2, 3, 4)}
+    model = build(Beit(channels=channels, down=down, **small), 2, pretrained=False).eval()
+    assert model(torch.randn(1, channels, 64, 64)).logits.shape[:2] == (1, 2)
 
 
 def test_the_learnt_up_convolution_starts_as_bilinear_enlargement():

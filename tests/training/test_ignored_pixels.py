@@ -308,10 +308,11 @@ def test_validation_scores_the_pixels_that_count():
         (Metric(name="dice"), [50, 50, 50]),
         (Metric(name="surface-dice", tolerance=0.0), 1),
     ):
-        score = scorer_at_native_size(labelled_with(ignored), metric)("a", logits)
+        score = scorer_at_native_size(labelled_with(ignored), metric, exclusive=False)("a", logits)
         assert np.array_equal(score.scores[0], perfect)
         assert score.labelled.tolist() == score.hit.tolist() == [True, False]
-    score = scorer_at_native_size(labelled_with(ignored), Metric(name="dice"))("a", logits)
+    dice = Metric(name="dice")
+    score = scorer_at_native_size(labelled_with(ignored), dice, exclusive=False)("a", logits)
     assert score.scores[1].tolist() == [0, 0, 0]
 
 

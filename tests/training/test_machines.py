@@ -59,8 +59,8 @@ def test_a_run_is_trained_killed_resumed_predicted_and_exported(
     settings = PredictionSettings(batch=2, machine=chosen)
     [(_, logits, _)] = view_means([network], (image,), task.validation.letterboxed[image], settings)
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
-    size, channels = training.recipe.size, training.recipe.network.channels
-    assert export_network(network, tmp_path, size=size, channels=channels).difference < 1e-4
+    size = training.recipe.size
+    assert export_network(network, tmp_path, size=size).difference < 1e-4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -12,4 +12,5 @@ label_studio.py  JSON files of many images
 
 file_per_image.py  files that a pattern names for each image     exports.py  files of many images
 shapes.py    shapes of named classes   ignored.py   mask images of pixels that do not count
+annotators.py  masks of several annotators
 """

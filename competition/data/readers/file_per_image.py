@@ -1,7 +1,7 @@
 """Labels in files of their own for each image, named by a pattern with {folder} and {stem} of the image.
 
 A pattern may hold {class} (a file for each class of the image) and * (several files, whatever tells them
-apart): the masks of one image are then united.
+apart): the masks of one image are then united. A slice of a file has that slice of the label file.
 """
 
 import re
@@ -15,18 +15,36 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import named_images
-from competition.data.csv_text import hints, image_id
-from competition.data.images import read_index, safe_path
+from competition.data.catalog import left_out, named_images
+from competition.data.csv_text import hints
+from competition.data.images import image_size, page_count, read_index, safe_path
+from competition.data.nifti import require_same_grid
+from competition.data.pages import (
+    Page,
+    file_and_page,
+    file_of,
+    is_nifti,
+    may_have_pages,
+    page_path,
+    stem_of,
+)
 from competition.errors import InputFault, listed
-from competition.spec import Competition
+from competition.spec import Competition, MaskLabels
 
 
 class LabelFile(NamedTuple):
-    """A label file: its path below root, and the class that it is of, where the pattern names one."""
+    """A label file: its path below root, the class that it is of, where the pattern names one, and which
+    of its slices is the image's.
+    """
 
     path: str
     of_class: str | None
+    page: Page | None = None
+
+    @property
+    def place(self) -> str:
+        """What is read: the file, or the slice of it."""
+        return self.path if self.page is None else page_path(self.path, self.page)
 
 
 FromFile = TypeVar("FromFile")
@@ -77,16 +95,18 @@ def read_several(
     strange = _file_set_faults(
         competition, (key, pattern), owned, positives_only=positives_only, others=others
     )
-    labels, faults = {}, []
+    labels, faults = {}, _page_faults(competition, owned)
+    if faults:
+        raise InputFault("\n".join(listed(kind) for kind in (strange, faults) if kind))
     sizes = zip(images["height"].tolist(), images["width"].tolist(), strict=True)
     for image, own, size in zip(images["image"], files, sizes, strict=True):
         labels[image] = []
         for file in own:
-            path = competition.root / file.path
-            if not path.is_file():
+            if not (competition.root / file.path).is_file():
                 continue  # among the strange ones, or a class that is not there
             try:
-                labels[image].append((file.of_class, read(competition, path, size)))
+                held = read(competition, competition.root / file.place, size)
+                labels[image].append((file.of_class, held))
             except InputFault as fault:
                 faults.extend(str(fault).splitlines())
     if strange or faults:
@@ -118,12 +138,17 @@ def pattern_files(competition: Competition, images: pd.DataFrame, pattern: str) 
     """The files that a pattern names, in the catalog's order; of several those that are there."""
     root = competition.root
     several = "{class}" in pattern or "*" in pattern
-    return [
-        root / file.path
-        for files in _files_of_images(competition, images, pattern)
-        for file in files
-        if not several or (root / file.path).is_file()
-    ]
+    named = _files_of_images(competition, images, pattern)
+    paths = dict.fromkeys(file.path for files in named for file in files)  # slices share theirs
+    return [root / path for path in paths if not several or (root / path).is_file()]
+
+
+def pattern_places(competition: Competition, images: pd.DataFrame, pattern: str) -> list[Path]:
+    """As `pattern_files`, but what is read for each image: of a file of slices one after another."""
+    files = _files_of_images(competition, images, pattern)
+    places = dict.fromkeys((file.path, file.place) for own in files for file in own)
+    root = competition.root
+    return [root / place for path, place in places if (root / path).is_file()]
 
 
 def _files_of_images(
@@ -136,13 +161,46 @@ def _files_of_images(
     found = []
     for path in images["path"]:
         own: list[LabelFile] = []
+        page = file_and_page(path)[1]
         for name in classes:
             texts = _texts(pattern, _own(competition, path) | {"{class}": name})
-            own += [LabelFile(file, name) for file in _named(texts, there)]
+            own += [
+                LabelFile(file, name, page if may_have_pages(file) else None)
+                for file in _named(texts, there)
+            ]
         for file in own:
             safe_path(competition.root, file.path, links=competition.links)
         found.append(own)
     return found
+
+
+def _page_faults(competition: Competition, files: Mapping[str, Sequence[LabelFile]]) -> list[str]:
+    """Label files that have other slices than the file of their images, or lie otherwise in space.
+
+    files: of each image, by its path.
+    """
+    root, faults = competition.root, []
+    firsts = {  # of the slices that two files share
+        (file_of(image), file.path): (image, file)
+        for image, own in files.items()
+        for file in own
+        if file.page is not None and (root / file.path).is_file()
+    }
+    for (image_file, path), (image, file) in firsts.items():
+        axis = None if file.page is None else file.page.axis
+        try:
+            count, there = (page_count(root / one, axis) for one in (path, image_file))
+            if count != there:
+                faults.append(
+                    f"{root / path} has {count} slices and its images' file {image_file!r} {there}"
+                )
+                continue
+            require_size(image_size(root / file.place), image_size(root / image), root / path)
+            if is_nifti(image_file) and is_nifti(path):
+                require_same_grid(root / path, root / image_file)
+        except InputFault as fault:
+            faults.append(str(fault))
+    return faults
 
 
 def _files_of_tests(
@@ -150,8 +208,19 @@ def _files_of_tests(
 ) -> list[list[LabelFile]]:
     """Label files of test images, if there are any: they count for nothing, and are no fault."""
     part = competition.labels.part
-    met = [part is None or part.of(path) is not None for path in tests["path"]]
+    met = [part is None or part.of(file_of(path)) is not None for path in tests["path"]]
     return _files_of_images(competition, tests[np.array(met, bool)], pattern)
+
+
+def _files_of_other_key(
+    competition: Competition, known: pd.DataFrame, pattern: str
+) -> list[list[LabelFile]]:
+    """Masks of annotators may lie among the labels, and these among them."""
+    labels = competition.labels
+    if not isinstance(labels, MaskLabels) or labels.annotators is None:
+        return []
+    other = labels.annotators if pattern == labels.files else labels.files
+    return _files_of_images(competition, known[known["split"] != "test"], other)
 
 
 _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
@@ -161,12 +230,12 @@ _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
 def _own(competition: Competition, path: str) -> dict[str, str | None]:
     """What stands for the places of a pattern in an image's label files; {class} is open."""
     image, part = PurePosixPath(path), competition.labels.part
-    found = None if part is None else part.of(path)
+    found = None if part is None else part.of(file_of(path))
     if part is not None and found is None:
         raise InputFault(
             f"{path}: part in [labels] looks for {part.pattern!r}, which is not in this path"
         )
-    return {"{folder}": image.parent.name, "{stem}": image.stem, "{part}": found}
+    return {"{folder}": image.parent.name, "{stem}": stem_of(path), "{part}": found}
 
 
 def _texts(pattern: str, values: Mapping[str, str | None]) -> list[str]:
@@ -231,30 +300,43 @@ def _file_set_faults(
         faults = [
             _absence(competition, pattern, *one) for one in absent.items() if not positives_only
         ]
-    owners = Counter(file.path for own in files.values() for file in own)
+        faults = list(dict.fromkeys(faults))  # of the slices of one file
+    places = Counter(file.place for own in files.values() for file in own)
+    owners = {file.path: places[file.place] for own in files.values() for file in own}
     faults += [
         f"label file {path!r} is that of {count} images; {key} in [labels] must tell them apart"
         for path, count in owners.items()
         if count > 1
     ]
-    known = named_images(competition)
-    out = known["split"].ne("test") & known["image"].isin(map(image_id, competition.data.exclude))
-    spared = _files_of_images(competition, known[out], pattern)
-    spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
-    expected = {*owners, *known["path"], *(file.path for own in spared for file in own)}
-    orphans = [
+    expected = {*owners, *map(file_of, files)}
+    rest = [
         path
         for path in files_below(root, pattern)
         if path not in expected and PurePosixPath(path).name not in others
     ]
+    orphans = _of_no_image(competition, pattern, rest) if rest else []
     return faults + [
         f"label file {path!r} belongs to no training image{hint}"
         for path, hint in zip(orphans, hints(orphans, list(owners)), strict=True)
     ]
 
 
+def _of_no_image(competition: Competition, pattern: str, paths: Sequence[str]) -> list[str]:
+    """Of some files those that are neither an image nor a label file of any: of a test image, or one
+    that is left out. Lists all images again, for the catalog's rows do not have them.
+    """
+    known = named_images(competition)
+    out = left_out(known, competition.data.exclude)
+    spared = _files_of_images(competition, known[out], pattern)
+    spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
+    spared += _files_of_other_key(competition, known, pattern)
+    expected = {*map(file_of, known["path"]), *(file.path for own in spared for file in own)}
+    return [path for path in paths if path not in expected]
+
+
 def _absence(competition: Competition, pattern: str, image: str, own: Sequence[LabelFile]) -> str:
     """An image without any label file."""
+    image = file_of(image)
     if len(own) == 1 and "{class}" not in pattern:
         return f"label file {own[0].path!r} of image {image!r} does not exist"
     meant = pattern

@@ -16,7 +16,9 @@ def ignore_files(competition: Competition, images: pd.DataFrame) -> list[Path]:
 
 
 def read_ignored(competition: Competition, images: pd.DataFrame) -> dict[str, Runs]:
-    """Runs (1, H, W) by image: where its file is above 0; empty where the labels name no pattern."""
+    """Runs (1, H, W) by image: where its file is above 0, or where it is 0, as `ignore_at` says; empty
+    where the labels name no pattern.
+    """
     pattern = competition.labels.ignore_files
     if pattern is None:
         return {}
@@ -24,4 +26,5 @@ def read_ignored(competition: Competition, images: pd.DataFrame) -> dict[str, Ru
 
 
 def _read_file(competition: Competition, path: Path, size: tuple[int, int]) -> Runs:
-    return Runs.from_dense(values_of_size(path, size)[None])
+    above = values_of_size(path, size)[None] > 0
+    return Runs.from_dense(~above if competition.labels.ignore_at == "zero" else above)

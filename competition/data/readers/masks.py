@@ -11,7 +11,7 @@ import pandas as pd
 
 from competition.data.catalog import sizes_of
 from competition.data.images import read_colours
-from competition.data.pixel_labels import PixelLabels
+from competition.data.pixel_labels import PixelLabels, value_counts
 from competition.data.readers.file_per_image import (
     pattern_files,
     read_several,
@@ -32,7 +32,7 @@ def read(competition: Competition, images: pd.DataFrame) -> dict[str, PixelLabel
     """See `readers`."""
     options, sizes = _options(competition), sizes_of(images)
     found = read_several(
-        competition, images, options.files, _read_mask, positives_only=options.positives_only
+        competition, images, options.files, read_mask, positives_only=options.positives_only
     )
     return {image: _united(competition, parts, sizes[image]) for image, parts in found.items()}
 
@@ -58,7 +58,7 @@ def _options(competition: Competition) -> MaskLabels:
     return competition.labels
 
 
-def _read_mask(competition: Competition, path: Path, size: tuple[int, int]) -> PixelLabels:
+def read_mask(competition: Competition, path: Path, size: tuple[int, int]) -> PixelLabels:
     """Of a mask image: > 0 is its one class, value k the k-th, or each class has its colour."""
     options, classes = _options(competition), competition.classes
     if options.values == "colours":
@@ -67,7 +67,12 @@ def _read_mask(competition: Competition, path: Path, size: tuple[int, int]) -> P
         ignored = np.isin(codes, [colour_code(str(colour)) for colour in options.ignore])
         labels = _by_colour(codes, options, classes, path)
         return PixelLabels.of(Runs.from_label_map(labels, len(classes)), Runs.from_dense(ignored))
-    values = values_of_size(path, size, threshold=options.threshold)
+    return coded_mask(competition, values_of_size(path, size, threshold=options.threshold), path)
+
+
+def coded_mask(competition: Competition, values: np.ndarray, path: Path) -> PixelLabels:
+    """Of the numbers (H, W) of a mask, as `values` in `[labels]` has them; path: for messages."""
+    options = _options(competition)
     if options.values == "nonzero":
         _check_two_values(values, path)
         return PixelLabels.of(Runs.from_dense(values[None]))
@@ -127,7 +132,7 @@ def _distance(first: int, second: int) -> int:
 
 def _check_two_values(values: np.ndarray, path: Path) -> None:
     """Background and one other value; more tell of a smeared mask or of several classes."""
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = value_counts(values)
     if len(found[found != 0]) > 1:
         raise InputFault(
             f"{path} has {len(found)} values ({_counted(found, counts)}); a mask of one class has 0 "
@@ -137,7 +142,7 @@ def _check_two_values(values: np.ndarray, path: Path) -> None:
 
 
 def _check_indices(values: np.ndarray, classes: int, path: Path, options: MaskLabels) -> None:
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = value_counts(values)
     first = options.first
     last = classes - 1 + first
     strange = ((found < 0) | (found > last)) & ~np.isin(found, options.ignore)

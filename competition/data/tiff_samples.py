@@ -1,0 +1,119 @@
+"""TIFF of pixels that Pillow has no mode for, such as five bands, read by tifffile (extra `tiff`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, Self
+
+import numpy as np
+
+from competition.data.pages import PAGES_KEY, Page
+from competition.errors import InputFault
+
+
+@dataclass(frozen=True)
+class TiffSamples:
+    """A TIFF, or one of its pages, with its header read and nothing decoded.
+
+    size: (height, width) in pixels; mode: its number of samples a pixel and their dtype.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    samples: int
+    dtype: np.dtype
+    page: int
+    format: ClassVar[str] = "TIFF"
+
+    @classmethod
+    def opened(cls, path: Path, page: Page | None = None) -> Self:
+        """InputFault without tifffile; ValueError or OSError for a file that is no such picture."""
+        number = 0 if page is None else page.number
+        tifffile = _tifffile()
+        try:
+            with tifffile.TiffFile(path) as file:
+                pages = len(file.pages)
+                found = file.pages[min(number, pages - 1)]
+                height, width, samples = found.imagelength, found.imagewidth, found.samplesperpixel
+                first = file.pages[0].imagelength, file.pages[0].imagewidth
+                dtype = found.dtype
+        except OSError:
+            raise
+        except Exception as error:  # a damaged file ends in whatever its bytes stumble upon
+            raise ValueError(f"its header is damaged: {error}") from error
+        if page is None and pages != 1:
+            raise ValueError(f"it holds {pages} pictures; expected one: {PAGES_KEY}")
+        if number >= pages:
+            raise ValueError(f"it has {pages} pages, and none of number {number} (from 0)")
+        if (height, width) != first:
+            raise ValueError(
+                f"page {number} has {height} × {width} pixels and the first {first[0]} × {first[1]}: "
+                "they are no slices of one volume"
+            )
+        if dtype is None or dtype.kind not in "uif" or dtype.itemsize > 8:
+            raise ValueError(f"its values are of {dtype}; expected whole numbers or decimals")
+        return cls(path, (height, width), samples, dtype, number)
+
+    @classmethod
+    def pages(cls, path: Path, axis: int | None) -> int:
+        """How many pages a file has; raises as `opened` does."""
+        if axis is not None:
+            raise ValueError(
+                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
+            )
+        cls.opened(path, Page(0))
+        with _tifffile().TiffFile(path) as file:
+            return len(file.pages)
+
+    @property
+    def mode(self) -> str:
+        return f"{self.samples} × {self.dtype.name}"
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value as `values` gives it unless it is told."""
+        return 16 if self.dtype.name == "uint16" else 8
+
+    def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
+        """(H, W) or (H, W, samples), and the bits that hold them: 8, or `depth` of uint16; None of
+        decimals, of signed numbers and of those of 32 bits.
+        """
+        tifffile = _tifffile()
+        try:
+            with tifffile.TiffFile(self.path) as file:
+                page = file.pages[self.page]
+                array = page.asarray()
+                planar = self.samples > 1 and int(page.planarconfig) == 2
+        except Exception as error:  # as above
+            raise InputFault(
+                f"{self.path} cannot be decoded: {error}; download it again, or install what it names"
+            ) from error
+        array = np.moveaxis(array, 0, -1) if planar else array
+        expected = (*self.size, self.samples) if self.samples > 1 else self.size
+        if array.shape != expected:
+            raise InputFault(f"{self.path} is damaged: pixels of the shape {array.shape}")
+        if self.dtype.name == "uint8":
+            return array, 8
+        if self.dtype.name == "uint16":
+            return array.astype(np.int32), depth or 16
+        return (array.astype(np.int64) if self.dtype.kind == "u" else array), None
+
+    def numbers(self) -> np.ndarray:
+        """InputFault: a mask has one channel."""
+        raise InputFault(f"{self.path} is a picture of {self.mode}; a mask has one channel")
+
+
+def has_tiff_header(path: Path) -> bool:
+    """Whether a file begins as TIFF and BigTIFF do."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _tifffile() -> ModuleType:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise InputFault(
+            "TIFF images of this kind need tifffile: python -m pip install 'podium[tiff]'"
+        ) from error
+    return tifffile
