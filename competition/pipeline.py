@@ -20,6 +20,7 @@ from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
 from competition.recipes import Recipe
+from competition.recipes.weights_file import weights_file
 from competition.settings import DEFAULTS
 from competition.solution import read_score, score_path
 from competition.workspace import file_sha256
@@ -301,6 +302,8 @@ class Pipeline:
             "labels": self._labels(),
             "fold": self.split(fold),
         }
+        if recipe.pretrained and recipe.weights != "hub":
+            inputs["weights"] = _sha256_of_weights(recipe.weights)
         if self.project.competition.turns:
             inputs["turns"] = hash_of(self.project.competition.turns)
         if member.pseudo:
@@ -385,6 +388,14 @@ def _identity(recipe: Recipe) -> list[Any]:
     chosen = recipe.chosen()
     del chosen["about"]
     return [DEFAULTS, chosen]
+
+
+def _sha256_of_weights(named: str) -> str:
+    """Of the file that a recipe starts from; where it is gone, a new training alone needs it."""
+    try:
+        return file_sha256(weights_file(named))
+    except InputFault as fault:
+        return str(fault)
 
 
 def submission_name(entry: Entry, *, plain: bool) -> str:

@@ -134,6 +134,23 @@ def test_a_changed_recipe_makes_its_training_stale_and_says_so(copied):
     assert found["folds"].kind == "fresh"
 
 
+def test_other_bytes_of_the_weights_it_starts_from_make_a_training_stale(copied, tmp_path):
+    """Those of a file alone: the hub's have one name. A file that is gone is said, not raised."""
+    weights = tmp_path / "w.pth"
+    weights.write_bytes(b"one")
+    member, recipe = entry_of(copied.competition).members[0], copied.recipe("tiny")
+    changes = {"pretrained": True, "weights": str(weights)}
+    copied.recipe = lambda name: recipe.model_copy(update=changes)
+    before = copied.pipeline.train(member, 0).inputs()
+    weights.write_bytes(b"two")
+    after = copied.pipeline.train(member, 0).inputs()
+    assert {key for key in before if before[key] != after[key]} == {"weights"}
+    weights.unlink()
+    assert "no such file" in copied.pipeline.train(member, 0).inputs()["weights"]
+    changes["pretrained"] = False
+    assert "weights" not in copied.pipeline.train(member, 0).inputs()
+
+
 @pytest.mark.parametrize(
     ("views", "kind"),
     [

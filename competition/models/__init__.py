@@ -32,12 +32,18 @@ from competition.recipes import (
 )
 
 
-def build(network: Network, classes: int, *, pretrained: bool) -> SegmentationNetwork:
+def build(
+    network: Network, classes: int, *, pretrained: bool, weights: str = "hub"
+) -> SegmentationNetwork:
     """The network of a recipe with one logit per class; `pretrained`: encoder from ImageNet.
 
-    Raises MachineFault where the weights can neither be found nor fetched.
+    weights: where those come from, as in a recipe. Raises MachineFault where they can neither be found
+    nor fetched, InputFault where a file is not of this encoder.
     """
-    body = _body(network, logit_channels(network, classes), pretrained=pretrained)
+    given = pretrained and weights != "hub"
+    body = _body(network, logit_channels(network, classes), pretrained=pretrained and not given)
+    if given:
+        body.load_published(network, weights)
     return surrounded(body, network, classes)
 
 

@@ -68,6 +68,13 @@ class Body(nn.Module):
     def make_exportable(self) -> None:
         """Change in place what exporters cannot take; the outputs stay."""
 
+    def load_published(self, network: Any, weights: str) -> None:
+        """Take the encoder's weights from the file that `weights` of a recipe names."""
+        raise InputFault(
+            f"weights = {weights!r}: a network of kind {network.kind!r} takes published weights from "
+            'the hub alone; take kind = "smp", or weights = "hub"'
+        )
+
     def encoder_part(self) -> nn.Module:
         """Where most activations are, and gradient checkpointing is worth it."""
         return self.get_submodule("encoder")

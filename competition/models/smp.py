@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from competition.errors import InputFault
 from competition.models.base import IMAGENET, Body, Maps, Normalisation, convolution
-from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
+from competition.models.weights import HUB, fetching, hub_cache, load_encoder, timm_normalisation
 from competition.recipes import TIMM, Smp
 
 PAN_SMALLEST = 128
@@ -55,6 +55,11 @@ class SmpBody(Body):
         self.smallest_batch = 2 if network.decoder in POOLED_TO_ONE else 1
         self.deepest_channels = model.encoder.out_channels[-1]
 
+    def load_published(self, network: Smp, weights: str) -> None:
+        """The encoder's own mean and deviation come with them."""
+        load_encoder(self.encoder, weights, beyond=_whole_network(network.encoder))
+        self.normalisation = _normalisation(network.encoder, pretrained=True)
+
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)
         return Maps(self.head(self.decoder(features)), (), features[-1])
@@ -92,6 +97,15 @@ def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
     white = found["input_range"][1]
     mean, deviation = (tuple(value / white for value in found[key]) for key in ("mean", "std"))
     return Normalisation(mean, deviation)
+
+
+def _whole_network(encoder: str) -> list[str]:
+    """Names of the weights of the network that an encoder of timm's is cut from, as smp names them."""
+    if not encoder.startswith(TIMM):
+        return []
+    with torch.device("meta"):
+        whole = timm.create_model(encoder.removeprefix(TIMM), pretrained=False)
+    return [f"model.{key}" for key in whole.state_dict()]
 
 
 def _check_encoder(encoder: str) -> None:

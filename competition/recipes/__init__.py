@@ -4,6 +4,7 @@ networks.py   the networks and their options     losses.py  the terms of a loss
 recipe.py     Recipe                             derive.py  changes laid over a recipe; CPU twins
 recipes.toml  the recipes to choose from         named.py   a recipe by its name
 experiments/  comparisons of recipes             trials.py  reads them
+weights_file.py  where published weights lie that are not the hub's
 """
 
 from competition.recipes.derive import SUFFIX, derive, small

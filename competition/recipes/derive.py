@@ -4,6 +4,7 @@ from typing import Any
 
 from competition.recipes.networks import Beit, DeepLabV3, Dpt, Fcn, Network, Smp, UNet, UNetResNet18
 from competition.recipes.recipe import Recipe
+from competition.recipes.weights_file import PACKAGE
 
 SUFFIX = "-cpu"
 _INSTEAD = {"epochs": "iterations", "iterations": "epochs"}
@@ -38,7 +39,8 @@ def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def small(recipe: Recipe) -> Recipe:
-    """The twin `NAME-cpu`: from scratch, smaller, for minutes of training on two cores.
+    """The twin `NAME-cpu`: smaller, for minutes of training on two cores, and from scratch unless its
+    weights are an installed package.
 
     It differs in size alone: loss, augmentation and everything that is compared stay.
     """
@@ -47,11 +49,12 @@ def small(recipe: Recipe) -> Recipe:
     if crop is not None:  # the same share of the image
         crop = size * crop[0] // recipe.size[0], size * crop[1] // recipe.size[1]
     length = {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
+    pretrained = recipe.pretrained and recipe.weights.startswith(PACKAGE)
     changes = {
         "name": recipe.name + SUFFIX,
-        "about": f"{recipe.about}; small and from scratch, for CPUs",
+        "about": f"{recipe.about}; small{'' if pretrained else ' and from scratch'}, for CPUs",
         "network": _small_network(recipe.network),
-        "pretrained": False,
+        "pretrained": pretrained,
         "size": [size, size],
         "batch": 8,
         "accumulate": 1,

@@ -125,7 +125,11 @@ class Recipe(Settings):
     name: str
     about: str = Field(description="one sentence that describes it")
     network: Network = UNetResNet18()
-    pretrained: bool = Field(True, description="start the encoder from ImageNet weights")
+    pretrained: bool = Field(True, description="start the encoder from published weights")
+    weights: str = Field(
+        "hub",
+        description="where those come from: hub, a file, or package:NAME, an installed Python package",
+    )
     size: tuple[int, int] = Field((512, 512), description="height, width the network sees")
     fit: Literal["stretch", "pad"] = Field(
         "stretch", description="stretch: to the size; pad: keep the aspect, pad bottom and right"

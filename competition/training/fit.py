@@ -176,7 +176,9 @@ def _network(task: Task) -> SegmentationNetwork:
     dry_run(recipe, len(task.training.classes))
     torch.manual_seed(task.training.seed)
     pretrained = recipe.pretrained and start is None
-    network = build(recipe.network, len(task.training.classes), pretrained=pretrained)
+    network = build(
+        recipe.network, len(task.training.classes), pretrained=pretrained, weights=recipe.weights
+    )
     if start is not None:
         try:
             network.load_state_dict(start, strict=True)
