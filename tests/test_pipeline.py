@@ -265,6 +265,17 @@ def test_another_order_of_the_classes_makes_everything_stale(copied):
         steps.predict_network(reopened(copied), Member("tiny"), 0)
 
 
+def test_two_groups_are_tuned_for_nothing_and_submitted(copied):
+    """One fold of few patients: `submit` writes its csv all the same."""
+    copied.folds["group"] = [f"g{n % 2}" for n in range(len(copied.folds))]
+    entry = entry_of(copied.competition)
+    steps.score_ensemble(copied, entry, force=True)
+    decisions = steps.tune_entry(copied, entry, force=True)
+    assert (decisions.parts, decisions.groups, decisions.steps) == (1, 2, ())
+    path = steps.submit_entry(copied, entry, force=True)
+    check_submission(copied.competition, path, copied.sample, copied.sizes)
+
+
 def test_an_edited_submission_is_stale(copied):
     csv = copied.workspace.submission("main")
     csv.write_text(csv.read_text() + "\n")

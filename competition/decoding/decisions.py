@@ -10,12 +10,15 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from competition.decoding.blend import Averaged, Blend, Reader, blend
 from competition.decoding.head import Head
 from competition.decoding.postprocess import (
+    OPERATIONS,
     Operation,
     area_scale,
     exclusive_again,
     postprocessed_each,
 )
+from competition.decoding.threshold_sweep import Rules
 from competition.errors import InputFault
+from competition.evaluation.groups import LEAST_GROUPS
 from competition.evaluation.metric_sums import Score
 from competition.evaluation.significance import Gain
 from competition.masks import Runs
@@ -147,7 +150,7 @@ class Decisions(Settings):
     heads, threshold 0.5; apparent: the rules on the images that they were fitted on; cross_fitted:
     nested cross-validation, the whole choice made again without the images that it is scored on;
     present, absent: the same over labelled and over empty masks alone (None where there are none, or
-    the metric pools pixels).
+    the metric pools pixels). With one part nothing was decided, for want of groups.
     """
 
     images: int
@@ -187,9 +190,17 @@ class Decisions(Settings):
             f"  {self.plain}  equal weights, threshold 0.5",
             *(f"    {step}" for step in self.steps),
             *(f"    ({step.name}: {step.gains()})" for step in self.compared),
-            f"  {self.cross_fitted}  nested cross-validation: decided again without each held-out part",
-            f"  {self.apparent:.4f}  apparent, on the images that the rules were fitted on",
         ]
+        if self.parts > 1:
+            lines += [
+                f"  {self.cross_fitted}  nested cross-validation: decided again without each held-out "
+                "part",
+                f"  {self.apparent:.4f}  apparent, on the images that the rules were fitted on",
+            ]
+        else:
+            lines.append(
+                f"  nothing is decided: groups are held out in turn, and that takes {LEAST_GROUPS}"
+            )
         if self.present is not None and self.absent is not None:
             lines.append(f"  present masks {self.present:.4f}, absent masks {self.absent:.4f}")
         return "\n".join(lines)
@@ -199,6 +210,21 @@ def plain_rules(classes: Sequence[str]) -> dict[str, ClassRule]:
     """Threshold 0.5, nothing dropped."""
     rule = ClassRule(threshold=0.5, top=0.5, minimum_area=0)
     return dict.fromkeys(classes, rule)
+
+
+def class_rules(
+    rules: Rules, thresholds: Sequence[float], classes: Sequence[str]
+) -> dict[str, ClassRule]:
+    """Rules that name places in a sweep's thresholds, as they are written down."""
+    return {
+        name: ClassRule(
+            threshold=thresholds[rules.threshold[k]],
+            top=thresholds[rules.top[k] if rules.minimum[k] else rules.threshold[k]],
+            minimum_area=int(rules.minimum[k]),
+            postprocess=OPERATIONS[rules.operation[k]],
+        )
+        for k, name in enumerate(classes)
+    }
 
 
 def read_decisions(path: Path, *, classes: Sequence[str]) -> Decisions:

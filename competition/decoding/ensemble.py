@@ -11,7 +11,7 @@ from competition.decoding.blend import Blend, Reader, blend
 from competition.decoding.decisions import MemberWeight
 from competition.decoding.threshold_sweep import require_labels
 from competition.errors import InputFault
-from competition.evaluation.groups import partition_of
+from competition.evaluation.groups import groups_and_folds
 from competition.evaluation.metric_sums import MetricSums, Score, Slices
 from competition.masks import Runs
 from competition.settings import Settings
@@ -19,7 +19,10 @@ from competition.spec import Competition
 
 
 class MemberScores(Settings):
-    """images, groups: how many the scores are over; score: of the blend. All at threshold 0.5."""
+    """images, groups: how many the scores are over; score: of the blend. All at threshold 0.5.
+
+    empty: of masks that are all empty; None in files from before it was looked at.
+    """
 
     classes: tuple[str, ...]
     images: int
@@ -27,13 +30,15 @@ class MemberScores(Settings):
     folds: tuple[int, ...]
     members: tuple[MemberWeight, ...]
     score: Score
+    empty: Score | None = None
 
     def text(self) -> str:
         """A line for each member and one for the blend."""
         lines = [f"out of fold, {self.images} images of {self.groups} groups, threshold 0.5"]
         lines += [f"  {one.score}  {one.name} × {one.weight:.3f}" for one in self.members]
         together = [f"  {self.score}  their mean"] if len(self.members) > 1 else []
-        return "\n".join([*lines, *together])
+        nothing = [] if self.empty is None else [f"  {self.empty}  an empty submission"]
+        return "\n".join([*lines, *together, *nothing])
 
     def blended(self, readers: Mapping[str, Reader], *, exclusive: bool) -> Blend:
         """The members' predictions with these weights; InputFault for other members."""
@@ -72,22 +77,39 @@ def score_members(
     def scored(chosen: Mapping[str, Reader]) -> Score:
         together = blend(chosen, exclusive=competition.exclusive)
         sums = plain_sums(together, truth, metric_sums, ignored=ignored, advance=advance)
-        return metric_sums.score(sums, partition_of(together.images, folds).groups)
+        return metric_sums.score(sums, groups_and_folds(together.images, folds)[0])
 
     scores = {name: scored({name: reader}) for name, reader in members.items()}
     images = next(iter(members.values())).images
-    partition = partition_of(images, folds)
+    groups, numbers = groups_and_folds(images, folds)
     return MemberScores(
         classes=competition.classes,
         images=len(images),
-        groups=len(np.unique(partition.groups)),
-        folds=tuple(int(fold) for fold in np.unique(partition.folds)),
+        groups=len(np.unique(groups)),
+        folds=tuple(int(fold) for fold in np.unique(numbers)),
         members=tuple(
             MemberWeight(name=name, weight=1.0 / len(members), score=score)
             for name, score in scores.items()
         ),
         score=scored(members) if len(members) > 1 else next(iter(scores.values())),
+        empty=metric_sums.score(_empty_sums(images, truth, metric_sums, ignored), groups),
     )
+
+
+def _empty_sums(
+    images: Sequence[str],
+    truth: Mapping[str, Runs],
+    metric_sums: MetricSums,
+    ignored: Mapping[str, Runs],
+) -> np.ndarray:
+    """What images add where every mask that is handed in is empty, float64 (N, K, C)."""
+    nothing = metric_sums.of_images(
+        images,
+        truth.__getitem__,
+        lambda image: [Runs.empty(truth[image].shape)],
+        ignored=ignored,
+    )
+    return nothing[:, 0]
 
 
 def plain_sums(

@@ -18,6 +18,9 @@ from competition.evaluation.bootstrap import bounds, group_totals, resampled
 from competition.evaluation.metric_sums import MetricSums
 from competition.workspace import whole_file
 
+LEAST_GROUPS = 3
+"""Tuning holds groups out in turn, and splits what is left again."""
+
 PARTS = 5
 """Held-out parts where the predictions are of fewer than three folds."""
 
@@ -46,8 +49,20 @@ def partition_of(images: Iterable[str], folds: pd.DataFrame) -> Partition:
     """Groups, held-out parts and folds of images, from columns image, group, fold.
 
     The parts are the folds; with fewer than three of them, groups dealt to `PARTS` parts, so that
-    what is left can be split again.
+    what is left can be split again. With fewer than `LEAST_GROUPS` groups nothing can: one part.
     """
+    groups, fold = groups_and_folds(images, folds)
+    names, place = np.unique(groups, return_inverse=True)
+    if len(names) < LEAST_GROUPS:
+        return Partition(groups, np.zeros(len(groups), np.int64), fold)
+    if len(np.unique(fold)) >= 3:
+        return Partition(groups, fold, fold)
+    dealt = np.random.default_rng(0).permutation(len(names)) % PARTS
+    return Partition(groups, dealt[place], fold)
+
+
+def groups_and_folds(images: Iterable[str], folds: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The group, text (N,), and the fold, int64 (N,), of images; InputFault for those in no fold."""
     rows = folds.set_index("image")
     missing = [image for image in images if image not in rows.index]
     if missing:
@@ -55,14 +70,7 @@ def partition_of(images: Iterable[str], folds: pd.DataFrame) -> Partition:
             listed([f"image {image!r} is predicted but in no fold" for image in missing])
         )
     chosen = rows.loc[list(images)]
-    groups, fold = chosen["group"].to_numpy(str), chosen["fold"].to_numpy(np.int64)
-    names, place = np.unique(groups, return_inverse=True)
-    if len(names) < 3:
-        raise InputFault(f"tuning holds groups out in turn and needs 3 or more; found {len(names)}")
-    if len(np.unique(fold)) >= 3:
-        return Partition(groups, fold, fold)
-    dealt = np.random.default_rng(0).permutation(len(names)) % PARTS
-    return Partition(groups, dealt[place], fold)
+    return chosen["group"].to_numpy(str), chosen["fold"].to_numpy(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from competition.ablation import AblationRow, AblationTable
 from competition.decoding.blend import blend
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
-from competition.evaluation.groups import partition_of
+from competition.evaluation.groups import groups_and_folds
 from competition.evaluation.significance import training_gain
 from competition.experiment import Experiment
 from competition.pictures import differences
@@ -48,7 +48,7 @@ def _table(project: Project, experiment: Experiment) -> AblationTable:
                 seeds.append(one)
                 advance()
             sums.append(np.stack(seeds))
-    groups = partition_of(images, project.folds).groups
+    groups = groups_and_folds(images, project.folds)[0]
     return AblationTable(
         title=experiment.name,
         competition=competition.name,

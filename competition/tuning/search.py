@@ -7,7 +7,7 @@ choice on them.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,11 +16,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from competition.decoding.blend import LastRead, Reader
-from competition.decoding.decisions import ClassRule, Decisions
-from competition.decoding.ensemble import MemberScores
-from competition.decoding.postprocess import OPERATIONS
-from competition.decoding.threshold_sweep import Rules, ThresholdSweep
-from competition.evaluation.groups import GroupSums, partition_of
+from competition.decoding.decisions import Decisions, Mixture, StepReport, class_rules
+from competition.decoding.ensemble import MemberScores, plain_sums
+from competition.decoding.threshold_sweep import ImageRow, Rules, ThresholdSweep, assembled
+from competition.evaluation.groups import GroupSums, Partition, partition_of
 from competition.evaluation.metric_sums import MetricSums, Slices
 from competition.masks import Runs
 from competition.scoring import Metric
@@ -28,7 +27,7 @@ from competition.spec import Competition
 from competition.tuning.cv_views import PLAIN_FIT, OutOfFold, gather_views, mixture_of
 from competition.tuning.mixture_search import Mixer, heads_alone, measured_on_grid
 from competition.tuning.nested_cv import confirmed, nested_cross_validation, select_mixtures
-from competition.tuning.pixel_samples import draw_beside
+from competition.tuning.pixel_samples import Samples, draw_beside
 from competition.tuning.volume_judgement import Judged, judged_on_volumes
 
 PASSES = 3
@@ -77,27 +76,10 @@ def search_decisions(
     samples, plain_rows = draw_beside(
         data.plain_row(), readers, truth, ignored=ignored, advance=advance
     )
-    known = {(PLAIN_FIT, place): row for place, row in enumerate(plain_rows)}
     partition = partition_of(samples.images, folds)
-    mixer = Mixer(samples, partition.parts, measured_on_grid(data.metric_sums))
-    plans, steps = select_mixtures(mixer, partition)
-    alone = heads_alone(mixer, partition)
-    views = gather_views(data, mixer, plans, known=known, advance=advance)
-    plans, confirmations = confirmed(views, plans, partition)
-    choice = nested_cross_validation(views, plans, partition, advance=advance)
-
-    def class_rules(rules: Rules) -> dict[str, ClassRule]:
-        return _by_class(rules, choice.plain.sweep.thresholds, competition.classes)
-
-    if metric_sums.metric.over_volumes:
-        judged = judged_on_volumes(
-            choice, views, metric_sums, partition, class_rules, advance=advance
-        )
-    else:
-        plain = choice.plain.sweep.outcome(choice.plain.sweep.plain())
-        judged = Judged(True, [], plain, choice.submitted, choice.honest)
-    mixture = mixture_of(mixer, (plans.whole, frozenset()) if judged.adopted else PLAIN_FIT)
-    found, groups = (choice.whole if judged.adopted else choice.plain).sweep, partition.groups
+    search = _searched if len(np.unique(partition.parts)) > 1 else _left_out
+    chosen = search(data, samples, plain_rows, partition, metric_sums, advance)
+    found, judged, groups = chosen.sweep, chosen.judged, partition.groups
     labelled = found.truth > 0
     decisions = Decisions(
         images=len(found.images),
@@ -105,21 +87,79 @@ def search_decisions(
         parts=len(np.unique(partition.parts)),
         folds=tuple(int(fold) for fold in np.unique(partition.folds)),
         members=tuple(
-            member.model_copy(update={"weight": mixture.weight(member.name)})
+            member.model_copy(update={"weight": chosen.mixture.weight(member.name)})
             for member in ensemble.members
         ),
-        mixture=mixture,
-        steps=(*steps, *confirmations, *choice.steps, *judged.steps),
-        compared=tuple(alone),
+        mixture=chosen.mixture,
+        steps=tuple(chosen.steps),
+        compared=tuple(chosen.compared),
         plain=metric_sums.score(judged.plain, groups),
         apparent=metric_sums.value(judged.submitted),
         cross_fitted=metric_sums.score(judged.honest, groups),
         present=_score_over(labelled, judged.honest, metric_sums),
         absent=_score_over(~labelled, judged.honest, metric_sums),
-        rules=class_rules(choice.rules if judged.adopted else found.plain()),
+        rules=class_rules(chosen.rules, found.thresholds, competition.classes),
     )
     before, after = (GroupSums.of(sums, groups) for sums in (judged.plain, judged.honest))
     return Tuned(decisions, found, before, after)
+
+
+class _Chosen(NamedTuple):
+    """What was chosen: the mixture, rules for what it predicts, and how images score."""
+
+    mixture: Mixture
+    rules: Rules
+    sweep: ThresholdSweep
+    judged: Judged
+    steps: Sequence[StepReport]
+    compared: Sequence[StepReport]
+
+
+def _searched(
+    data: OutOfFold,
+    samples: Samples,
+    plain_rows: Sequence[ImageRow],
+    partition: Partition,
+    metric_sums: MetricSums,
+    advance: Callable[[], None],
+) -> _Chosen:
+    """Everything that is offered, on images of which the first pass drew samples and plain rows."""
+    known = {(PLAIN_FIT, place): row for place, row in enumerate(plain_rows)}
+    mixer = Mixer(samples, partition.parts, measured_on_grid(data.metric_sums))
+    plans, steps = select_mixtures(mixer, partition)
+    alone = heads_alone(mixer, partition)
+    views = gather_views(data, mixer, plans, known=known, advance=advance)
+    plans, confirmations = confirmed(views, plans, partition)
+    choice = nested_cross_validation(views, plans, partition, advance=advance)
+    if metric_sums.metric.over_volumes:
+        judged = judged_on_volumes(choice, views, metric_sums, partition, advance=advance)
+    else:
+        plain = choice.plain.sweep.outcome(choice.plain.sweep.plain())
+        judged = Judged(True, [], plain, choice.submitted, choice.honest)
+    steps = [*steps, *confirmations, *choice.steps, *judged.steps]
+    if not judged.adopted:
+        sweep = choice.plain.sweep
+        return _Chosen(mixture_of(mixer, PLAIN_FIT), sweep.plain(), sweep, judged, steps, alone)
+    mixture = mixture_of(mixer, (plans.whole, frozenset()))
+    return _Chosen(mixture, choice.rules, choice.whole.sweep, judged, steps, alone)
+
+
+def _left_out(
+    data: OutOfFold,
+    samples: Samples,
+    plain_rows: Sequence[ImageRow],
+    partition: Partition,
+    metric_sums: MetricSums,
+    advance: Callable[[], None],
+) -> _Chosen:
+    """Nothing is decided where too few groups could be held out."""
+    mixture = Mixture.equal(data.readers)
+    together = mixture.blended(data.readers, exclusive=data.exclusive)
+    sums = plain_sums(together, data.truth, metric_sums, ignored=data.ignored, advance=advance)
+    for _ in range((passes_over(metric_sums.metric) - 2) * len(partition.groups)):
+        advance()
+    sweep = assembled(data.metric_sums, samples.images, plain_rows)
+    return _Chosen(mixture, sweep.plain(), sweep, Judged(False, [], sums, sums, sums), [], [])
 
 
 def _score_over(chosen: np.ndarray, sums: np.ndarray, metric_sums: MetricSums) -> float | None:
@@ -128,17 +168,3 @@ def _score_over(chosen: np.ndarray, sums: np.ndarray, metric_sums: MetricSums) -
         return None
     score = metric_sums.value(sums * chosen[..., None])
     return None if math.isnan(score) else score
-
-
-def _by_class(
-    rules: Rules, thresholds: tuple[float, ...], classes: tuple[str, ...]
-) -> dict[str, ClassRule]:
-    return {
-        name: ClassRule(
-            threshold=thresholds[rules.threshold[k]],
-            top=thresholds[rules.top[k] if rules.minimum[k] else rules.threshold[k]],
-            minimum_area=int(rules.minimum[k]),
-            postprocess=OPERATIONS[rules.operation[k]],
-        )
-        for k, name in enumerate(classes)
-    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from competition.decoding.decisions import ClassRule, StepReport, decide
+from competition.decoding.decisions import ClassRule, StepReport, class_rules, decide
 from competition.decoding.threshold_sweep import Rules
 from competition.evaluation.groups import Partition
 from competition.evaluation.metric_sums import MetricSums
@@ -38,7 +38,6 @@ def judged_on_volumes(
     views: CvViews,
     metric_sums: MetricSums,
     partition: Partition,
-    class_rules: Callable[[Rules], Mapping[str, ClassRule]],
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> Judged:
@@ -49,6 +48,10 @@ def judged_on_volumes(
     shown = [{}, choice.shown_submitted, choice.shown_honest, choice.crossed]
     shown += [choice.crossed_without[part] for part in parts]
 
+    def by_class(rules: Rules) -> Mapping[str, ClassRule]:
+        numbered = [str(k) for k in range(len(rules.threshold))]
+        return class_rules(rules, choice.plain.sweep.thresholds, numbered)
+
     def predictions(image: str) -> list[Runs]:
         """Under all that are shown; what is decided alike is decoded once."""
         known: dict[tuple[FittedPlan, bytes], Runs] = {}
@@ -57,7 +60,7 @@ def judged_on_volumes(
             fit, rules = one.get(place_of[image], plain)
             key = fit, rules.as_bytes()
             if key not in known:
-                known[key] = decide(views.blend(fit), image, class_rules(rules))
+                known[key] = decide(views.blend(fit), image, by_class(rules))
             found.append(known[key])
         return found
 

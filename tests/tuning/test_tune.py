@@ -8,7 +8,7 @@ import pytest
 from made_stores import store_of
 
 from competition.decoding.blend import blend
-from competition.decoding.decisions import ClassRule, decide, read_decisions
+from competition.decoding.decisions import ClassRule, Mixture, decide, plain_rules, read_decisions
 from competition.decoding.ensemble import read_ensemble, score_members
 from competition.decoding.threshold_sweep import THRESHOLDS, Rules, sweep
 from competition.errors import InputFault
@@ -117,6 +117,32 @@ def test_the_members_scores_are_those_of_their_masks_at_threshold_0_5(case, tmp_
         masks = {i: blend({"m": stores[member.name]}).runs_at(i, np.array([0.5]))[0] for i in truth}
         rows = [score_image(truth[image], masks[image], spec.metric) for image in truth]
         assert member.score.value == pytest.approx(aggregate(np.stack(rows), spec.metric))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_with_too_few_groups_nothing_is_decided_and_that_is_said(small, tmp_path, groups):
+    stores, truth, folds = small
+    folds = folds.assign(group=[f"g{n % groups}" for n in range(len(folds))])
+    spec, ticks = competition(tmp_path), []
+    decisions = tune(stores, truth, folds, spec, advance=lambda: ticks.append(1))
+    assert len(ticks) == len(truth) * PASSES
+    assert decisions.steps == () and decisions.parts == 1 and decisions.groups == groups
+    assert decisions.rules == plain_rules(CLASSES)
+    assert decisions.mixture == Mixture.equal(stores)
+    scores = score_members(stores, truth, folds, spec)
+    assert decisions.cross_fitted == decisions.plain == scores.score
+    assert decisions.apparent == pytest.approx(scores.score.value)
+    assert "nothing is decided: groups are held out in turn, and that takes 3" in decisions.text()
+    assert "nested" not in decisions.text()
+
+
+def test_an_empty_submission_is_scored_beside_the_members(case, tmp_path):
+    """Where most masks are empty it scores high, and a network that finds nothing looks good."""
+    stores, truth, folds = case
+    ensemble = score_members(stores, truth, folds, competition(tmp_path))
+    empty = np.stack([mask.area() == 0 for mask in truth.values()]).mean()
+    assert 0 < empty == pytest.approx(ensemble.empty.value)
+    assert f"  {ensemble.empty}  an empty submission" in ensemble.text()
 
 
 def test_the_masks_that_are_handed_in_score_as_is_said(case, decided, tmp_path):
