@@ -210,7 +210,7 @@ def _rows(axes: "Axes", names: Sequence[str], label: str) -> np.ndarray:
     """A row a name, the first on top, over an x axis with this label; the places of the rows."""
     places = np.arange(len(names))
     axes.set_yticks(places, names, fontsize=8)
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
     axes.set_xlabel(label)
     return places
 
