@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 import torch
+from tiny_competition import whole_way
 from typer.testing import CliRunner
 
-from competition import steps
 from competition.cli import app
 from competition.data.loader import PlainSet
 from competition.doctor import examine
@@ -99,12 +99,7 @@ def finished(tmp_path_factory):
     data, work = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("work")
     project = opened(write_data(data), work)
     entry = entry_of(project.competition, pretrained=False)
-    steps.make_split(project)
-    steps.train_entry(project, entry)
-    steps.predict_entry(project, entry)
-    steps.score_ensemble(project, entry)
-    steps.tune_entry(project, entry)
-    steps.submit_entry(project, entry)
+    whole_way(project, entry)
     return project, entry
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_competition import whole_way
 from typer.testing import CliRunner
 
 from competition import steps
@@ -30,12 +31,7 @@ def finished(tiny_data, tmp_path_factory):
         tiny_data / "competition.toml", tmp_path_factory.mktemp("work"), say=lambda line: None
     )
     entry = entry_of(project.competition)
-    steps.make_split(project)
-    steps.train_entry(project, entry)
-    steps.predict_entry(project, entry)
-    steps.score_ensemble(project, entry)
-    steps.tune_entry(project, entry)
-    steps.submit_entry(project, entry)
+    whole_way(project, entry)
     steps.submit_entry(project, entry, plain=True)
     steps.make_pseudo_round(project, entry, steps.PseudoRound("round1", confidence=0.0))
     return project

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_competition import whole_way
 
 from competition import steps
 from competition.decoding.blend import blend
@@ -125,12 +126,7 @@ def finished(tmp_path_factory):
     written(folder)
     project = Project.open(folder / "competition.toml", folder, say=lambda line: None)
     entry = entry_of(project.competition)
-    steps.make_split(project)
-    steps.train_entry(project, entry)
-    steps.predict_entry(project, entry)
-    steps.score_ensemble(project, entry)
-    steps.tune_entry(project, entry)
-    steps.submit_entry(project, entry)
+    whole_way(project, entry)
     return project, entry, project.workspace.submissions / "main.csv"
 
 

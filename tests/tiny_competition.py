@@ -12,9 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from competition import steps
 from competition.demo import CLASSES as BONES
 from competition.demo import PUBLIC, TEXT_FORM, Picture, demo_toml, photograph
+from competition.entry import Entry
 from competition.masks import Runs, encode, polygons_from_runs
+from competition.project import Project
 
 PAIRED = {
     "metacarpals": ("metacarpals",),
@@ -129,3 +132,13 @@ def _file_text() -> str:
     pairs = [[f"left-{name}", f"right-{name}"] for name in PAIRED]
     classes = f"classes = {json.dumps(CLASSES)}\nhorizontal_flip = {json.dumps(pairs)}\n"
     return f"{before}{classes}\n[data]{after}"
+
+
+def whole_way(project: Project, entry: Entry) -> None:
+    """Every step from the folds to the csv."""
+    steps.make_split(project)
+    steps.train_entry(project, entry)
+    steps.predict_entry(project, entry)
+    steps.score_ensemble(project, entry)
+    steps.tune_entry(project, entry)
+    steps.submit_entry(project, entry)

@@ -78,7 +78,7 @@ def search_decisions(
     )
     partition = partition_of(samples.images, folds)
     search = _searched if len(np.unique(partition.parts)) > 1 else _left_out
-    chosen = search(data, samples, plain_rows, partition, metric_sums, advance)
+    chosen = search(_FirstPass(data, samples, plain_rows, partition, metric_sums, advance))
     found, judged, groups = chosen.sweep, chosen.judged, partition.groups
     labelled = found.truth > 0
     decisions = Decisions(
@@ -104,6 +104,17 @@ def search_decisions(
     return Tuned(decisions, found, before, after)
 
 
+class _FirstPass(NamedTuple):
+    """What is decoded, and what the first pass drew of it: samples of pixels, and a row an image."""
+
+    data: OutOfFold
+    samples: Samples
+    plain_rows: Sequence[ImageRow]
+    partition: Partition
+    metric_sums: MetricSums
+    advance: Callable[[], None]
+
+
 class _Chosen(NamedTuple):
     """What was chosen: the mixture, rules for what it predicts, and how images score."""
 
@@ -115,15 +126,9 @@ class _Chosen(NamedTuple):
     compared: Sequence[StepReport]
 
 
-def _searched(
-    data: OutOfFold,
-    samples: Samples,
-    plain_rows: Sequence[ImageRow],
-    partition: Partition,
-    metric_sums: MetricSums,
-    advance: Callable[[], None],
-) -> _Chosen:
-    """Everything that is offered, on images of which the first pass drew samples and plain rows."""
+def _searched(first: _FirstPass) -> _Chosen:
+    """Everything that is offered."""
+    data, samples, plain_rows, partition, metric_sums, advance = first
     known = {(PLAIN_FIT, place): row for place, row in enumerate(plain_rows)}
     mixer = Mixer(samples, partition.parts, measured_on_grid(data.metric_sums))
     plans, steps = select_mixtures(mixer, partition)
@@ -144,21 +149,17 @@ def _searched(
     return _Chosen(mixture, choice.rules, choice.whole.sweep, judged, steps, alone)
 
 
-def _left_out(
-    data: OutOfFold,
-    samples: Samples,
-    plain_rows: Sequence[ImageRow],
-    partition: Partition,
-    metric_sums: MetricSums,
-    advance: Callable[[], None],
-) -> _Chosen:
+def _left_out(first: _FirstPass) -> _Chosen:
     """Nothing is decided where too few groups could be held out."""
+    data, metric_sums = first.data, first.metric_sums
     mixture = Mixture.equal(data.readers)
     together = mixture.blended(data.readers, exclusive=data.exclusive)
-    sums = plain_sums(together, data.truth, metric_sums, ignored=data.ignored, advance=advance)
-    for _ in range((passes_over(metric_sums.metric) - 2) * len(partition.groups)):
-        advance()
-    sweep = assembled(data.metric_sums, samples.images, plain_rows)
+    sums = plain_sums(
+        together, data.truth, metric_sums, ignored=data.ignored, advance=first.advance
+    )
+    for _ in range((passes_over(metric_sums.metric) - 2) * len(first.partition.groups)):
+        first.advance()
+    sweep = assembled(data.metric_sums, first.samples.images, first.plain_rows)
     return _Chosen(mixture, sweep.plain(), sweep, Judged(False, [], sums, sums, sums), [], [])
 
 
