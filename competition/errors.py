@@ -25,6 +25,15 @@ class MachineFault(PodiumError, OSError):
     exit_code = 3
 
 
+def in_one_line(error: Exception) -> str:
+    """What an exception of a library says, which may be several lines.
+
+    >>> in_one_line(ValueError("a\\n  b"))
+    'a b'
+    """
+    return " ".join(str(error).split())
+
+
 def listed(faults: list[str], *, first: int = 10, of: str = "") -> str:
     """Faults of one kind as lines, the first few in full and the rest as a count.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from competition.data.pages import PAGES_KEY, Page
-from competition.errors import InputFault
+from competition.data.pages import PAGES_KEY, Page, refuse_axis, require_page
+from competition.errors import InputFault, in_one_line
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -72,21 +72,18 @@ class DicomImage:
         header, frames = _header(path)
         if page is None and frames != 1:
             raise ValueError(f"it holds {frames} pictures; expected one: {PAGES_KEY}")
-        if page is not None and page.number >= frames:
-            raise ValueError(f"it has {frames} frames, and none of number {page.number} (from 0)")
+        if page is not None:
+            require_page(page.number, frames, "frames")
         try:
             facts = _facts(header)
         except _damage(_pydicom()) as error:
-            raise ValueError(_said(error)) from error
+            raise ValueError(in_one_line(error)) from error
         return cls(path, **facts, frame=None if page is None else page.number)
 
     @classmethod
     def pages(cls, path: Path, axis: int | None) -> int:
         """How many frames a file has; raises as `opened` does."""
-        if axis is not None:
-            raise ValueError(
-                f"its frames have an order; slice_axis = {axis} in [data] is for arrays"
-            )
+        refuse_axis(axis, "frames")
         return _header(path)[1]
 
     @property
@@ -134,7 +131,7 @@ class DicomImage:
             raise
         except _damage(dicom) as error:
             raise InputFault(
-                f"{self.path} is damaged: {_said(error)}; download it again{others}"
+                f"{self.path} is damaged: {in_one_line(error)}; download it again{others}"
             ) from error
         expected = self.size if self.mode in _GREY else (*self.size, 3)
         if pixels.shape != expected:
@@ -196,11 +193,6 @@ def _damage(dicom: ModuleType) -> tuple[type[Exception], ...]:
     )
 
 
-def _said(error: Exception) -> str:
-    """In one line; pydicom's messages may be several."""
-    return " ".join(str(error).split())
-
-
 def dicom_spacing(path: Path) -> tuple[float, float] | None:
     """mm between rows and between columns, as the header has them (of a projection at the detector);
     None where it does not say. Raises as `DicomImage.opened`.
@@ -224,7 +216,7 @@ def _header(path: Path) -> tuple["Dataset", int]:
     except dicom.errors.InvalidDicomError:
         raise ValueError("it does not begin as DICOM does") from None
     except _damage(dicom) as error:
-        raise ValueError(_said(error)) from error
+        raise ValueError(in_one_line(error)) from error
 
 
 def _facts(header: "Dataset") -> dict[str, Any]:

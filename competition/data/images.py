@@ -20,7 +20,7 @@ from competition.data.dicom import DicomImage
 from competition.data.levels import RGB, kept
 from competition.data.nifti import NiftiImage
 from competition.data.npy import NpyImage
-from competition.data.pages import PAGES_KEY, file_and_page, file_of, may_have_pages
+from competition.data.pages import PAGES_KEY, file_and_page, file_of, may_have_pages, refuse_axis
 from competition.data.tiff_samples import TiffSamples, has_tiff_header
 from competition.errors import InputFault
 from competition.spec import PixelForm
@@ -105,10 +105,7 @@ def page_count(path: Path, axis: int | None = None) -> int:
         kind = _kind_of(str(path))
         if kind is not None:
             return kind.pages(path, axis)
-        if axis is not None:
-            raise ValueError(
-                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
-            )
+        refuse_axis(axis, "pages")
         with Image.open(path, formats=("TIFF",)) as image:
             return getattr(image, "n_frames", 1)
 

@@ -12,6 +12,22 @@ RGB = PixelForm()
 """Three channels of 8 bits: what is kept unless a competition file says otherwise."""
 
 
+def declared_bits(dtype: np.dtype) -> int:
+    """Bits of a value as `counted` gives those of an array unless it is told."""
+    return 16 if dtype.name == "uint16" else 8
+
+
+def counted(values: np.ndarray, depth: int | None = None) -> tuple[np.ndarray, int | None]:
+    """Stored values of any shape as `kept` takes them, and the bits that hold them: 8, or `depth` of
+    uint16; None of decimals, of signed numbers and of those of 32 bits and more.
+    """
+    if values.dtype.name == "uint8":
+        return values, 8
+    if values.dtype.name == "uint16":
+        return values.astype(np.int32), depth or 16
+    return (values.astype(np.int64) if values.dtype.kind == "u" else values), None
+
+
 def kept(values: np.ndarray, bits: int | None, form: PixelForm, path: Path) -> np.ndarray:
     """uint8 or uint16 (H, W, C) as `form` says, of the values (H, W) or (H, W, n) of a file.
 

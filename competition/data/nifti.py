@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from competition.data.pages import PAGES_KEY, Page
-from competition.errors import InputFault
+from competition.data.levels import counted, declared_bits
+from competition.data.pages import PAGES_KEY, Page, require_page
+from competition.errors import InputFault, in_one_line
 from competition.workspace import file_state
 
 _AXIS = 2
@@ -51,8 +52,7 @@ class NiftiImage:
         if page is None and shape[axis] != 1:
             raise ValueError(f"it holds {shape[axis]} slices; {PAGES_KEY}")
         number = 0 if page is None else page.number
-        if number >= shape[axis]:
-            raise ValueError(f"it has {shape[axis]} slices, and none of number {number} (from 0)")
+        require_page(number, shape[axis], "slices")
         return cls(path, volume, shape, Page(number, axis))
 
     @classmethod
@@ -77,20 +77,13 @@ class NiftiImage:
     @property
     def depth(self) -> int:
         """Bits of a value as `values` gives it unless it is told."""
-        return 16 if self.mode == "uint16" else 8
+        return declared_bits(self.volume.get_data_dtype())
 
     def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
-        """(H, W) and the bits that hold them: 8, or `depth` of uint16; None of all others, such as
-        signed ones, decimals, and what has a slope or an intercept.
+        """(H, W) and the bits that hold them, as `counted` has it; None of what has a slope or an
+        intercept.
         """
-        if self.scaled:
-            return self.real(), None
-        stored = self._stored()
-        if self.mode == "uint8":
-            return stored, 8
-        if self.mode == "uint16":
-            return stored.astype(np.int32), depth or 16
-        return (stored.astype(np.int64) if stored.dtype.kind == "u" else stored), None
+        return (self.real(), None) if self.scaled else counted(self._stored(), depth)
 
     def real(self) -> np.ndarray:
         """float64 (H, W): the values that are meant, such as Hounsfield units; stored · slope +
@@ -102,7 +95,7 @@ class NiftiImage:
     def numbers(self) -> np.ndarray:
         """The numbers of a mask: int32 (H, W). Decimals are read where all of them are whole."""
         values = self.real()
-        low, high = _extremes(values)
+        low, high = float(values.min()), float(values.max())
         if not (low >= -(2**31) and high < 2**31 and (values == np.rint(values)).all()):
             raise InputFault(
                 f"{self.path} has values {low:g}…{high:g} that are not all whole numbers of 32 bits; a "
@@ -116,7 +109,7 @@ class NiftiImage:
             stored = _stored_values(self.path, self.volume)
         except _damage(_nibabel()) as error:
             raise InputFault(
-                f"{self.path} is damaged: {_said(error)}; download it again"
+                f"{self.path} is damaged: {in_one_line(error)}; download it again"
             ) from error
         one = np.take(stored.reshape(self.shape, order="F"), self.page.number, axis=self.page.axis)
         return np.ascontiguousarray(one.T.astype(one.dtype.newbyteorder("=")))
@@ -180,22 +173,13 @@ def _volume(path: Path) -> tuple[Any, tuple[int, int, int]]:
     except FileNotFoundError:
         raise
     except _damage(nibabel) as error:
-        raise ValueError(_said(error)) from error
+        raise ValueError(in_one_line(error)) from error
     plain = (*shape, 1) if len(shape) == 2 else shape
     if len(plain) < 3 or any(side != 1 for side in plain[3:]) or not all(plain):
         raise ValueError(f"its array has the shape {shape}; expected (x, y, z), one value each")
     if volume.get_data_dtype().kind not in "iuf":
         raise ValueError(f"its values are {volume.get_data_dtype()}; expected one number each")
     return volume, (plain[0], plain[1], plain[2])
-
-
-def _said(error: Exception) -> str:
-    """In one line."""
-    return " ".join(str(error).split())
-
-
-def _extremes(values: np.ndarray) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
 
 
 def _nibabel() -> ModuleType:

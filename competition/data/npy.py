@@ -7,7 +7,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from competition.data.pages import Page
+from competition.data.levels import counted, declared_bits
+from competition.data.pages import Page, require_page
 from competition.errors import InputFault
 
 
@@ -29,10 +30,7 @@ class NpyImage:
         array = _mapped(path)
         if page is not None:
             slices = np.moveaxis(array, _slice_axis(array, page.axis), 0)
-            if page.number >= len(slices):
-                raise ValueError(
-                    f"it has {len(slices)} slices, and none of number {page.number} (from 0)"
-                )
+            require_page(page.number, len(slices), "slices")
             array = slices[page.number]
         if array.ndim not in (2, 3, 4) or not array.size:
             raise ValueError(
@@ -60,7 +58,7 @@ class NpyImage:
     @property
     def depth(self) -> int:
         """Bits of a value as `values` gives it unless it is told."""
-        return 16 if self.mode == "uint16" else 8
+        return declared_bits(self.array.dtype)
 
     def at(self, frame: int) -> Self:
         """The image at one place of the last axis; InputFault where there is no such place."""
@@ -73,20 +71,15 @@ class NpyImage:
         return replace(self, array=self.array[..., frame])
 
     def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
-        """(H, W) or (H, W, channels), and the bits that hold them: 8, or `depth` of uint16; None of
-        decimals and of signed numbers.
-        """
+        """(H, W) or (H, W, channels), and the bits that hold them, as `counted` has it."""
         array = self._plain()
-        if self.mode == "uint8":
-            return array, 8
-        if self.mode == "uint16":
-            return array.astype(np.int32), depth or 16
-        if array.dtype.kind not in "if" or array.dtype.itemsize > 8:
+        known = self.mode in ("uint8", "uint16") or array.dtype.kind in "if"
+        if not known or array.dtype.itemsize > 8:
             raise InputFault(
                 f"{self.path} is an array of {self.mode}; expected uint8, uint16, decimals, or signed "
                 "numbers"
             )
-        return array, None
+        return counted(array, depth)
 
     def numbers(self) -> np.ndarray:
         """The numbers of a mask: uint8, uint16 or int32 (H, W)."""

@@ -34,6 +34,18 @@ def page_path(file: str, page: Page) -> str:
     return f"{file}#{page.number:04d}{axis}"
 
 
+def require_page(number: int, count: int, what: str) -> None:
+    """ValueError where a file of `count` pages (frames, slices: what they are called) has none of it."""
+    if number >= count:
+        raise ValueError(f"it has {count} {what}, and none of number {number} (from 0)")
+
+
+def refuse_axis(axis: int | None, what: str) -> None:
+    """ValueError for an axis that is asked of a file whose pages or frames have an order."""
+    if axis is not None:
+        raise ValueError(f"its {what} have an order; slice_axis = {axis} in [data] is for arrays")
+
+
 def file_and_page(path: PurePath | str) -> tuple[str, Page | None]:
     """The file in which an image lies and which of its slices it is; None: the file is the image.
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from competition.data.pages import PAGES_KEY, Page
+from competition.data.levels import counted, declared_bits
+from competition.data.pages import PAGES_KEY, Page, refuse_axis, require_page
 from competition.errors import InputFault
 
 
@@ -43,8 +44,7 @@ class TiffSamples:
             raise ValueError(f"its header is damaged: {error}") from error
         if page is None and pages != 1:
             raise ValueError(f"it holds {pages} pictures; expected one: {PAGES_KEY}")
-        if number >= pages:
-            raise ValueError(f"it has {pages} pages, and none of number {number} (from 0)")
+        require_page(number, pages, "pages")
         if (height, width) != first:
             raise ValueError(
                 f"page {number} has {height} × {width} pixels and the first {first[0]} × {first[1]}: "
@@ -57,10 +57,7 @@ class TiffSamples:
     @classmethod
     def pages(cls, path: Path, axis: int | None) -> int:
         """How many pages a file has; raises as `opened` does."""
-        if axis is not None:
-            raise ValueError(
-                f"its pages have an order; slice_axis = {axis} in [data] is for arrays"
-            )
+        refuse_axis(axis, "pages")
         cls.opened(path, Page(0))
         with _tifffile().TiffFile(path) as file:
             return len(file.pages)
@@ -72,12 +69,10 @@ class TiffSamples:
     @property
     def depth(self) -> int:
         """Bits of a value as `values` gives it unless it is told."""
-        return 16 if self.dtype.name == "uint16" else 8
+        return declared_bits(self.dtype)
 
     def values(self, depth: int | None = None) -> tuple[np.ndarray, int | None]:
-        """(H, W) or (H, W, samples), and the bits that hold them: 8, or `depth` of uint16; None of
-        decimals, of signed numbers and of those of 32 bits.
-        """
+        """(H, W) or (H, W, samples), and the bits that hold them, as `counted` has it."""
         tifffile = _tifffile()
         try:
             with tifffile.TiffFile(self.path) as file:
@@ -92,11 +87,7 @@ class TiffSamples:
         expected = (*self.size, self.samples) if self.samples > 1 else self.size
         if array.shape != expected:
             raise InputFault(f"{self.path} is damaged: pixels of the shape {array.shape}")
-        if self.dtype.name == "uint8":
-            return array, 8
-        if self.dtype.name == "uint16":
-            return array.astype(np.int32), depth or 16
-        return (array.astype(np.int64) if self.dtype.kind == "u" else array), None
+        return counted(array, depth)
 
     def numbers(self) -> np.ndarray:
         """InputFault: a mask has one channel."""
