@@ -241,10 +241,13 @@ def _refuse_shared_ids(frame: pd.DataFrame) -> None:
 
 def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataFrame:
     """The table without training images that are left out; InputFault for ids that are none."""
+    if not exclude:
+        return frame
     names = [image_id(name) for name in exclude]
     labelled, files = frame["split"] != "test", frame["path"].map(file_of)
     known = [*frame.loc[labelled, "image"], *files[labelled & (files != frame["path"])].unique()]
-    strange = [name for name in names if name not in set(known)]
+    there = set(known)
+    strange = [name for name in names if name not in there]
     if strange:
         near = hints(strange, known)
         lines = [

@@ -99,9 +99,9 @@ def _named_as(found: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str,
     """The file's weights under the names of the encoder, as far as its way of naming is known."""
     if any(key.startswith("_blocks.") for key in found):
         found = _as_timm(found, wanted)
-    if "model." in {key[: len("model.")] for key in wanted}:  # smp wraps timm's networks
-        bare = not any(key.startswith("model.") for key in found)
-        found = {f"model.{key}": value for key, value in found.items()} if bare else found
+    ours, theirs = (any(key.startswith("model.") for key in keys) for keys in (wanted, found))
+    if ours and not theirs:  # smp wraps timm's networks
+        found = {f"model.{key}": value for key, value in found.items()}
     return dict(found)
 
 

@@ -338,18 +338,7 @@ def _of_both(patterns: Sequence[str]) -> str:
 def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundValues:
     """The form of what is submitted: the sample's, or one of our own."""
     if sample is None:
-        several = "classes" in source.values and len(source.values["classes"].value) > 1
-        several = several or "labels.label" in source.values
-        own = "there is no sample of organisers"
-        values = {
-            "submission.image": FoundValue("image", "chosen", own),
-            "submission.rle": FoundValue("rle", "chosen", own),
-            "submission.rows": FoundValue("image-class" if several else "image", "chosen", own),
-            "submission.order": FoundValue("rows", "chosen", own),
-        }
-        if several:
-            values["submission.label"] = FoundValue("class", "chosen", own)
-        return values
+        return _own_submission(source)
     table, source_is = sample.table, f"in {sample.table.path}"
     values = {
         "submission.sample": FoundValue(
@@ -395,6 +384,22 @@ def _submission(seen: Survey, source: Source, sample: Sample | None) -> FoundVal
             "labels are no texts, so nothing here proves it: the organisers' page says it",
             ("rows", "columns"),
         )
+    return values
+
+
+def _own_submission(source: Source) -> FoundValues:
+    """The form of our own sample."""
+    several = "classes" in source.values and len(source.values["classes"].value) > 1
+    several = several or "labels.label" in source.values
+    own = "there is no sample of organisers"
+    values = {
+        "submission.image": FoundValue("image", "chosen", own),
+        "submission.rle": FoundValue("rle", "chosen", own),
+        "submission.rows": FoundValue("image-class" if several else "image", "chosen", own),
+        "submission.order": FoundValue("rows", "chosen", own),
+    }
+    if several:
+        values["submission.label"] = FoundValue("class", "chosen", own)
     return values
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from competition.data.pixel_labels import value_counts
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.morphology import components
+from competition.workspace import file_state
 
 _LOOKED_AT = 8
 """Files by which masks are told from images."""
@@ -73,14 +75,17 @@ def slices_in(root: Path, paths: Sequence[str]) -> list[str]:
     """The images that lie in these files: the slices of those that hold several, else the files."""
     found = []
     for path in paths:
-        count = _slices_of(root / path) if may_have_pages(path) else 1
+        whole = root / path
+        count = _slices_of(whole, file_state(whole)) if may_have_pages(path) else 1
         several = [page_path(path, Page(number)) for number in range(count)]
         found += several if count > 1 else [path]
     return found
 
 
-def _slices_of(path: Path) -> int:
-    """1 for what is read as one image, and for what is damaged, which its reader will name.
+@lru_cache(maxsize=2**17)  # the search asks for the same files again and again
+def _slices_of(path: Path, state: tuple[int, int]) -> int:
+    """Of a file in this state; 1 for what is read as one image, and for what is damaged, which its
+    reader will name.
 
     An array of three axes may be either; its channels are fewer than its rows, columns and slices.
     """
