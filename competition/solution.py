@@ -10,7 +10,7 @@ from rich.text import Text
 
 from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed
-from competition.evaluation.metric_sums import MetricSums, Score, Slices
+from competition.evaluation.metric_sums import MetricSums, Score, Slices, volume_of
 from competition.masks import Objects
 from competition.scoring import score_objects
 from competition.settings import Settings
@@ -88,7 +88,7 @@ def score_submission(
         _refuse_divided_volumes(usage, slices)
     sums = _sums(metric_sums, truth, predicted, images, classes)
     labelled = [truth[image].to_classes(classes).area() > 0 for image in images]
-    owners = np.array([slices[i][0] if i in slices else i for i in images])
+    owners = np.array([volume_of(image, slices) for image in images])
     sides = np.array([usage[image] for image in images])
     scores = {}
     for board in BOARDS:
@@ -164,7 +164,7 @@ def _refuse_divided_volumes(usage: Mapping[str, str], slices: Slices) -> None:
     boards: dict[str, str] = {}
     faults = []
     for image, board in usage.items():
-        volume = slices[image][0] if image in slices else image
+        volume = volume_of(image, slices)
         if boards.setdefault(volume, board) != board:
             faults.append(f"volume {volume!r} is Public and Private; a volume is scored as a whole")
     if faults:

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from competition.decoding.threshold_sweep import THRESHOLDS, ThresholdSweep
+from competition.decoding.threshold_sweep import (
+    THRESHOLDS,
+    ThresholdSweep,
+    assembled,
+    require_labels,
+    sweep_image,
+)
 from competition.evaluation.metric_sums import MetricSums
 from competition.inference.store import Geometry, Provenance, Store, StoreWriter
 from competition.scoring import Metric
@@ -40,3 +46,11 @@ def sweep_of(scores, *, areas=None, empty=0.0, truth=1, thresholds=THRESHOLDS):
         sums=np.stack([scores, np.ones_like(scores)], axis=-1),
         empty=np.stack([empty, np.ones(shape)], axis=-1),
     )
+
+
+def swept_images(together, truth, metric_sums, *, ignored=None):
+    """The sweep of a blend's images, one after another."""
+    require_labels(together.images, truth)
+    labelled = {image: (truth[image], (ignored or {}).get(image)) for image in together.images}
+    rows = [sweep_image(together, image, pair, metric_sums) for image, pair in labelled.items()]
+    return assembled(metric_sums, together.images, rows)

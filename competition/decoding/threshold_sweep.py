@@ -4,15 +4,14 @@ A prediction of a class in an image is cut at the class's threshold; it is dropp
 above `top` has fewer than `minimum` pixels (in a triplet rule: sure somewhere, then generous).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 
 from competition.decoding.blend import Blend
 from competition.errors import InputFault, listed
-from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.metric_sums import MetricSums, require_same_shape
 from competition.masks import Runs
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -101,31 +100,10 @@ class ThresholdSweep:
         )
 
 
-def sweep(
-    together: Blend,
-    truth: Mapping[str, Runs],
-    metric_sums: MetricSums,
-    *,
-    ignored: Mapping[str, Runs] = MappingProxyType({}),
-    thresholds: tuple[float, ...] = THRESHOLDS,
-    advance: Callable[[], None] = lambda: None,
-) -> ThresholdSweep:
-    """One pass over the blend's images at native size; `advance` is called after each.
-
-    ignored: by image the pixels (1, H, W) that do not count, as in `sweep_image`.
-    """
-    if not together.images:
+def require_labels(images: Collection[str], truth: Mapping[str, Runs]) -> None:
+    """InputFault where nothing is predicted, or an image of it has no labels."""
+    if not images:
         raise InputFault("predictions of no image; predict again")
-    require_labels(together.images, truth)
-    rows = []
-    for image in together.images:
-        pair = truth[image], ignored.get(image)
-        rows.append(sweep_image(together, image, pair, metric_sums, thresholds))
-        advance()
-    return assembled(metric_sums, together.images, rows, thresholds)
-
-
-def require_labels(images: Iterable[str], truth: Mapping[str, Runs]) -> None:
     missing = [image for image in images if image not in truth]
     if missing:
         raise InputFault(
@@ -158,11 +136,7 @@ def sweep_image(
     """
     truth, ignored = labelled
     found = together.runs_at(image, np.asarray(thresholds))
-    if found[0].shape != truth.shape:
-        raise InputFault(
-            f"image {image!r}: predicted as {found[0].shape}, labelled as {truth.shape}; "
-            "the images or labels have changed: predict again"
-        )
+    require_same_shape(image, found[0], truth)
     areas = np.stack([runs.area() for runs in found], axis=1)
     sums = np.stack([metric_sums.of_image(truth, runs, ignored=ignored) for runs in found], axis=1)
     return truth.area(), areas, sums, metric_sums.of_image(truth, Runs.empty(truth.shape))

@@ -57,6 +57,20 @@ def slices_of(rows: pd.DataFrame) -> Slices:
     return {image: (volume, place) for image, volume, place in zip(*columns, strict=True) if volume}
 
 
+def volume_of(image: str, slices: Slices) -> str:
+    """The volume that an image is a slice of, or the image itself where it stands alone."""
+    return slices[image][0] if image in slices else image
+
+
+def require_same_shape(image: str, predicted: Runs, labelled: Runs) -> None:
+    """InputFault where they are not of the same classes and pixels."""
+    if predicted.shape != labelled.shape:
+        raise InputFault(
+            f"image {image!r}: predicted as {predicted.shape}, labelled as {labelled.shape}; "
+            "the images or labels have changed: predict again"
+        )
+
+
 @dataclass(frozen=True)
 class MetricSums:
     """What images add to the score of `metric`, and the score of such sums.
@@ -139,11 +153,7 @@ class MetricSums:
             label = found[0] if truth is None else truth(image)
             left_out = ignored.get(image)
             for one in found:
-                if one.shape != label.shape:
-                    raise InputFault(
-                        f"image {image!r}: predicted as {one.shape}, labelled as {label.shape}; "
-                        "the images or labels have changed: predict again"
-                    )
+                require_same_shape(image, one, label)
             advance()
             if left_out is None:
                 return label, found
@@ -174,10 +184,9 @@ class MetricSums:
                     ]
                 )
             )
-        wanted = {self.slices[image][0] for image in images}
-        whole: dict[str, dict[int, str]] = {volume: {} for volume in wanted}
+        whole: dict[str, dict[int, str]] = {self.slices[image][0]: {} for image in images}
         for image, (volume, place) in self.slices.items():
-            if volume in wanted:
+            if volume in whole:
                 whole[volume][place] = image
         here = set(images)
         torn = []

@@ -47,8 +47,11 @@ def evaluate_volumes(
     share = metric.rule.slice_share
     if not share:
         return aggregate(volumes, metric)
-    dice = Metric(name="dice", empty=metric.empty)
     slices = np.array(
-        [score_image(*pair, dice) for volume in pairs for pair in zip(*volume, strict=True)]
+        [
+            score_image(*pair, metric.of_slices)
+            for volume in pairs
+            for pair in zip(*volume, strict=True)
+        ]
     )
-    return share * aggregate(slices, dice) + (1 - share) * float(volumes.mean())
+    return share * aggregate(slices, metric.of_slices) + (1 - share) * float(volumes.mean())

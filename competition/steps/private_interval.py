@@ -11,7 +11,7 @@ from competition.decoding.decisions import ClassRule, decide, plain_rules
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.evaluation.groups import GroupSums
-from competition.evaluation.metric_sums import Masks, Slices
+from competition.evaluation.metric_sums import Masks, Slices, volume_of
 from competition.evaluation.private_interval import (
     NO_SHIFT,
     USUAL,
@@ -99,7 +99,7 @@ def masks_under(together: Blend, rules: Mapping[str, ClassRule]) -> Masks:
 
 def spread(images: Sequence[str], slices: Slices = MappingProxyType({})) -> tuple[str, ...]:
     """At most `SAMPLE` of them, evenly spread; of slices about so many, in whole volumes."""
-    owners = [slices[image][0] if image in slices else image for image in images]
+    owners = [volume_of(image, slices) for image in images]
     chosen = set(list(dict.fromkeys(owners))[:: -(-len(images) // SAMPLE)])
     return tuple(image for image, owner in zip(images, owners, strict=True) if owner in chosen)
 

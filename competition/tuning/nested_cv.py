@@ -11,6 +11,7 @@ import numpy as np
 from competition.decoding.decisions import StepReport
 from competition.decoding.threshold_sweep import Rules, ThresholdSweep
 from competition.evaluation.groups import Partition
+from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.significance import Gain, step_gain
 from competition.tuning.cv_views import CvView, CvViews, FittedPlan, NestedPlans
 from competition.tuning.mixture_search import PLAIN, Mixer, select_mixture
@@ -84,9 +85,21 @@ def _gain_at_native_size(
     before: ThresholdSweep, after: ThresholdSweep, partition: Partition, chosen: np.ndarray
 ) -> Gain:
     """At threshold 0.5, on chosen images, bool (N,)."""
-    parts = len(np.unique(partition.parts[chosen]))
-    both = (found.outcome(found.plain())[chosen] for found in (before, after))
-    return step_gain(*both, partition.groups[chosen], before.metric_sums, parts=parts)
+    both = before.outcome(before.plain()), after.outcome(after.plain())
+    return gain_on(chosen, both, partition, before.metric_sums)
+
+
+def gain_on(
+    chosen: np.ndarray,
+    sums: tuple[np.ndarray, np.ndarray],
+    partition: Partition,
+    metric_sums: MetricSums,
+) -> Gain:
+    """Of what all images add before and after, each (N, K, C), on chosen ones, bool (N,)."""
+    before, after = (one[chosen] for one in sums)
+    inner = partition.where(chosen)
+    parts = len(np.unique(inner.parts))
+    return step_gain(before, after, inner.groups, metric_sums, parts=parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +130,13 @@ class _Thresholded:
         fits = OperationFits(whole, without, self.partition.parts)
         steps = select_steps(fits, self.partition.groups)
         adopted = adopted_steps(steps)
-        rules = {
-            part: one.where(self.partition.parts != part).fit(adopted)
-            for part, one in without.items()
-        }
         places = zip(
             np.flatnonzero(self.chosen).tolist(), self.partition.parts.tolist(), strict=True
         )
-        crossed = {place: (self.without[part].fits[place], rules[part]) for place, part in places}
+        crossed = {
+            place: (self.without[part].fits[place], fits.rules(adopted, part))
+            for place, part in places
+        }
         return steps, whole.fit(adopted), crossed
 
 

@@ -1,7 +1,7 @@
 """Post-processing chosen per class: what each operation would add, at the thresholds chosen."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -174,6 +174,7 @@ class OperationFits:
     parts: np.ndarray
     names: tuple[str, ...] = tuple(OPERATION_STEPS)
     stage: StepKind = "post-processing"
+    _known: dict[tuple[tuple[str, ...], int], Rules] = field(default_factory=dict)
 
     @property
     def metric_sums(self) -> MetricSums:
@@ -183,10 +184,16 @@ class OperationFits:
         """See `select_steps`."""
         result = np.empty_like(self.whole.sweep.empty)
         for part in np.unique(self.parts).tolist():
-            found, own = self.without[part], self.parts == part
-            rules = found.where(~own).fit(steps)
-            result[own] = found.where(own).outcome(rules)
+            own = self.parts == part
+            result[own] = self.without[part].where(own).outcome(self.rules(steps, part))
         return result
+
+    def rules(self, steps: tuple[str, ...], part: int) -> Rules:
+        """Fitted on the images outside a part, once for each list of steps."""
+        key = steps, part
+        if key not in self._known:
+            self._known[key] = self.without[part].where(self.parts != part).fit(steps)
+        return self._known[key]
 
     def apparent(self, steps: tuple[str, ...]) -> float:
         """See `select_steps`."""

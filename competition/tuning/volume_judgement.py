@@ -14,10 +14,9 @@ from competition.decoding.decisions import ClassRule, StepReport, class_rules, d
 from competition.decoding.threshold_sweep import Rules
 from competition.evaluation.groups import Partition
 from competition.evaluation.metric_sums import MetricSums
-from competition.evaluation.significance import Gain, step_gain
 from competition.masks import Runs
 from competition.tuning.cv_views import PLAIN_FIT, CvViews, FittedPlan
-from competition.tuning.nested_cv import NestedChoice
+from competition.tuning.nested_cv import NestedChoice, gain_on
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,18 +72,14 @@ def judged_on_volumes(
     )
     before, submitted, honest = (sums[:, which] for which in range(3))
 
-    def gain(after: np.ndarray, chosen: np.ndarray) -> Gain:
-        count = len(np.unique(partition.parts[chosen]))
-        pair = before[chosen], after[chosen]
-        return step_gain(*pair, partition.groups[chosen], metric_sums, parts=count)
-
-    found = gain(sums[:, 3], np.ones(len(images), bool))
+    everywhere = np.ones(len(images), bool)
+    found = gain_on(everywhere, (before, sums[:, 3]), partition, metric_sums)
     apparent = metric_sums.sign * (metric_sums.value(submitted) - metric_sums.value(before))
     report = StepReport.of("post-processing", "all of these, on whole volumes", apparent, found)
     nested = honest.copy()
     for place, part in enumerate(parts, 4):
         inside = partition.parts == part
-        if not gain(sums[:, place], ~inside).significant:
+        if not gain_on(~inside, (before, sums[:, place]), partition, metric_sums).significant:
             nested[inside] = before[inside]
     chosen = {(fit, rules.as_bytes()) for fit, rules in choice.shown_submitted.values()}
     steps = [report] if chosen != {(plain[0], plain[1].as_bytes())} else []

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from made_stores import DICE, smooth_logits, store_of
+from made_stores import DICE, smooth_logits, store_of, swept_images
 
 from competition.decoding.blend import blend
-from competition.decoding.threshold_sweep import THRESHOLDS, sweep
+from competition.decoding.ensemble import plain_sums
+from competition.decoding.threshold_sweep import THRESHOLDS
 from competition.errors import InputFault
 from competition.evaluation.bootstrap import bounds, group_totals, resampled
 from competition.evaluation.metric_sums import MetricSums
@@ -38,7 +39,7 @@ def case(tmp_path):
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: f"{m.name}-{m.empty}-{m.over}")
 def test_every_threshold_scores_as_decoding_and_scoring_each_image_does(case, metric):
     together, truth = case
-    swept = sweep(together, truth, MetricSums(metric))
+    swept = swept_images(together, truth, MetricSums(metric))
     for place, threshold in enumerate(THRESHOLDS):
         predicted = {i: together.runs_at(i, np.array([threshold]))[0] for i in together.images}
         if metric.over == "pixels":
@@ -53,7 +54,7 @@ def test_every_threshold_scores_as_decoding_and_scoring_each_image_does(case, me
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: f"{m.name}-{m.empty}-{m.over}")
 def test_the_score_of_an_emptied_prediction_is_known(case, metric):
     together, truth = case
-    swept = sweep(together, truth, MetricSums(metric))
+    swept = swept_images(together, truth, MetricSums(metric))
     nothing = Runs.empty((2, 8, 12))
     if metric.over == "pixels":
         rows = [np.stack(dice_statistics(truth[i], nothing), -1) for i in together.images]
@@ -65,7 +66,7 @@ def test_the_score_of_an_emptied_prediction_is_known(case, metric):
 
 def test_the_interval_is_that_of_the_scores(case):
     together, truth = case
-    swept = sweep(together, truth, DICE)
+    swept = swept_images(together, truth, DICE)
     groups = np.array(["p", "p", "q", "q", "r", "s"])
     half = swept.sums[:, :, swept.half]
     found, scores = DICE.score(half, groups), half[..., 0]
@@ -78,7 +79,7 @@ def test_the_interval_is_that_of_the_scores(case):
 
 def test_part_of_the_images_is_part_of_the_rows(case):
     together, truth = case
-    swept = sweep(together, truth, DICE)
+    swept = swept_images(together, truth, DICE)
     some = swept.where(np.array([True, False, False, True, False, False]))
     assert some.images == ("i0", "i3")
     assert np.array_equal(some.sums, swept.sums[[0, 3]])
@@ -88,7 +89,7 @@ def test_part_of_the_images_is_part_of_the_rows(case):
 def test_every_image_advances_the_bar_once(case):
     together, truth = case
     ticks = []
-    sweep(together, truth, DICE, advance=lambda: ticks.append(1))
+    plain_sums(together, truth, DICE, advance=lambda: ticks.append(1))
     assert len(ticks) == 6
 
 
@@ -96,14 +97,14 @@ def test_a_predicted_image_without_labels_is_named(case):
     together, truth = case
     del truth["i4"]
     with pytest.raises(InputFault, match="image 'i4' is predicted but not labelled"):
-        sweep(together, truth, DICE)
+        swept_images(together, truth, DICE)
 
 
 def test_labels_of_another_size_are_named(case):
     together, truth = case
     truth["i4"] = Runs.empty((2, 8, 11))
     with pytest.raises(InputFault, match=r"image 'i4': predicted as \(2, 8, 12\)"):
-        sweep(together, truth, DICE)
+        swept_images(together, truth, DICE)
 
 
 def test_a_distance_is_better_when_it_is_less(case):

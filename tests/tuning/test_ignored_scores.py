@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_stores import DICE, smooth_logits, store_of
+from made_stores import DICE, smooth_logits, store_of, swept_images
 
 from competition.decoding.blend import blend
 from competition.decoding.calibration import BINS, count_pixels
 from competition.decoding.ensemble import score_members
 from competition.decoding.postprocess import OPERATIONS, postprocessed
-from competition.decoding.threshold_sweep import THRESHOLDS, sweep
+from competition.decoding.threshold_sweep import THRESHOLDS
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.private_interval import member_sums
 from competition.masks import Runs
@@ -110,7 +110,7 @@ def case(tmp_path):
 def test_a_sweep_is_that_of_decoding_and_then_leaving_pixels_out(case, metric):
     stores, truth, ignored, _ = case
     together, sums = blend(stores), MetricSums(metric)
-    swept = sweep(together, truth, sums, ignored=ignored)
+    swept = swept_images(together, truth, sums, ignored=ignored)
     for place, threshold in enumerate(THRESHOLDS):
         for row, image in enumerate(together.images):
             whole = together.runs_at(image, np.array([threshold]))[0]

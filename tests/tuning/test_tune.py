@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made_stores import store_of
+from made_stores import store_of, swept_images
 
 from competition.decoding.blend import blend
 from competition.decoding.decisions import ClassRule, Mixture, decide, plain_rules, read_decisions
 from competition.decoding.ensemble import read_ensemble, score_members
-from competition.decoding.threshold_sweep import THRESHOLDS, Rules, sweep
+from competition.decoding.threshold_sweep import THRESHOLDS, Rules
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import MetricSums
 from competition.masks import Runs
@@ -136,6 +136,13 @@ def test_with_too_few_groups_nothing_is_decided_and_that_is_said(small, tmp_path
     assert "nested" not in decisions.text()
 
 
+def test_predictions_of_no_image_are_named(case, tmp_path):
+    _, truth, folds = case
+    nothing = {"one": store_of(tmp_path / "one", {}, size=SIZE)}
+    with pytest.raises(InputFault, match="predictions of no image; predict again"):
+        score_members(nothing, truth, folds, competition(tmp_path))
+
+
 def test_an_empty_submission_is_scored_beside_the_members(case, tmp_path):
     """Where most masks are empty it scores high, and a network that finds nothing looks good."""
     stores, truth, folds = case
@@ -161,7 +168,7 @@ def test_the_sums_of_any_rules_are_the_scores_of_their_masks(case, tmp_path):
     stores, truth, _ = case
     together = blend({"one": stores["one"]})
     metric_sums = MetricSums.of(competition(tmp_path))
-    swept = sweep(together, truth, metric_sums)
+    swept = swept_images(together, truth, metric_sums)
     chosen = Rules(np.array([3, 8]), np.array([12, 16]), np.array([20, 70]), np.array([0, 0]))
     by_class = {
         name: ClassRule(threshold=THRESHOLDS[cut], top=THRESHOLDS[top], minimum_area=int(least))
