@@ -184,6 +184,25 @@ def usable_cpus() -> int:
     return max(1, min(count or 1, _quota()))
 
 
+def memory_for_steps(machine: "Machine") -> int:
+    """Bytes that a training step may take: most of the card's, or of the system's; 0 where that is not
+    told.
+    """
+    if machine.kind == "cuda":
+        import torch
+
+        whole = torch.cuda.get_device_properties(machine.torch_device()).total_memory
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return 0
+    return int(whole * _FOR_STEPS)
+
+
+_FOR_STEPS = 0.85
+"""Share of the memory."""
+
+
 def ask(name: str, value: str) -> None:
     """Ask for a value of a setting, for this process and those that it begins."""
     asked = _Asked({_BY_NAME[name].variable: value})

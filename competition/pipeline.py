@@ -83,6 +83,10 @@ class Pipeline:
         """Made once and kept in git: fresh as soon as it is there, checked at every load."""
         return Step("folds", dict, (self.workspace.folds,), None)
 
+    def plan(self) -> Step:
+        """Made once and kept, so that runs can be repeated."""
+        return Step("plan", dict, (self.workspace.plan,), None, ("folds",))
+
     def train(self, member: Member, fold: int) -> Step:
         folder = self.workspace.run(str(member), fold)
         return Step(
@@ -228,6 +232,8 @@ class Pipeline:
     def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         """Every stage that leads to `goal` for this entry, first things first."""
         made: list[Stage] = [Stage(("folds",), (self.folds(),))]
+        if self.project.plans:
+            made.append(Stage(("plan",), (self.plan(),)))
         rounds = {member.pseudo for member in entry.members if member.pseudo}
         for name in sorted(rounds):
             if self.pseudo(name).state().kind == "fresh":

@@ -21,6 +21,7 @@ from competition.freshness import Step
 from competition.inference.views import checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
+from competition.planning.plan_file import AUTO, asks_for_plan, with_plan
 from competition.progress_bar import Watch, unwatched
 from competition.recipes import Recipe, recipe_of
 from competition.spec import Competition, load_competition
@@ -59,9 +60,13 @@ class Project:
         *,
         say: Callable[[str], None] = print,
         watch: Watch = unwatched,
+        planned: bool = True,
     ) -> None:
-        self.competition, self.say, self.watch = competition, say, watch
+        self.say, self.watch = say, watch
         self.workspace = Workspace(root, competition.name)
+        self.plans = asks_for_plan(competition)
+        """Whether the file leaves its recipe to a plan."""
+        self.competition = with_plan(competition, self.workspace) if planned else competition
         self.views = checked_views(
             competition.ensemble.views, may_mirror=competition.may_flip, turns=competition.turns
         )
@@ -77,10 +82,12 @@ class Project:
         say: Callable[[str], None] = print,
         watch: Watch = unwatched,
         unsettled: bool = False,
+        planned: bool = True,
     ) -> "Project":
         """The project in the working folder, or in `root`; InputFault where there is no file.
 
         unsettled: also one whose file has marked lines; their first candidates are in force then.
+        planned: whether the plan that is there counts, which a new one does without.
         """
         root = (root or Path.cwd()).resolve()
         path = competition_file(given, root)
@@ -92,7 +99,7 @@ class Project:
         competition = load_competition(path)
         if competition.questions and not unsettled:
             raise InputFault("\n".join(competition.questions))
-        return cls(competition, root, say=say, watch=watch)
+        return cls(competition, root, say=say, watch=watch, planned=planned)
 
     def perform(self, step: Step, run: Callable[[], dict[str, Any] | None], *, force: bool) -> bool:
         """Do a step unless it is fresh; returns whether it was done."""
@@ -226,6 +233,11 @@ class Project:
 
     def recipe(self, name: str) -> Recipe:
         """The recipe `name`, its network for the competition's images."""
+        if name == AUTO and AUTO not in self.competition.recipes:
+            raise InputFault(
+                f"recipes = [{AUTO!r}] is a recipe that is planned, and {self.workspace.plan} is not "
+                "there: `podium plan --minutes 60` makes it; `podium run` makes it on the way"
+            )
         return recipe_of(self.competition, name)
 
     def extra_images(self, fold: int) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ of this module are `podium run GOAL`, the tasks of a checkout, and a notebook:
     Runner().reach("submit")
 """
 
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from competition.engines import CommandWords, run_step
 from competition.entry import NO_ROUND, Entry, entry_of
+from competition.errors import InputFault
 from competition.experiment import AblationChoice, experiment_of
 from competition.pipeline import Goal, Pipeline, Stage
 from competition.project import ACTIVE, Project, competition_file, demo_folder
@@ -28,6 +30,8 @@ class Runner:
 
     file: Path | None = None
     step: Callable[[CommandWords], None] = run_step
+    begun: float = field(default_factory=time.time)
+    """Seconds since 1970: a plan counts from here."""
 
     @property
     def project(self) -> Project:
@@ -53,6 +57,20 @@ class Runner:
         self._perform(before)
         self.run(last.command)
 
+    def plan(self, words: CommandWords = ()) -> None:
+        """The plan, where the file leaves its recipe to one and it is not there, or where something is
+        asked of it; words: options of the command `plan`.
+        """
+        self._split()
+        project = self.project
+        if words and not project.plans:
+            raise InputFault(
+                f"[ensemble] recipes = {list(project.competition.ensemble.recipes)} are not planned; "
+                'minutes are for recipes = ["auto"]'
+            )
+        if project.plans and (words or Pipeline(project).plan().state().kind != "fresh"):
+            self.run(["plan", *words, "--begun", f"{self.begun:.3f}"])
+
     def prepare(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
         """Whatever is missing before the goal, but not the goal itself."""
         stages = self._before(goal, entry, plain=plain)
@@ -76,7 +94,7 @@ class Runner:
 
     def _before(self, goal: Goal, entry: Entry | None, *, plain: bool) -> list[Stage]:
         """The stages that lead to the goal, the goal's own the last."""
-        self._split()
+        self.plan()
         project = self.project
         wanted = entry_of(project.competition) if entry is None else entry
         return Pipeline(project).stages(goal, wanted, plain=plain)
@@ -89,8 +107,8 @@ class Runner:
     def _perform(self, stages: Iterable[Stage]) -> None:
         behind = False
         for stage in stages:
-            # `_split` has seen to the folds. What was only shown leaves all behind it to be done.
-            if stage.command != ("folds",) and (behind or not stage.is_fresh()):
+            # `plan` has seen to these two. What was only shown leaves all behind it to be done.
+            if stage.command not in (("folds",), ("plan",)) and (behind or not stage.is_fresh()):
                 self.run(stage.command)
                 behind = behind or not stage.is_fresh()
 

@@ -36,6 +36,10 @@ class Workspace:
         return self.root / "folds" / f"{self.name}.holdout.csv"
 
     @property
+    def plan(self) -> Path:
+        return self.root / "folds" / f"{self.name}.plan.toml"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs" / self.name
 

@@ -1,10 +1,12 @@
 """Commands on networks: training and prediction, and the machine that they run on."""
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from competition.cli.options import (
+    File,
     Json,
     app,
     echo_json,
@@ -12,6 +14,8 @@ from competition.cli.options import (
     on_entry,
     on_first_recipe,
     on_machine,
+    open_project,
+    time_given,
 )
 from competition.machine import MACHINE_SETTINGS
 
@@ -31,6 +35,41 @@ def machine(as_json: Json = False) -> None:
         echo_json({"found": found.found, "chosen": found.recorded(), "why": found.why})
     else:
         typer.echo(found.text())
+
+
+class Until(StrEnum):
+    """What a plan's time is for."""
+
+    TRAIN = "train"
+    SUBMIT = "submit"
+
+
+@app.command()
+@time_given
+@on_machine("device", "dtype", "workers", "threads", "keep_memory")
+@forcible
+def plan(
+    minutes: float | None,
+    force: bool,
+    competition: File = None,
+    until: Annotated[
+        Until,
+        typer.Option(help="What must be done by then: the networks trained, or a csv submitted"),
+    ] = Until.SUBMIT,
+    fold: Annotated[
+        list[int] | None,
+        typer.Option("--fold", "-f", help="Fold; may be repeated", show_default="as many as fit"),
+    ] = None,
+    begun: Annotated[float | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Plan the recipe for the time at hand: real steps are timed here, and each choice has its reason.
+
+    Written once, to folds/COMPETITION.plan.toml, so that runs can be resumed and repeated.
+    """
+    from competition import steps
+
+    asked = steps.TimeAsked(minutes, until.value, begun, tuple(fold or ()))
+    steps.plan_recipe(open_project(competition, planned=not force), asked, force=force)
 
 
 @app.command()

@@ -253,6 +253,29 @@ def _whether_forced(
     return (force or again,)
 
 
+def _time_given(
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help='Plan for so many minutes, where recipes = ["auto"]',
+            show_default="60 on a CPU, 180 on a card",
+        ),
+    ] = None,
+    hours: Annotated[float | None, typer.Option(help="The same in hours")] = None,
+) -> tuple[float | None]:
+    from competition.errors import InputFault
+
+    if minutes is not None and hours is not None:
+        raise InputFault("--minutes and --hours both say how long; give one of them")
+    given = minutes if hours is None else 60 * hours
+    if given is not None and not 0 < given < float("inf"):
+        raise InputFault(f"{given:g} minutes: expected more than 0")
+    return (given,)
+
+
+time_given = Group(_time_given, gives=("minutes",))
+
+
 def on_machine(*names: str) -> Group:
     """The options of these settings of the machine: each asks, and gives the command nothing."""
 
@@ -295,10 +318,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def open_project(given: Path | None) -> "Project":
+def open_project(given: Path | None, *, planned: bool = True) -> "Project":
     from competition.project import Project
 
-    return Project.open(given, say=say, watch=watch)
+    return Project.open(given, say=say, watch=watch, planned=planned)
 
 
 def _entry(

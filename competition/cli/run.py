@@ -19,6 +19,7 @@ from competition.cli.options import (
     on_machine,
     on_teachers,
     parameter,
+    time_given,
     with_options,
 )
 from competition.cli.words import words_of
@@ -111,8 +112,22 @@ EngineName = Annotated[
     ),
 ]
 _engine = parameter("engine", EngineName, default="local")
-FURTHER = {"ablation": [parameter("solution", Answers)]}
+FURTHER = {
+    "ablation": [parameter("solution", Answers)],
+    "train": time_given.options,
+    "submit": time_given.options,
+}
 """Options of what is made before a goal, which the goal's own command has no use for."""
+
+
+def _plan_words(name: str, values: Values) -> list[str]:
+    """What is asked of the plan before a goal: options of `podium plan`."""
+    minutes = time_given.made(values)[0] if name in ("train", "submit") else None
+    if minutes is None:
+        return []
+    until = "train" if name == "train" else "submit"
+    folds = [word for fold in values["fold"] or () for word in ("--fold", str(fold))]
+    return ["--minutes", f"{minutes:g}", "--until", until, *folds]
 
 
 def _reached(name: str, before: Before) -> Callable[..., None]:
@@ -127,6 +142,8 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
         aside = partial(engine, stdout=sys.stderr) if values.get("as_json") else engine
         runner = Runner(values["competition"], aside)
         runner.write_demo()
+        if before is not _nothing and not values.get("recipe"):
+            runner.plan(_plan_words(name, values))
         before(runner, values)
         parameters = typer.main.get_group(app).commands[name].params
         engine([name, *words_of(parameters, values)])

@@ -153,8 +153,10 @@ class PackedRuns(Mapping[str, Runs]):
             self._areas = self.totals(lambda block: block.stops - block.starts).astype(np.int64)
         return self._areas if images is None else self._areas[[self._row[one] for one in images]]
 
-    def shared_areas(self) -> np.ndarray:
-        """Pixels that classes share, each counted once less than it has classes: int64 (N,)."""
+    def shared_areas(self, images: Iterable[str] | None = None) -> np.ndarray:
+        """Pixels that classes share, each counted once less than it has classes: int64 (N,), of images
+        as for `areas`.
+        """
         union = np.zeros(len(self))
         for block in self.blocks():
             order = np.lexsort((block.starts, block.images))
@@ -164,7 +166,8 @@ class PackedRuns(Mapping[str, Runs]):
             reached = np.maximum.accumulate(np.concatenate([[0], stops[:-1]]))
             new = np.maximum(stops - np.maximum(starts, reached), 0)
             union += np.bincount(block.images[order], new, len(self))
-        return self.areas().sum(axis=1) - union.astype(np.int64)
+        shared = self.areas().sum(axis=1) - union.astype(np.int64)
+        return shared if images is None else shared[[self._row[one] for one in images]]
 
     def __getitem__(self, image: str) -> Runs:
         row, arrays = self._row[image], self._arrays

@@ -18,7 +18,7 @@ from competition.data.levels import RGB
 from competition.data.pages import file_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
-from competition.masks import Runs, planes_from_runs
+from competition.masks import Runs, planes_from_runs, runs_from_logits
 from competition.masks.geometry import resize_area
 from competition.spec import PixelForm
 from competition.workspace import require_space, text_sha256, whole_folder
@@ -81,6 +81,20 @@ class Letterbox:
     def touched(self, runs: Runs) -> np.ndarray:
         """Runs (1, H, W) → uint8 (1, h, w): 1 where any part of the pixel is covered."""
         return self._padded(planes_from_runs(resize_area(runs, self.resized, coverage=_ANY)))
+
+    def reached(self, runs: Runs) -> Runs:
+        """Runs (K, H, W) → what is decided of them after a network that tells at every pixel of the size
+        how much of it is covered: the most that one can reach there.
+        """
+        return runs_from_logits(self.covered(runs), self.native, 0.5)
+
+    def covered(self, runs: Runs) -> np.ndarray:
+        """Logits float32 (K, h, w) of a resized image, 0 where a class covers half of a pixel."""
+        shares = [
+            cv2.resize(mask, self.resized[::-1], interpolation=cv2.INTER_AREA)
+            for mask in runs.to_dense().astype(np.float32)
+        ]
+        return np.stack(shares) - np.float32(0.5)
 
     def _padded(self, planes: np.ndarray) -> np.ndarray:
         if self.resized == self.size:

@@ -15,8 +15,8 @@ from competition.data.readers.file_per_image import pattern_places
 from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
-from competition.masks import Runs, planes_from_runs, unpack
-from competition.masks.geometry import resize_nearest
+from competition.masks import Runs
+from competition.planning.plan_file import AUTO, asks_for_plan
 from competition.recipes import recipe_of
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
@@ -288,18 +288,19 @@ def check_sizes(
     chosen = chosen[:: -(-len(chosen) // _LOOKED_AT) or 1]
     report = Report()
     for name in dict.fromkeys(competition.ensemble.recipes):
+        if name == AUTO and asks_for_plan(competition):
+            report += Report.fact("recipe size", "planned by `podium plan`, which looks at sizes")
+            continue
         recipe = recipe_of(competition, name)
         present = lost = 0
         scores = []
         for image in chosen:
             truth = labels[image]
             letterbox = Letterbox.of((truth.height, truth.width), recipe.size, recipe.fit)
-            planes = planes_from_runs(truth, size=letterbox.resized)
-            small = Runs.from_dense(unpack(planes, truth.classes))
+            reached = letterbox.reached(truth)
             there = truth.area() > 0
-            present, lost = present + there.sum(), lost + (there & (small.area() == 0)).sum()
-            again = resize_nearest(small, letterbox.native)
-            scores.append(dice_from_statistics(*dice_statistics(truth, again))[there])
+            present, lost = present + there.sum(), lost + (there & (reached.area() == 0)).sum()
+            scores.append(dice_from_statistics(*dice_statistics(truth, reached))[there])
         best = float(np.concatenate(scores).mean()) if present else 1.0
         size = f"{recipe.size[0]} × {recipe.size[1]}"
         report += Report.fact(

@@ -49,7 +49,7 @@ def build(
 
 def surrounded(body: Body, network: NetworkSettings, classes: int) -> SegmentationNetwork:
     """`body`, changed in place and with all around it that the settings ask for."""
-    expect_background(body.logit_layers())
+    expect_background(body.logit_layers(), network.prior)
     adapt_first_convolution(body, network)
     swap_norm(body, network.norm, groups=network.groups)
     if network.gradient_checkpointing:

@@ -87,12 +87,8 @@ class Presence(nn.Module):
         return self.linear(torch.cat([features.mean((-2, -1)), features.amax((-2, -1))], 1))
 
 
-SHARE = 0.02
-"""Probability of every class at every pixel before training."""
-
-
-def expect_background(logit_layers: list[nn.Conv2d]) -> None:
-    """Set the bias of the layers that make logits."""
-    bias = -math.log((1 - SHARE) / SHARE)
+def expect_background(logit_layers: list[nn.Conv2d], prior: float) -> None:
+    """Set the bias of the layers that make logits; prior: probability of every class at every pixel."""
+    bias = -math.log((1 - prior) / prior)
     for layer in logit_layers:
         nn.init.constant_(bias_of(layer), bias)

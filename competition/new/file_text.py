@@ -57,6 +57,11 @@ def toml_item(value: Any) -> Any:
         table = tomlkit.inline_table()
         table.update(value)
         return table
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+        array = tomlkit.array()
+        for one in value:
+            array.append(toml_item(one))
+        return array
     if isinstance(value, list | tuple):
         array = tomlkit.item(list(value))
         long = isinstance(array, Array) and len(array.as_string()) > 80

@@ -19,6 +19,9 @@ class NetworkSettings(Settings):
     bits: Literal[8, 16] = Field(
         8, description="of the image's values, 0…255 or 0…65,535; the competition says it"
     )
+    prior: float = Field(
+        0.02, gt=0, lt=1, description="probability of every class at every pixel before training"
+    )
     norm: Literal["batch", "group", "instance", "sync"] = Field(
         "batch",
         description="what stands in the place of BatchNorm; convolutions keep their weights",

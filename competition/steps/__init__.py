@@ -1,7 +1,7 @@
 """The work of each command: read what earlier steps left, do one thing, write it with a receipt.
 
 folds.py, train.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py, ablation.py,
-skeleton.py, data_sheets.py
+skeleton.py, data_sheets.py, plan.py
 prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
 private_interval.py   what a submission will score on Private
 """
@@ -11,6 +11,7 @@ from competition.steps.data_sheets import draw_label_sheet, draw_look_alikes
 from competition.steps.ensemble import score_ensemble
 from competition.steps.folds import make_split
 from competition.steps.holdout import score_holdout
+from competition.steps.plan import TimeAsked, plan_recipe
 from competition.steps.predict import average_folds, predict_entry, predict_network
 from competition.steps.pseudo import PseudoRound, make_pseudo_round
 from competition.steps.skeleton import measure_skeletons

@@ -1,0 +1,487 @@
+"""Facts of the data, costs of steps and the time given → a recipe, each value with its reason.
+
+What decides is one estimate: the error (1 − Dice) that a network has left after so many images, plus
+what its input size costs. Its constants are measured ones, see `_ERRORS` and `EDGES`; that they are
+rough does no harm where the sizes that compete differ in steps by a factor of two.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from competition.data.letterbox import GridSize
+from competition.planning.data_facts import DataFacts
+from competition.planning.step_costs import StepCost
+from competition.recipes import Recipe, derive, recipe_named
+
+Until = Literal["train", "submit"]
+
+
+class TimeGiven(NamedTuple):
+    """Seconds of wall time for everything `until` the end of training, or a written submission.
+
+    spent: seconds that are gone already, of planning itself and of what came before.
+    """
+
+    seconds: float
+    until: Until
+    spent: float = 0.0
+
+    @property
+    def words(self) -> str:
+        amount = self.seconds / 3600 if self.seconds >= 7200 else self.seconds / 60
+        unit = "hours" if self.seconds >= 7200 else "minutes"
+        return f"{amount:g} {unit} until {'trained' if self.until == 'train' else 'submitted'}"
+
+
+class Reasoned(NamedTuple):
+    """A value of a recipe, its key dotted, and why it is that."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+class MachineFacts(NamedTuple):
+    """What a plan takes from the machine besides the costs of steps.
+
+    kind: "cpu", "cuda", "mps"; memory: bytes that a step may take, 0 where that is not known; start:
+    seconds until a process that trains or predicts has begun.
+    """
+
+    kind: str
+    memory: int
+    start: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The recipe, line by line; the folds that are trained and why; seconds by part of the work."""
+
+    recipe: tuple[Reasoned, ...]
+    folds: tuple[int, ...]
+    why_folds: str
+    seconds: Mapping[str, float]
+    cpu_seconds: float
+    """Of processor time, all threads, of the training steps of all folds."""
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The recipe as a table of a competition file."""
+        table: dict[str, Any] = {}
+        for one in self.recipe:
+            *path, last = one.key.split(".")
+            inner = table
+            for name in path:
+                inner = inner.setdefault(name, {})
+            inner[last] = one.value
+        return table
+
+
+CostOf = Callable[[Recipe], StepCost]
+
+
+class Strength(NamedTuple):
+    """left: 1 − Dice after `SEEN` images at 192² of a set where that is hard (teeth); why: the reason to
+    take this network.
+    """
+
+    left: float
+    why: str
+
+
+NETWORKS = {
+    "unet-lite0": Strength(0.19, "ImageNet weights from a package, and cheap steps"),
+    "upernet": Strength(0.16, "a stronger encoder, which the time allows"),
+    "unet-resnet18": Strength(0.30, "the cheapest steps; no weights are at hand for another"),
+}
+"""Recipes that a plan may take. Measured on teeth but for upernet, whose number stands for what its
+encoder has on ImageNet."""
+
+SEEN, EARLY, LATE = 3_300, 0.5, 0.14
+"""Up to so many images an error falls by about the root of those seen, later by their power .14 (teeth:
+.206 after 3,328, .176 after 10,680)."""
+EDGES = 5.0
+"""A network's edges are off by so many times what sampling them at its size costs at best."""
+ENOUGH = 8_000
+"""Images that the network of each fold sees before another fold is trained."""
+FEWEST_STEPS = 20
+"""Less moves nothing, whatever the time."""
+VALIDATING = 0.04
+"""Share of the training time that validation may take."""
+LATE_AT_MOST = 0.05
+"""Share of the time by which a plan may be over, for its fewest steps."""
+TUNING = 60.0
+"""Decisions are searched in about so many times what decoding the predictions once takes."""
+LIGHT_STARTS, LIGHT = 4, 3.0
+"""Further processes until a submission, and seconds until one has begun."""
+CROPS = {"cpu": 256}
+"""Side of a crop at native scale, by device; 512 on cards."""
+
+
+class Ask(NamedTuple):
+    """What is asked of a plan: in how much time, on which folds.
+
+    folds: that may be trained; all_folds: that must be; views: test-time ones besides the image itself.
+    """
+
+    time: TimeGiven
+    folds: tuple[int, ...]
+    all_folds: bool = False
+    views: int = 1
+
+
+def choose(
+    facts: DataFacts,
+    machine: MachineFacts,
+    cost_of: CostOf,
+    ask: Ask,
+    networks: Mapping[str, bool],
+) -> Choice:
+    """networks: of `NETWORKS`, those that may be taken, and whether published weights are at hand."""
+    drafts = [
+        _Draft(name, size, crop)
+        for name in networks
+        for size in facts.ceilings
+        for crop in _crops(size, machine)
+    ]
+    costs = _Costs(facts, machine, cost_of)
+    bids = {draft: _bid(draft, facts, machine, costs.about(draft), ask) for draft in drafts}
+    best = min(bids, key=lambda draft: (bids[draft].late, bids[draft].error))
+    batch = costs.batch_of(best)
+    bid = _bid(best, facts, machine, costs.exactly(best, batch), ask, batch=batch)
+    return _written(best, bid, facts, machine, ask, networks[best.network])
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A network with its input: the whole image at `size`, or crops of it there."""
+
+    network: str
+    size: GridSize
+    crop: GridSize | None = None
+
+    @property
+    def trained(self) -> GridSize:
+        """What a training step sees."""
+        return self.crop or self.size
+
+    def recipe(self, facts: DataFacts, batch: int) -> Recipe:
+        """As far as it decides what a step costs."""
+        changes = {
+            "size": self.size,
+            "sampling": {"crop": self.crop},
+            "batch": batch,
+            "loss": [dict(term) for term in _loss(facts)[0]],
+        }
+        return derive(recipe_named(self.network, {}), changes)
+
+
+class _Bid(NamedTuple):
+    """What a draft comes to in the time: seconds that even its fewest steps are late, its expected
+    error, and what is spent on what.
+    """
+
+    late: float
+    error: float
+    batch: int
+    steps: int
+    folds: tuple[int, ...]
+    cost: StepCost
+    seconds: dict[str, float]
+
+
+class _Costs:
+    """Costs of drafts from as few measured steps as will do."""
+
+    def __init__(self, facts: DataFacts, machine: MachineFacts, cost_of: CostOf) -> None:
+        self.facts, self.machine, self.cost_of = facts, machine, cost_of
+
+    def about(self, draft: _Draft) -> StepCost:
+        """From steps at two sizes: what a step costs grows evenly with its pixels."""
+        small, large = (self.exactly(_Draft(draft.network, size), BATCH) for size in self._probed())
+        first, last = (_pixels(size) for size in self._probed())
+
+        def at(size: GridSize, low: float, high: float) -> float:
+            share = (_pixels(size) - first) / (last - first) if last > first else 0.0
+            return max(low + share * (high - low), low * _pixels(size) / first / 4)
+
+        trained = draft.trained
+        return StepCost(
+            at(trained, small.step, large.step),
+            at(trained, small.cpu, large.cpu),
+            at(draft.size, small.predict, large.predict),
+            at(draft.size, small.letterbox, large.letterbox),
+            int(at(trained, small.memory, large.memory)),
+        )
+
+    def exactly(self, draft: _Draft, batch: int) -> StepCost:
+        return self.cost_of(draft.recipe(self.facts, batch))
+
+    def batch_of(self, draft: _Draft) -> int:
+        """8 on a CPU, where more only makes steps rarer; on a card the batch that it is full with."""
+        if self.machine.kind == "cpu":
+            return BATCH
+        best, cheapest = BATCH, math.inf
+        for batch in (BATCH, 2 * BATCH, 4 * BATCH):
+            if batch > max(BATCH, self.facts.images // 8):
+                break
+            cost = self.exactly(draft, batch)
+            if cost.memory > self.machine.memory or cost.step / batch > cheapest * 0.9:
+                break
+            best, cheapest = batch, cost.step / batch
+        return best
+
+    def _probed(self) -> tuple[GridSize, GridSize]:
+        """Of the sizes that are considered, the first and the one with about four times its pixels."""
+        sizes = list(self.facts.ceilings)
+        first = sizes[0]
+        return first, min(sizes, key=lambda size: abs(math.log(_pixels(size) / _pixels(first) / 4)))
+
+
+BATCH = 8
+
+
+def _crops(size: GridSize, machine: MachineFacts) -> list[GridSize | None]:
+    """Whole images, and crops where an image is large enough for several."""
+    side = CROPS.get(machine.kind, 512)
+    large = min(size) >= 2 * side
+    return [None, (side, side)] if large else [None]
+
+
+def _pixels(size: GridSize) -> int:
+    return size[0] * size[1]
+
+
+def _bid(
+    draft: _Draft,
+    facts: DataFacts,
+    machine: MachineFacts,
+    cost: StepCost,
+    ask: Ask,
+    *,
+    batch: int = BATCH,
+) -> _Bid:
+    """The folds are as many as leave each network `ENOUGH` images, at least one."""
+    counts = [len(ask.folds)] if ask.all_folds else range(len(ask.folds), 0, -1)
+    for count in counts:
+        seconds = _beside_training(draft, facts, machine, cost, ask, count)
+        left = ask.time.seconds - sum(seconds.values())
+        steps = max(FEWEST_STEPS, int(left * (1 - VALIDATING) / count / cost.step))
+        if steps * batch >= ENOUGH or count == counts[-1]:
+            break
+    seconds["training"] = steps * cost.step * count
+    seconds["validation"] = seconds["training"] * VALIDATING
+    error = _expected_error(draft, facts, steps * batch)
+    late = max(0.0, sum(seconds.values()) - ask.time.seconds * (1 + LATE_AT_MOST))
+    if machine.memory and cost.memory > machine.memory:
+        late = math.inf
+    return _Bid(late, error, batch, steps, ask.folds[:count], cost, seconds)
+
+
+def _beside_training(
+    draft: _Draft,
+    facts: DataFacts,
+    machine: MachineFacts,
+    cost: StepCost,
+    ask: Ask,
+    folds: int,
+) -> dict[str, float]:
+    """Seconds of everything but steps and validation."""
+    seconds = {"planning": ask.time.spent, "starting": machine.start}
+    held = facts.images * folds / max(len(ask.folds), folds)
+    seconds["reading images"] = facts.images * cost.letterbox
+    if ask.time.until == "train":
+        return seconds
+    seconds["starting"] += machine.start + LIGHT_STARTS * LIGHT
+    seconds["reading images"] += facts.predicted * cost.letterbox
+    views = held + facts.predicted * folds
+    seconds["prediction"] = views * (cost.predict * (1 + ask.views) + facts.decode)
+    seconds["decisions"] = (TUNING * held + 2 * facts.predicted) * facts.decode
+    return seconds
+
+
+def _expected_error(draft: _Draft, facts: DataFacts, examples: int) -> float:
+    """Of a network that has seen so many examples; an example that is a crop counts for its side."""
+    share = (_pixels(draft.trained) / _pixels(draft.size)) ** 0.5
+    seen = examples * share
+    power = EARLY if seen < SEEN else LATE
+    learned = min(1.0, NETWORKS[draft.network].left * (SEEN / max(seen, 1)) ** power)
+    return learned + EDGES * (1 - facts.ceilings[draft.size])
+
+
+Terms = list[dict[str, Any]]
+
+
+def _loss(facts: DataFacts) -> tuple[Terms, str]:
+    """Cross-entropy over classes that exclude each other, else BCE; beside it a Dice."""
+    over = "batch" if facts.empty_masks > OFTEN_EMPTY else "image"
+    share = f"{facts.empty_masks:.0%} of the masks are empty"
+    why = {
+        "batch": f"{share}: a Dice over the batch, since that of an empty mask is all or nothing",
+        "image": f"{share}: a Dice over each image, as it will be scored",
+    }[over]
+    overlap: dict[str, Any] = {"name": "dice", "over": over}
+    if over == "batch":
+        overlap["epsilon"] = 1.0
+    if facts.exclusive and facts.classes > 1:
+        terms = [{"name": "cross-entropy"}, {**overlap, "exclusive": True}]
+        return terms, f"classes exclude each other: softmax; {why}"
+    return [{"name": "bce"}, overlap], why
+
+
+OFTEN_EMPTY = 0.05
+"""Share of pairs of image and class without a pixel from which Dice is taken over the batch."""
+RARE = 0.6
+"""Share of images without any mask from which those with one are shown more often."""
+MORE_POSITIVES = (0.7, 0.4)
+"""Share of examples that show a mask, at first and at last."""
+
+
+def _prior(facts: DataFacts) -> tuple[float, str]:
+    """The probability that the logits begin with; by softmax the one that leaves the background its
+    share of the pixels, 0 being the background's logit.
+    """
+    if facts.exclusive and facts.classes > 1:
+        background = min(max(1 - facts.labelled, 0.02), 0.98)
+        odds = (1 - background) / background / facts.classes
+        every = f"{facts.labelled:.0%} of the pixels have a class"
+        return _short(odds / (1 + odds)), f"{every}; softmax over {facts.classes} begins with that"
+    share = min(max(facts.class_share, 0.001), 0.5)
+    return _short(share), f"a class has {facts.class_share:.2%} of the pixels on average"
+
+
+def _augmentation(facts: DataFacts, epochs: float) -> tuple[dict[str, float], str]:
+    """The more often an image is seen, and the freer it lies, the more it is changed."""
+    if facts.turned:
+        return {"rotate": 45.0, "scale": 0.3}, "images may be turned and mirrored"
+    if facts.mirrored:
+        return {"rotate": 30.0, "scale": 0.25}, "images may be mirrored: no side has a meaning"
+    if epochs >= MANY_EPOCHS:
+        words = f"sides have a meaning; each image is seen {epochs:.0f} times"
+        return {"rotate": 15.0, "scale": 0.2}, words
+    return {"rotate": 10.0, "scale": 0.1}, f"sides have a meaning; seen {epochs:.0f} times"
+
+
+MANY_EPOCHS = 20
+
+
+def _ema(steps: int) -> tuple[float, str]:
+    """The mean reaches back over a tenth of the run."""
+    reach = min(max(steps / 10, 10), 1000)
+    return _short(1 - 1 / reach), f"the mean of about the last {reach:.0f} of {steps} steps"
+
+
+def _learning_rate(network: str, batch: int) -> tuple[float, str]:
+    """By the root of the batch (AdamW), from what the recipe has for a batch of 8."""
+    own = LEARNING_RATES[network]
+    words = f"{own:g} for a batch of {BATCH}"
+    return _short(own * (batch / BATCH) ** 0.5), words + (", by its root" if batch != BATCH else "")
+
+
+LEARNING_RATES = {"unet-lite0": 1e-3, "unet-resnet18": 1e-3, "upernet": 2e-4}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _written(
+    draft: _Draft,
+    bid: _Bid,
+    facts: DataFacts,
+    machine: MachineFacts,
+    ask: Ask,
+    pretrained: bool,
+) -> Choice:
+    """Line by line, in the order in which they follow from each other."""
+    steps, cost, training = bid.steps, bid.cost, bid.seconds["training"]
+    epochs = steps * bid.batch / facts.images
+    loss, why_loss = _loss(facts)
+    augmentation, why_augmentation = _augmentation(facts, epochs)
+    pads = facts.aspects > 1.5
+    validation = facts.images / max(len(ask.folds), 2) * (cost.predict + facts.decode)
+    validations = max(
+        1, min(20, int(bid.seconds["validation"] / len(bid.folds) / max(validation, 1e-9)))
+    )
+    every = math.ceil(steps / validations)
+    lines = [
+        Reasoned("base", draft.network, NETWORKS[draft.network].why),
+        Reasoned(
+            "pretrained",
+            pretrained,
+            "published weights are at hand" if pretrained else "no published weights are at hand",
+        ),
+        Reasoned("size", list(draft.size), _why_size(draft, facts)),
+        Reasoned(
+            "fit",
+            "pad" if pads else "stretch",
+            f"widths / heights differ by {facts.aspects:.2g} times",
+        ),
+    ]
+    if draft.crop is not None:
+        reason = f"a step on the whole of {_times(draft.size)} would cost too many steps"
+        lines.append(Reasoned("sampling.crop", list(draft.crop), reason))
+    if facts.empty_images > RARE:
+        reason = (
+            f"{facts.empty_images:.0%} of the images have no mask: more of the others, at first"
+        )
+        lines.append(Reasoned("sampling.positives", list(MORE_POSITIVES), reason))
+    elif draft.crop is not None:
+        lines.append(Reasoned("sampling.centred", 0.33, "some crops of each batch show a mask"))
+    batch_reason = (
+        "more would make steps rarer"
+        if machine.kind == "cpu"
+        else f"{cost.memory / 2**30:.1f} GiB of {machine.memory / 2**30:.0f}; larger ones are no faster"
+    )
+    lines += [
+        Reasoned("batch", bid.batch, batch_reason),
+        Reasoned("loss", loss, why_loss),
+        Reasoned("network.prior", *_prior(facts)),
+        Reasoned("optimizer.learning_rate", *_learning_rate(draft.network, bid.batch)),
+        Reasoned(
+            "schedule.iterations",
+            steps,
+            f"{training / len(bid.folds):.0f} s at {cost.step:.3g} s a step; each image "
+            f"{epochs:.1f} times",
+        ),
+        Reasoned("ema", *_ema(steps)),
+    ]
+    lines += [
+        Reasoned(f"augmentation.{key}", value, why_augmentation)
+        for key, value in augmentation.items()
+    ]
+    reason = f"{validations} validations, {VALIDATING:.0%} of the time at most"
+    lines.append(Reasoned("validate_every", every, reason))
+    return Choice(
+        tuple(lines),
+        bid.folds,
+        _why_folds(bid, ask),
+        bid.seconds,
+        steps * cost.cpu * len(bid.folds),
+    )
+
+
+def _why_size(draft: _Draft, facts: DataFacts) -> str:
+    """What it can reach, and what the next one could."""
+    sizes = list(facts.ceilings)
+    place = sizes.index(draft.size)
+    words = f"the truth shrunk to it and enlarged has Dice {facts.ceilings[draft.size]:.3f}"
+    if place + 1 < len(sizes):
+        further = sizes[place + 1]
+        words += f", {facts.ceilings[further]:.3f} at {_times(further)} in fewer steps"
+    return words
+
+
+def _why_folds(bid: _Bid, ask: Ask) -> str:
+    if ask.all_folds:
+        return "as asked"
+    seen = bid.steps * bid.batch
+    if len(bid.folds) == len(ask.folds):
+        return f"all: each network sees {seen:,} images"
+    return f"of {len(ask.folds)}: a further one would leave each fewer than {ENOUGH:,} images"
+
+
+def _times(size: GridSize) -> str:
+    return f"{size[0]}×{size[1]}"

@@ -1,0 +1,142 @@
+"""What a plan is made from in the data: sizes, classes, empty masks, what an input size can reach."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from competition.data.labels import LabelCache
+from competition.data.letterbox import GridSize, Letterbox
+from competition.masks import Runs, runs_from_logits
+from competition.scoring.overlap import dice_statistics
+from competition.spec import Competition
+
+SIDES = (96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+"""Sides of the square inputs that are considered; of another aspect with as many pixels."""
+MULTIPLE = 32
+"""Of every side: what the encoders shrink by."""
+SAMPLE = 32
+"""Images that a size's ceiling is measured on."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Of the training images. Shares are 0 … 1.
+
+    predicted: images of the test part and of a holdout, which every network predicts. native: median
+    height and width; aspects: the 90 % quantile of width / height over its 10 % quantile. empty_masks:
+    share of pairs of image and class without a pixel; empty_images: of images without any mask;
+    labelled: of pixels that have a class; class_share: of pixels that one class has, on average.
+    mirrored: whether every class may be mirrored as it is; turned: whether upside down or by quarters
+    too. ceilings: input size (h, w) → mean Dice of the truth shrunk to it and enlarged again, over
+    classes that are there; decode: seconds of wall time to make masks of one image of it and score
+    them.
+    """
+
+    images: int
+    groups: int
+    predicted: int
+    classes: int
+    exclusive: bool
+    native: GridSize
+    aspects: float
+    empty_masks: float
+    empty_images: float
+    labelled: float
+    class_share: float
+    mirrored: bool
+    turned: bool
+    ceilings: Mapping[GridSize, float]
+    decode: float
+
+
+def data_facts(
+    competition: Competition, training: pd.DataFrame, predicted: int, labels: LabelCache
+) -> DataFacts:
+    """training: rows of the catalog, of the images that folds are made of; predicted: how many others
+    every network predicts.
+    """
+    images = training["image"].tolist()
+    areas = labels.areas(images).astype(float)
+    natives = training[["height", "width"]].to_numpy(float)
+    pixels = natives.prod(axis=1)
+    median = tuple(int(side) for side in np.median(natives, axis=0))
+    native = (median[0], median[1])
+    wide = natives[:, 1] / natives[:, 0]
+    classes = range(areas.shape[1])
+    overlap = labels.shared_areas(images)
+    permutation = competition.flip_permutation if competition.may_flip else None
+    ceilings, decode = _ceilings(labels, sampled(images, areas), sizes_for(native))
+    return DataFacts(
+        images=len(images),
+        groups=training["group"].nunique(),
+        predicted=predicted,
+        classes=areas.shape[1],
+        exclusive=competition.exclusive,
+        native=native,
+        aspects=float(np.quantile(wide, 0.9) / np.quantile(wide, 0.1)),
+        empty_masks=float((areas == 0).mean()),
+        empty_images=float((areas == 0).all(axis=1).mean()),
+        labelled=float(((areas.sum(axis=1) - overlap) / pixels).mean()),
+        class_share=float((areas / pixels[:, None]).mean()),
+        mirrored=permutation == tuple(classes),
+        turned=bool(competition.turns),
+        ceilings=ceilings,
+        decode=decode,
+    )
+
+
+def sizes_for(native: GridSize) -> tuple[GridSize, ...]:
+    """Input sizes of the images' aspect, small ones first, up to the first that is not smaller than
+    the image.
+
+    >>> sizes_for((120, 240))
+    ((64, 128), (96, 192), (128, 256))
+    """
+    across = (native[1] / native[0]) ** 0.5
+    found: dict[GridSize, None] = {}
+    for side in SIDES:
+        size = (_rounded(side / across), _rounded(side * across))
+        found[size] = None
+        if size[0] >= native[0] and size[1] >= native[1]:
+            break
+    return tuple(found)
+
+
+def _rounded(side: float) -> int:
+    return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
+
+
+def sampled(images: Sequence[str], areas: np.ndarray) -> list[str]:
+    """Images to measure on, evenly over them: in turn one that has each class, rare ones first."""
+    chosen: dict[str, None] = {}
+    holding = [np.flatnonzero(column) for column in areas.T]
+    holding = sorted((rows for rows in holding if len(rows)), key=len)
+    for turn in range(SAMPLE):
+        for rows in holding:
+            if len(chosen) < SAMPLE:
+                place = (2 * turn + 1) * len(rows) // (2 * SAMPLE)
+                chosen[images[rows[place]]] = None
+    return list(chosen)
+
+
+def _ceilings(
+    labels: Mapping[str, Runs], images: Sequence[str], sizes: Sequence[GridSize]
+) -> tuple[dict[GridSize, float], float]:
+    """Size → ceiling, and seconds an image at the largest of them; 1 where no image has a mask."""
+    found, seconds = dict.fromkeys(sizes, 1.0), 0.0
+    for size in sizes if images else ():
+        scores, seconds = [], 0.0
+        for image in images:
+            truth = labels[image]
+            letterbox = Letterbox.of((truth.height, truth.width), size, "stretch")
+            logits = letterbox.covered(truth)
+            begun = time.perf_counter()
+            reached = runs_from_logits(logits, letterbox.native, 0.5)
+            shared, own, other = dice_statistics(truth, reached)
+            seconds += (time.perf_counter() - begun) / len(images)
+            scores.append(np.where(own > 0, 2 * shared / np.maximum(own + other, 1), np.nan))
+        found[size] = float(np.nanmean(np.stack(scores)))
+    return found, seconds

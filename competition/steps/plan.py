@@ -1,0 +1,128 @@
+"""Planning the recipe for the time at hand. torch is imported where it is needed."""
+
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from competition.errors import InputFault, MachineFault
+from competition.machine import Machine, machine_of, memory_for_steps
+from competition.planning.choice import Ask, Choice, MachineFacts, TimeGiven, choose
+from competition.planning.data_facts import data_facts, sampled
+from competition.planning.plan_file import PlanFile, read_plan, write_plan
+from competition.planning.step_costs import Probe, StepCosts
+from competition.progress_bar import duration
+from competition.project import Project
+from competition.recipes import recipe_named
+from competition.recipes.weights_file import weights_file
+from competition.steps.folds import refuse_faulty_data
+
+USUAL_MINUTES = {"cpu": 60.0}
+"""Where nobody says how much time there is; on cards `USUAL_ON_CARDS`."""
+USUAL_ON_CARDS = 180.0
+PROBED = 16
+"""Images that steps are measured on."""
+
+
+class TimeAsked(NamedTuple):
+    """minutes: None for the usual ones; begun: when it began, in seconds since 1970; folds: empty for
+    those that fit.
+    """
+
+    minutes: float | None = None
+    until: Literal["train", "submit"] = "submit"
+    begun: float | None = None
+    folds: tuple[int, ...] = ()
+
+
+def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> Path:
+    """Measure, choose and write the plan, unless it is there; returns its file.
+
+    InputFault where the one that is there was made for another time: networks may be trained by it.
+    """
+    path = project.workspace.plan
+    if path.is_file() and not force:
+        _refuse_another(read_plan(path), asked, path)
+        project.say(f"plan: done already; {path}")
+        return path
+    begun = time.time() if asked.begun is None else asked.begun
+    refuse_faulty_data(project, otherwise="nothing was planned")
+    started = time.perf_counter()
+    machine = machine_of()
+    networks = _networks(project, machine)
+    start = time.perf_counter() - started
+    training = project.rows("train")
+    training = training[training["image"].isin(project.folds["image"])]
+    predicted = len(project.rows("test")) + len(project.rows("holdout"))
+    facts = data_facts(project.competition, training, predicted, project.labels)
+    usual = USUAL_MINUTES.get(machine.kind, USUAL_ON_CARDS)
+    if asked.minutes is None:
+        project.say(f"plan: for {usual:g} minutes, the usual; --minutes or --hours says otherwise")
+    minutes = usual if asked.minutes is None else asked.minutes
+    names = sampled(list(training["image"]), project.labels.areas(training["image"]))[:PROBED]
+    probe = Probe(project.competition, training[training["image"].isin(names)], project.labels)
+    costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=force)
+    given = project.competition.ensemble.folds
+    every = tuple(range(project.competition.split.folds))
+    found = MachineFacts(machine.kind, memory_for_steps(machine), start)
+
+    def chosen() -> tuple[TimeGiven, Choice]:
+        time_given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
+        folds, fixed = asked.folds or given or every, bool(asked.folds or given)
+        ask = Ask(time_given, folds, all_folds=fixed, views=len(project.views))
+        return time_given, choose(facts, found, costs.of, ask, networks)
+
+    with project.watch("timing steps", 1) as advance:
+        chosen()  # measures what it asks for, which takes of the time that is left
+        advance()
+    time_given, choice = chosen()
+    write_plan(path, choice, time_given, machine.line())
+    project.say(path.read_text(encoding="utf-8"))
+    whole = sum(choice.seconds.values())
+    project.say(f"planned: {duration(whole)} of {duration(60 * minutes)}; wrote {path}; commit it")
+    if whole > 1.1 * 60 * minutes:
+        project.say(
+            f"warning: {minutes:g} minutes are too few for this machine and these data: the least that "
+            f"does anything takes {duration(whole)}"
+        )
+    return path
+
+
+def _refuse_another(plan: PlanFile, asked: TimeAsked, path: Path) -> None:
+    """InputFault where a plan is not the one that is asked for."""
+    there = f"{plan.minutes:g} minutes until {plan.until}, folds {list(plan.folds)}"
+    time_differs = asked.minutes is not None and (asked.minutes, asked.until) != (
+        plan.minutes,
+        plan.until,
+    )
+    if time_differs or set(asked.folds) - set(plan.folds):
+        raise InputFault(
+            f"{path} is a plan for {there}; `podium plan --force` with the time and folds that you want "
+            "plans anew (what was trained by this one is then out of date), or leave both out to go on"
+        )
+
+
+def _networks(project: Project, machine: Machine) -> dict[str, bool]:
+    """The networks that the plan may take, and whether published weights of theirs are at hand."""
+    found: dict[str, bool] = {}
+    if machine.kind != "cpu" and _has_weights("upernet"):
+        found["upernet"] = True
+    try:
+        weights_file(recipe_named("unet-lite0", {}).weights)
+        found["unet-lite0"] = True
+    except InputFault as fault:
+        project.say(f"note: {fault}")
+        found["unet-resnet18"] = _has_weights("unet-resnet18")
+    from competition.training import fit  # noqa: F401  what a training imports, timed by the caller
+
+    return found
+
+
+def _has_weights(name: str) -> bool:
+    """Whether the hub's weights of a recipe's encoder are here, or can be fetched."""
+    from competition.models import build
+
+    try:
+        build(recipe_named(name, {}).network, 1, pretrained=True)
+    except MachineFault:
+        return False
+    return True

@@ -1,0 +1,167 @@
+"""What a plan chooses, from made-up facts and costs: every value follows from one of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from competition.planning.choice import Ask, MachineFacts, TimeGiven, choose
+from competition.planning.data_facts import DataFacts, sizes_for
+from competition.planning.plan_file import PlanFile, plan_text, read_plan
+from competition.planning.step_costs import StepCost
+from competition.recipes import recipe_named
+
+CEILINGS = {(96, 96): 0.95, (128, 128): 0.975, (192, 192): 0.99, (256, 256): 0.995, (384, 384): 0.998}
+FACTS = DataFacts(
+    images=300,
+    groups=300,
+    predicted=100,
+    classes=2,
+    exclusive=False,
+    native=(384, 384),
+    aspects=1.0,
+    empty_masks=0.0,
+    empty_images=0.0,
+    labelled=0.1,
+    class_share=0.05,
+    mirrored=False,
+    turned=False,
+    ceilings=CEILINGS,
+    decode=0.001,
+)
+MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
+MINUTES = Ask(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
+LITE = {"unet-lite0": True}
+THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
+
+
+def costs(seconds=2e-6, overhead=0.02, memory=2000):
+    """A machine whose steps take so many seconds a pixel and so many more each."""
+
+    def cost_of(recipe):
+        height, width = recipe.sampling.crop or recipe.size
+        step = overhead + seconds * height * width * recipe.batch
+        predict = seconds * recipe.size[0] * recipe.size[1] / 4
+        return StepCost(step, 2 * step, predict, 0.002, memory * height * width * recipe.batch)
+
+    return cost_of
+
+
+def chosen(facts=FACTS, machine=MACHINE, ask=MINUTES, cost_of=None, networks=None):
+    """key → value of the plan, its folds among them."""
+    choice = choose(facts, machine, cost_of or costs(), ask, networks or LITE)
+    return {one.key: one.value for one in choice.recipe} | {"folds": choice.folds}
+
+
+def minutes(amount, **others):
+    return {"ask": MINUTES._replace(time=TimeGiven(60 * amount, "submit", 10.0), **others)}
+
+
+CARD = {"machine": MACHINE._replace(kind="cuda"), "cost_of": costs(1e-9)}
+OTHERWISE = [
+    ("base", {"networks": {"unet-resnet18": False}}),
+    ("pretrained", {"networks": {"unet-resnet18": False}}),
+    ("size", {"facts": replace(FACTS, ceilings=dict.fromkeys(CEILINGS, 1.0))}),
+    ("size", minutes(2)),
+    ("size", {"cost_of": costs(2e-7)}),
+    ("fit", {"facts": replace(FACTS, aspects=2.5)}),
+    ("sampling.crop", {"facts": replace(FACTS, native=(1024, 1024), ceilings=THIN)}),
+    ("sampling.centred", {"facts": replace(FACTS, native=(1024, 1024), ceilings=THIN)}),
+    ("sampling.positives", {"facts": replace(FACTS, empty_images=0.95, empty_masks=0.95)}),
+    ("batch", CARD),
+    ("loss", {"facts": replace(FACTS, exclusive=True)}),
+    ("loss", {"facts": replace(FACTS, empty_masks=0.2)}),
+    ("network.prior", {"facts": replace(FACTS, class_share=0.2)}),
+    ("network.prior", {"facts": replace(FACTS, exclusive=True, labelled=0.96)}),
+    ("optimizer.learning_rate", CARD),
+    ("schedule.iterations", {"cost_of": costs(4e-6)}),
+    ("ema", {"cost_of": costs(2e-5)}),
+    ("augmentation.rotate", {"facts": replace(FACTS, mirrored=True)}),
+    ("augmentation.scale", {"facts": replace(FACTS, turned=True)}),
+    ("validate_every", {"facts": replace(FACTS, decode=0.5, images=30)}),
+    ("folds", minutes(240)),
+]
+
+
+@pytest.mark.parametrize(("key", "other"), OTHERWISE, ids=lambda one: one if isinstance(one, str) else "")
+def test_other_data_or_another_machine_set_each_value_otherwise(key, other):
+    assert chosen(**other).get(key) != chosen().get(key)
+
+
+def test_every_value_has_a_test_above_and_a_reason():
+    keys = {key for key, _ in OTHERWISE}
+    for _, other in [("", {}), *OTHERWISE]:
+        arguments = {"facts": FACTS, "machine": MACHINE, "cost_of": costs(), "ask": MINUTES}
+        choice = choose(**{**arguments, "networks": LITE, **other})
+        for one in choice.recipe:
+            assert one.reason
+            assert one.key in keys
+        assert choice.why_folds
+
+
+@pytest.mark.parametrize("amount", [3, 15, 60, 600])
+def test_the_parts_of_a_plan_fill_its_time(amount):
+    choice = choose(FACTS, MACHINE, costs(), minutes(amount)["ask"], LITE)
+    assert 0.9 * 60 * amount < sum(choice.seconds.values()) <= 60 * amount
+
+
+def test_more_time_never_makes_the_input_smaller():
+    asks = [minutes(amount, folds=(0,), all_folds=True) for amount in (2, 5, 15, 60, 240)]
+    sides = [chosen(**ask)["size"][0] for ask in asks]
+    assert sides == sorted(sides)
+    assert sides[0] < sides[-1]
+
+
+def test_a_time_that_is_too_short_takes_what_is_least_late():
+    hasty = choose(FACTS, MACHINE, costs(), minutes(0.2)["ask"], LITE)
+    values = {one.key: one.value for one in hasty.recipe}
+    assert values["size"] == [96, 96]
+    assert values["schedule.iterations"] == 20
+
+
+def test_folds_that_are_asked_for_are_taken_all():
+    assert chosen(**minutes(1, folds=(1, 3), all_folds=True))["folds"] == (1, 3)
+
+
+def test_a_batch_fits_the_card():
+    facts = replace(FACTS, ceilings={(384, 384): 1.0})
+    for fitting in (8, 16):
+        machine = MACHINE._replace(kind="cuda", memory=fitting * 384 * 384 * 2000 + 1)
+        assert chosen(facts, machine, cost_of=costs(1e-9))["batch"] == fitting
+
+
+def test_until_trained_leaves_all_the_time_to_training():
+    trained = MINUTES._replace(time=TimeGiven(15 * 60, "train", 10.0), all_folds=True)
+    submitted = MINUTES._replace(all_folds=True)
+    choices = [choose(FACTS, MACHINE, costs(), ask, LITE) for ask in (trained, submitted)]
+    assert choices[0].seconds["training"] > choices[1].seconds["training"] + 10
+
+
+def test_a_softmax_begins_with_the_share_of_the_background():
+    facts = replace(FACTS, exclusive=True, classes=11, labelled=0.96)
+    prior = chosen(facts=facts)["network.prior"]
+    odds = prior / (1 - prior)
+    assert 1 / (1 + 11 * odds) == pytest.approx(0.04, abs=0.002)
+
+
+def test_the_file_is_a_recipe_that_can_be_read_again(tmp_path):
+    time = MINUTES.time
+    for _, other in [("", {}), *OTHERWISE]:
+        arguments = {"facts": FACTS, "machine": MACHINE, "cost_of": costs(), "ask": MINUTES}
+        choice = choose(**{**arguments, "networks": LITE, **other})
+        path = tmp_path / "plan.toml"
+        path.write_text(plan_text(choice, time, "a machine"))
+        plan = read_plan(path)
+        assert isinstance(plan, PlanFile)
+        assert plan.folds == choice.folds
+        recipe = recipe_named("auto", {"auto": plan.recipe})
+        values = {one.key: one.value for one in choice.recipe}
+        assert list(recipe.size) == values["size"]
+        assert recipe.schedule.iterations == values["schedule.iterations"]
+        assert recipe.network.prior == values["network.prior"]
+        assert [term.name for term in recipe.loss] == [term["name"] for term in values["loss"]]
+
+
+def test_sizes_have_the_aspect_of_the_images_and_end_at_them():
+    sizes = sizes_for((256, 1600))
+    assert sizes[-1][0] >= 256
+    assert all(4 < width / height < 9 for height, width in sizes[2:])
