@@ -512,7 +512,7 @@ def _usual(values: FoundValues) -> FoundValues:
         "split.folds": FoundValue(5, "chosen", "usual"),
         "split.seed": FoundValue(0, "chosen", "decides between equally good splits"),
         "ensemble.recipes": FoundValue(
-            ["unet-resnet18-cpu"], "chosen", "small; docs/models.md has more"
+            ["auto"], "chosen", "planned for your time by `podium plan`; docs/models.md has others"
         ),
         "ensemble.views": FoundValue(["mirror"], "chosen", "where horizontal_flip allows it"),
     }

@@ -15,7 +15,7 @@ from competition.planning.data_facts import DataFacts
 from competition.planning.step_costs import StepCost
 from competition.recipes import Recipe, derive, recipe_named
 
-Until = Literal["train", "submit"]
+PlannedUntil = Literal["train", "submit"]
 
 
 class TimeGiven(NamedTuple):
@@ -25,7 +25,7 @@ class TimeGiven(NamedTuple):
     """
 
     seconds: float
-    until: Until
+    until: PlannedUntil
     spent: float = 0.0
 
     @property
@@ -120,7 +120,7 @@ CROPS = {"cpu": 256}
 """Side of a crop at native scale, by device; 512 on cards."""
 
 
-class Ask(NamedTuple):
+class PlanRequest(NamedTuple):
     """What is asked of a plan: in how much time, on which folds.
 
     folds: that may be trained; all_folds: that must be; views: test-time ones besides the image itself.
@@ -136,7 +136,7 @@ def choose(
     facts: DataFacts,
     machine: MachineFacts,
     cost_of: CostOf,
-    ask: Ask,
+    ask: PlanRequest,
     networks: Mapping[str, bool],
 ) -> Choice:
     """networks: of `NETWORKS`, those that may be taken, and whether published weights are at hand."""
@@ -259,7 +259,7 @@ def _bid(
     facts: DataFacts,
     machine: MachineFacts,
     cost: StepCost,
-    ask: Ask,
+    ask: PlanRequest,
     *,
     batch: int = BATCH,
 ) -> _Bid:
@@ -285,7 +285,7 @@ def _beside_training(
     facts: DataFacts,
     machine: MachineFacts,
     cost: StepCost,
-    ask: Ask,
+    ask: PlanRequest,
     folds: int,
 ) -> dict[str, float]:
     """Seconds of everything but steps and validation."""
@@ -392,7 +392,7 @@ def _written(
     bid: _Bid,
     facts: DataFacts,
     machine: MachineFacts,
-    ask: Ask,
+    ask: PlanRequest,
     pretrained: bool,
 ) -> Choice:
     """Line by line, in the order in which they follow from each other."""
@@ -474,7 +474,7 @@ def _why_size(draft: _Draft, facts: DataFacts) -> str:
     return words
 
 
-def _why_folds(bid: _Bid, ask: Ask) -> str:
+def _why_folds(bid: _Bid, ask: PlanRequest) -> str:
     if ask.all_folds:
         return "as asked"
     seen = bid.steps * bid.batch

@@ -17,7 +17,7 @@ SIDES = (96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 """Sides of the square inputs that are considered; of another aspect with as many pixels."""
 MULTIPLE = 32
 """Of every side: what the encoders shrink by."""
-SAMPLE = 32
+MEASURED_ON = 32
 """Images that a size's ceiling is measured on."""
 
 
@@ -68,7 +68,7 @@ def data_facts(
     classes = range(areas.shape[1])
     overlap = labels.shared_areas(images)
     permutation = competition.flip_permutation if competition.may_flip else None
-    ceilings, decode = _ceilings(labels, sampled(images, areas), sizes_for(native))
+    ceilings, decode = _ceilings(labels, representative(images, areas), sizes_for(native))
     return DataFacts(
         images=len(images),
         groups=training["group"].nunique(),
@@ -109,15 +109,15 @@ def _rounded(side: float) -> int:
     return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
 
 
-def sampled(images: Sequence[str], areas: np.ndarray) -> list[str]:
+def representative(images: Sequence[str], areas: np.ndarray) -> list[str]:
     """Images to measure on, evenly over them: in turn one that has each class, rare ones first."""
     chosen: dict[str, None] = {}
     holding = [np.flatnonzero(column) for column in areas.T]
     holding = sorted((rows for rows in holding if len(rows)), key=len)
-    for turn in range(SAMPLE):
+    for turn in range(MEASURED_ON):
         for rows in holding:
-            if len(chosen) < SAMPLE:
-                place = (2 * turn + 1) * len(rows) // (2 * SAMPLE)
+            if len(chosen) < MEASURED_ON:
+                place = (2 * turn + 1) * len(rows) // (2 * MEASURED_ON)
                 chosen[images[rows[place]]] = None
     return list(chosen)
 

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 from competition.errors import InputFault, MachineFault
 from competition.machine import Machine, machine_of, memory_for_steps
-from competition.planning.choice import Ask, Choice, MachineFacts, TimeGiven, choose
-from competition.planning.data_facts import data_facts, sampled
+from competition.planning.choice import Choice, MachineFacts, PlanRequest, TimeGiven, choose
+from competition.planning.data_facts import data_facts, representative
 from competition.planning.plan_file import PlanFile, read_plan, write_plan
 from competition.planning.step_costs import Probe, StepCosts
 from competition.progress_bar import duration
@@ -58,7 +58,9 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
     if asked.minutes is None:
         project.say(f"plan: for {usual:g} minutes, the usual; --minutes or --hours says otherwise")
     minutes = usual if asked.minutes is None else asked.minutes
-    names = sampled(list(training["image"]), project.labels.areas(training["image"]))[:PROBED]
+    names = representative(list(training["image"]), project.labels.areas(training["image"]))[
+        :PROBED
+    ]
     probe = Probe(project.competition, training[training["image"].isin(names)], project.labels)
     costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=force)
     given = project.competition.ensemble.folds
@@ -68,7 +70,7 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
     def chosen() -> tuple[TimeGiven, Choice]:
         time_given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
         folds, fixed = asked.folds or given or every, bool(asked.folds or given)
-        ask = Ask(time_given, folds, all_folds=fixed, views=len(project.views))
+        ask = PlanRequest(time_given, folds, all_folds=fixed, views=len(project.views))
         return time_given, choose(facts, found, costs.of, ask, networks)
 
     with project.watch("timing steps", 1) as advance:

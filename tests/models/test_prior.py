@@ -4,17 +4,21 @@ import pytest
 import torch
 
 from competition.models import build
-from competition.models.head import SHARE
-from competition.recipes import recipe_named
+from competition.recipes import derive, recipe_named
 
 
 @pytest.mark.parametrize("name", ["unet-resnet18", "fcn-resnet50-aux"])
-def test_a_network_begins_with_few_pixels_inside(name):
+@pytest.mark.parametrize("prior", [0.02, 0.5])
+def test_a_network_begins_with_the_share_of_pixels_inside_that_is_expected(name, prior):
     torch.manual_seed(0)
-    network = build(recipe_named(name, {}).network, 5, pretrained=False)
-    output = network(torch.randn(2, 3, 64, 64))
+    recipe = derive(recipe_named(name, {}), {"network": {"prior": prior}})
+    output = build(recipe.network, 5, pretrained=False)(torch.randn(2, 3, 64, 64))
     for logits in (output.logits, *output.auxiliary):
-        assert abs(logits.sigmoid().median().item() - SHARE) < 0.02
+        assert abs(logits.sigmoid().median().item() - prior) < max(0.02, prior / 3)
+
+
+def test_few_pixels_are_expected_inside_unless_a_recipe_says_otherwise():
+    assert recipe_named("unet-resnet18", {}).network.prior == 0.02
 
 
 def test_a_layer_of_the_encoder_with_as_many_channels_is_left_alone():

@@ -4,13 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from competition.planning.choice import Ask, MachineFacts, TimeGiven, choose
+from competition.planning.choice import PlanRequest, MachineFacts, TimeGiven, choose
 from competition.planning.data_facts import DataFacts, sizes_for
 from competition.planning.plan_file import PlanFile, plan_text, read_plan
 from competition.planning.step_costs import StepCost
 from competition.recipes import recipe_named
 
-CEILINGS = {(96, 96): 0.95, (128, 128): 0.975, (192, 192): 0.99, (256, 256): 0.995, (384, 384): 0.998}
+CEILINGS = {
+    (96, 96): 0.95,
+    (128, 128): 0.975,
+    (192, 192): 0.99,
+    (256, 256): 0.995,
+    (384, 384): 0.998,
+}
 FACTS = DataFacts(
     images=300,
     groups=300,
@@ -29,7 +35,7 @@ FACTS = DataFacts(
     decode=0.001,
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
-MINUTES = Ask(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
+MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
 LITE = {"unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
 
@@ -82,7 +88,9 @@ OTHERWISE = [
 ]
 
 
-@pytest.mark.parametrize(("key", "other"), OTHERWISE, ids=lambda one: one if isinstance(one, str) else "")
+@pytest.mark.parametrize(
+    ("key", "other"), OTHERWISE, ids=lambda one: one if isinstance(one, str) else ""
+)
 def test_other_data_or_another_machine_set_each_value_otherwise(key, other):
     assert chosen(**other).get(key) != chosen().get(key)
 
