@@ -10,14 +10,14 @@ import math
 import time
 from pathlib import Path
 
-import albumentations as A
+import albumentations
 import cv2
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from competition.machine import machine_of
+from competition.machine import Machine, machine_of
 from competition.masks import Runs
 from competition.project import Project
 from competition.recipes.weights_file import weights_file
@@ -49,12 +49,12 @@ def run(
     mirrored = project.permutation is not None and list(project.permutation) == list(
         range(len(project.classes))
     )
-    augment = A.Compose(
+    augment = albumentations.Compose(
         [
-            A.HorizontalFlip(p=0.5 * mirrored),
-            A.Affine(rotate=(-15, 15), scale=(0.85, 1.15)),
-            A.RandomBrightnessContrast(p=0.5),
-            A.Normalize(mean=[0.5] * 3, std=[0.5] * 3),
+            albumentations.HorizontalFlip(p=0.5 * mirrored),
+            albumentations.Affine(rotate=(-15, 15), scale=(0.85, 1.15)),
+            albumentations.RandomBrightnessContrast(p=0.5),
+            albumentations.Normalize(mean=(0.5,) * 3, std=(0.5,) * 3),
         ]
     )
     model = smp.Unet(ENCODER, encoder_weights=None, classes=len(project.classes))
@@ -116,7 +116,12 @@ def load(encoder: torch.nn.Module, file: Path) -> None:
 
 @torch.inference_mode()
 def scored(
-    model, machine, image: np.ndarray, truth: Runs, project: Project, mirrored: bool
+    model: torch.nn.Module,
+    machine: Machine,
+    image: np.ndarray,
+    truth: Runs,
+    project: Project,
+    mirrored: bool,
 ) -> list[float]:
     """One image at its native size: the competition's metric of each class."""
     pixels = torch.from_numpy((image / 255 - 0.5).transpose(2, 0, 1) / 0.5).float()[None]

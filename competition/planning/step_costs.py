@@ -103,6 +103,7 @@ def measure_step(recipe: Recipe, probe: Probe, machine: Machine) -> StepCost:
         shown = np.stack([images[name] for name in islice(cycle(images.rows), recipe.batch)])
         del images, dataset  # Windows removes no folder with a mapped file
     network = build(recipe.network, len(probe.competition.classes), pretrained=False)
+    # ty: ignore[no-matching-overload] torch's overloads leave memory_format out
     network.to(machine.torch_device(), memory_format=_channels_last())
     step = TrainingStep(
         network,

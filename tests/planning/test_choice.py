@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from competition.planning.choice import PlanRequest, MachineFacts, TimeGiven, choose
+from competition.planning.choice import MachineFacts, PlanRequest, TimeGiven, choose
 from competition.planning.data_facts import DataFacts, sizes_for
 from competition.planning.plan_file import PlanFile, plan_text, read_plan
 from competition.planning.step_costs import StepCost
