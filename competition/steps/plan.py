@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from competition.entry import entry_of
 from competition.errors import InputFault, MachineFault
 from competition.machine import Machine, machine_of, memory_for_steps
 from competition.planning.choice import Choice, MachineFacts, PlanRequest, TimeGiven, choose
@@ -45,6 +46,8 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
         project.say(f"plan: done already; {path}")
         return path
     begun = time.time() if asked.begun is None else asked.begun
+    folds = entry_of(project.competition, folds=asked.folds).folds
+    fixed = bool(asked.folds) or project.competition.ensemble.folds is not None
     refuse_faulty_data(project, otherwise="nothing was planned")
     started = time.perf_counter()
     machine = machine_of()
@@ -63,13 +66,10 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
     ]
     probe = Probe(project.competition, training[training["image"].isin(names)], project.labels)
     costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=force)
-    given = project.competition.ensemble.folds
-    every = tuple(range(project.competition.split.folds))
     found = MachineFacts(machine.kind, memory_for_steps(machine), start)
 
     def chosen() -> tuple[TimeGiven, Choice]:
         time_given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
-        folds, fixed = asked.folds or given or every, bool(asked.folds or given)
         ask = PlanRequest(time_given, folds, all_folds=fixed, views=len(project.views))
         return time_given, choose(facts, found, costs.of, ask, networks)
 

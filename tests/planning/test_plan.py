@@ -41,22 +41,22 @@ def test_it_is_kept_unless_it_is_asked_for_anew(planned, planned_file, timed):
 
 
 @pytest.mark.parametrize(
-    "other", [TimeAsked(minutes=9), TimeAsked(minutes=2, until="train"), TimeAsked(folds=(2,))]
+    "other", [TimeAsked(minutes=9), TimeAsked(minutes=2, until="train"), TimeAsked(folds=(1,))]
 )
 def test_another_time_or_fold_is_refused_since_networks_may_rest_on_it(
     planned, planned_file, timed, other
 ):
-    plan_recipe(planned, TimeAsked(minutes=2, folds=(0, 1)))
+    plan_recipe(planned, TimeAsked(minutes=2, folds=(0,)))
     with pytest.raises(InputFault, match="is a plan for 2 minutes until submit, folds .* --force"):
         plan_recipe(reopened(planned, planned_file), other)
 
 
 def test_folds_of_the_file_go_before_those_of_the_plan(planned, planned_file, timed, tmp_path):
     own = planned_file.with_name("own_folds.toml")
-    own.write_text(planned_file.read_text().replace("[ensemble]", "[ensemble]\nfolds = [2]"))
+    own.write_text(planned_file.read_text().replace("[ensemble]", "[ensemble]\nfolds = [1]"))
     plan_recipe(reopened(planned, own), TimeAsked(minutes=2))
-    assert read_plan(planned.workspace.plan).folds == (2,)
-    assert entry_of(reopened(planned, own).competition).folds == (2,)
+    assert read_plan(planned.workspace.plan).folds == (1,)
+    assert entry_of(reopened(planned, own).competition).folds == (1,)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,12 @@ def test_a_damaged_plan_is_one_sentence_and_can_be_planned_anew(
         reopened(planned, planned_file)
     plan_recipe(reopened(planned, planned_file, planned=False), TimeAsked(minutes=2), force=True)
     assert reopened(planned, planned_file).recipe("auto").schedule.iterations
+
+
+def test_a_fold_that_is_not_there_is_refused_before_anything_is_timed(planned, timed):
+    with pytest.raises(InputFault, match="no fold 7"):
+        plan_recipe(planned, TimeAsked(minutes=2, folds=(7,)))
+    assert not timed
 
 
 def test_without_a_plan_a_step_says_what_makes_it(planned):
