@@ -10,6 +10,7 @@ from competition.data.leaks import refuse_leak
 from competition.decoding.decisions import decide
 from competition.entry import entry_of
 from competition.errors import InputFault
+from competition.masks import Runs
 from competition.project import Project
 from competition.scoring import aggregate, score_image
 from competition.spec import Split
@@ -80,6 +81,12 @@ def test_the_holdout_is_scored_once_and_later_takings_say_that_they_are_later(fi
     )
     assert first.score.value == pytest.approx(aggregate(rows, project.competition.metric))
     assert (first.number, first.images, first.groups) == (1, 4, 2)
+    truths = [project.labels[i] for i in project.rows("holdout")["image"]]
+    nothing = [score_image(t, Runs.empty(t.shape), project.competition.metric) for t in truths]
+    assert first.empty.value == pytest.approx(
+        aggregate(np.stack(nothing), project.competition.metric)
+    )
+    assert f"for main-plain, {first.empty} for an empty submission, taken" in str(first)
     assert not any(line.startswith("note") for line in said)
     again = steps.score_holdout(project, entry, plain=True)
     assert again == first and said[-1] == f"scored before, on {first.when}; not again"
