@@ -1,7 +1,6 @@
 """Few groups and folds: the csv is written all the same, by what nobody had to choose."""
 
 import pytest
-from conftest import TINY
 from tiny_competition import whole_way, write_competition
 
 from competition import steps
@@ -9,6 +8,18 @@ from competition.entry import entry_of
 from competition.leaderboard import read_leaderboard
 from competition.project import Project
 from competition.submission import check_submission, read_receipt
+
+CHOICES = """
+[ensemble]
+recipes = ["tiny"]
+folds = {folds}
+
+[recipes.tiny]
+base = "unet-resnet18-cpu"
+size = [64, 64]
+batch = 2
+schedule = {{ epochs = 1, warmup = 0.0 }}
+"""
 
 
 @pytest.mark.parametrize(
@@ -32,9 +43,9 @@ def test_a_submission_is_written_though_no_group_can_be_held_out(
     tmp_path, people, group, folds, groups
 ):
     """Two folds of the people's images, of which there are two each, or of single images."""
-    choices = TINY.replace("epochs = 3", "epochs = 1")
-    choices = choices.replace('recipes = ["tiny"]', f'recipes = ["tiny"]\nfolds = {folds}')
-    write_competition(tmp_path / "data", people=people, test_people=1, choices=choices)
+    write_competition(
+        tmp_path / "data", people=people, test_people=1, choices=CHOICES.format(folds=folds)
+    )
     path = tmp_path / "data" / "competition.toml"
     path.write_text(path.read_text().replace('group = "folder"', f'group = "{group}"'))
     project = Project.open(path, tmp_path / "work", say=lambda line: None)
