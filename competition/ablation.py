@@ -57,6 +57,8 @@ class AblationTable:
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
     rows: tuple[AblationRow, ...]
+    empty: Score
+    """Of masks that are all empty."""
 
     def markdown(self) -> str:
         """The table of the sources with differences and verdicts, as a page."""
@@ -84,7 +86,8 @@ class AblationTable:
         folds, numbers = (", ".join(map(str, found)) for found in (self.folds, self.seeds))
         return (
             f"Val: {self.metric}, out of fold at native size and threshold 0.5, "
-            f"{self.images} images of {self.groups} groups, folds {folds}, {seeds} {numbers}. "
+            f"{self.images} images of {self.groups} groups, folds {folds}, {seeds} {numbers}; "
+            f"an empty submission scores {self.empty.value:.4f} there. "
             f"{noise} A difference counts as larger than the noise where its interval, widened for "
             f"the number of comparisons in the table, is free of 0. {NOT_OURS}"
         )

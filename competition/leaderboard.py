@@ -3,7 +3,7 @@
 import csv
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from competition.errors import InputFault
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums, Score
+from competition.evaluation.part_differences import unlike_text
 from competition.evaluation.private_interval import PrivateInterval, RankedSums, ranking
 from competition.solution import read_score
 from competition.submission import evidence_path, read_receipt
@@ -29,7 +30,8 @@ MOST_RANKED = 12
 @dataclass(frozen=True)
 class Standing:
     """One submission: its out-of-fold score, what Private is expected to be, and, where it was
-    scored, Public and Private. kept: the steps of `tune` that it is made with.
+    scored, Public and Private. kept: the steps of `tune` that it is made with; empty: the out-of-fold
+    score of masks that are all empty; beside: what that and the sample score on each board.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Standing:
     expected: PrivateInterval | None
     public: Score | None
     private: Score | None
+    empty: Score | None = None
+    beside: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """For programs; null where a score is not known."""
@@ -48,6 +52,7 @@ class Standing:
             "expected_private": self.expected,
             "public": self.public,
             "private": self.private,
+            "empty_out_of_fold": self.empty,
         }
         known = {key: None if s is None else s.model_dump(mode="json") for key, s in scores.items()}
         return {
@@ -56,6 +61,10 @@ class Standing:
             "kept": list(self.kept),
             "images": self.images,
             **known,
+            "beside": {
+                what: {name: score.model_dump(mode="json") for name, score in scores.items()}
+                for what, scores in self.beside.items()
+            },
         }
 
 
@@ -77,7 +86,8 @@ class Leaderboard:
         for place, s in enumerate(self.standings, start=1):
             scores = (s.out_of_fold, s.expected, s.public, s.private)
             table.add_row(str(place), Text(s.name), *map(_in_two_lines, scores))
-        parts = [rendered(table, width=WIDTH), self._made_of(), *self._spread(), *self._ranking()]
+        parts = [rendered(table, width=WIDTH), *self._beside(), self._made_of()]
+        parts += [*self._spread(), *self._unlike(), *self._ranking()]
         return "\n\n".join(parts)
 
     def document(self) -> dict[str, Any]:
@@ -90,12 +100,14 @@ class Leaderboard:
         """For spreadsheets: what would be read as a formula is made text."""
         with whole_file(path) as file:
             scores = ("out of fold", "images", "expected Private", "Public", "Private")
+            nothing = "an empty submission out of fold"
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("#", "submission", "members", "kept", *scores))
+            writer.writerow(("#", "submission", "members", "kept", *scores, nothing))
             for place, s in enumerate(self.standings, start=1):
                 made_of = ", ".join(s.members), ", ".join(s.kept) or "–"
-                values = map(_shown, (s.out_of_fold, s.images, s.expected, s.public, s.private))
-                writer.writerow(map(neutralised, (str(place), s.name, *made_of, *values)))
+                values = (s.out_of_fold, s.images, s.expected, s.public, s.private, s.empty)
+                cells = (str(place), s.name, *made_of, *map(_shown, values))
+                writer.writerow(map(neutralised, cells))
 
     def _made_of(self) -> str:
         """The members of each, and the steps of `tune` that it is made with."""
@@ -103,9 +115,19 @@ class Leaderboard:
         for place, s in enumerate(self.standings, start=1):
             parts = [f"members: {', '.join(s.members) or '–'}"]
             parts += [f"{s.images} images out of fold"] if s.images is not None else []
+            parts += [] if s.empty is None else [f"an empty submission {s.empty.value:.4f} there"]
             parts += [f"kept: {', '.join(s.kept)}"] if s.kept else []
             lines.append(_filled(f"#{place} {s.name}; {'; '.join(parts)}"))
         return "\n".join(lines)
+
+    def _beside(self) -> list[str]:
+        """What an empty submission and the sample score on the boards, once for each solution."""
+        lines = [
+            _filled(f"{what}: " + "  ".join(f"{name} {score}" for name, score in scores.items()))
+            for s in self.standings
+            for what, scores in s.beside.items()
+        ]
+        return ["\n".join(dict.fromkeys(lines))] if lines else []
 
     def _spread(self) -> list[str]:
         """How far Public may lie from Private by the split alone."""
@@ -120,6 +142,11 @@ class Leaderboard:
                 f"into {split}"
             )
         ]
+
+    def _unlike(self) -> list[str]:
+        """Where the test images are unlike those that the scores are of."""
+        known = [s.expected.differs for s in self.standings if s.expected and s.expected.differs]
+        return [_filled(f"warning: {unlike_text(known[0])}")] if known else []
 
     def _ranking(self) -> list[str]:
         """How probably each is better than those below it."""
@@ -175,6 +202,8 @@ def _standing(path: Path, receipt: Mapping[str, Any]) -> Standing:
         expected=_from_receipt(PrivateInterval, receipt.get("expected private"), path),
         public=boards.get("Public"),
         private=boards.get("Private"),
+        empty=_from_receipt(Score, receipt.get("empty submission"), path),
+        beside={} if scored is None else scored.beside(),
     )
 
 
@@ -187,8 +216,8 @@ def _from_receipt(kind: type[Kept], found: Any, path: Path) -> Kept | None:
     if found is None:
         return None
     try:
-        return kind.model_validate({key: found[key] for key in kind.model_fields})
-    except (KeyError, TypeError, ValidationError) as error:
+        return kind.model_validate({key: found[key] for key in kind.model_fields if key in found})
+    except (TypeError, ValidationError) as error:
         raise InputFault(f"the receipt of {path} has no {kind.__name__}: {found!r}") from error
 
 

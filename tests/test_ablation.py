@@ -94,7 +94,8 @@ def test_the_page_says_whose_figures_are_whose_and_ends_in_a_sentence_a_differen
     assert page.count("than the noise.\n") == 2
     groups = len(set(partition_of(project.validation_images(0), project.folds).groups))
     assert f"paired over {groups} groups and 2 seeds" in page
-    assert "folds 0, seeds 0, 1." in page
+    empty = steps.score_ensemble(project, experiment.entries[0][0]).empty.value
+    assert f"folds 0, seeds 0, 1; an empty submission scores {empty:.4f} there." in page
     picture = project.pipeline.ablation(experiment).outputs[2]
     assert picture.stat().st_size > 5_000
 

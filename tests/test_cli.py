@@ -299,12 +299,26 @@ def test_what_a_program_reads_is_one_document_and_nothing_else(scored, monkeypat
     (row,) = found["score"]["submissions"]
     assert set(found["score"]) == {"solution", "submissions"} and row["file"] == str(scored[2])
     assert set(row["parts"]) == {"Public", "Private", "All"}
-    assert set(row["parts"]["All"]) == {"images", "score", "present", "absent", "classes"}
+    assert set(row["parts"]["All"]) == {
+        *("images", "score", "empty", "sample"),
+        *("present", "absent", "classes"),
+    }
     assert set(found["leaderboard"]) == {"submissions", "better_than"}
     assert set(found["leaderboard"]["submissions"][0]) == {
         *("name", "members", "kept", "images"),
         *("out_of_fold", "expected_private", "public", "private"),
+        *("empty_out_of_fold", "beside"),
     }
+
+
+def test_of_several_files_what_they_stand_beside_is_said_once(scored, monkeypatch):
+    monkeypatch.chdir(scored[0])
+    words = next(words for words in lights(scored) if words[0] == "score")
+    found = run("score", words[1], *words[1:]).stdout.splitlines()
+    assert [line.partition(":")[0] for line in found] == [
+        *(str(scored[2]), str(scored[2])),
+        *("an empty submission", "the sample"),
+    ]
 
 
 def test_a_goal_keeps_standard_output_for_its_document(scored):

@@ -10,9 +10,11 @@ from competition.data.leaks import refuse_leak
 from competition.decoding.decisions import decide
 from competition.entry import entry_of
 from competition.errors import InputFault
+from competition.masks import Runs
 from competition.project import Project
 from competition.scoring import aggregate, score_image
 from competition.spec import Split
+from competition.steps import holdout
 from competition.steps.prediction_stores import mean_predictions, out_of_fold
 from competition.steps.submit import read_decoder
 
@@ -80,6 +82,12 @@ def test_the_holdout_is_scored_once_and_later_takings_say_that_they_are_later(fi
     )
     assert first.score.value == pytest.approx(aggregate(rows, project.competition.metric))
     assert (first.number, first.images, first.groups) == (1, 4, 2)
+    truths = [project.labels[i] for i in project.rows("holdout")["image"]]
+    nothing = [score_image(t, Runs.empty(t.shape), project.competition.metric) for t in truths]
+    assert first.empty.value == pytest.approx(
+        aggregate(np.stack(nothing), project.competition.metric)
+    )
+    assert f"for main-plain, {first.empty} for an empty submission, taken" in str(first)
     assert not any(line.startswith("note") for line in said)
     again = steps.score_holdout(project, entry, plain=True)
     assert again == first and said[-1] == f"scored before, on {first.when}; not again"
@@ -87,6 +95,15 @@ def test_the_holdout_is_scored_once_and_later_takings_say_that_they_are_later(fi
     assert steps.score_holdout(project, entry).number == 2
     note = next(line for line in said if line.startswith("note"))
     assert "scored 1 times before, first for main-plain" in note
+
+
+def test_empty_masks_are_scored_on_the_holdout_beside_those_that_are_found(finished, monkeypatch):
+    """Found here are the labels themselves: a network of one epoch finds nothing."""
+    (finished.workspace.submissions / "holdout.json").unlink(missing_ok=True)
+    monkeypatch.setattr(holdout, "masks_under", lambda *_: finished.labels.__getitem__)
+    score = steps.score_holdout(finished, entry_of(finished.competition), plain=True)
+    (finished.workspace.submissions / "holdout.json").unlink()
+    assert score.score.value == 1 and 0 < score.empty.value < 0.2
 
 
 def test_without_a_holdout_there_is_nothing_to_score(project):

@@ -107,6 +107,58 @@ def test_present_and_absent_masks_are_scored_apart(case):
     assert table.parts["Public"].absent is None
 
 
+def test_an_empty_submission_and_the_sample_are_scored_beside(case, tmp_path):
+    """The sample of many competitions is not empty; its masks are worth knowing."""
+    spec, path, solution, truth, _ = case
+    sample = masks_of(2, share=0.1)
+    texts = {i: encode(runs, spec.submission.format) for i, runs in sample.items()}
+    rows = [f"{i},{c},{t}" for i in USAGE for c, t in zip(CLASSES, texts[i], strict=True)]
+    (tmp_path / "sample.csv").write_text("\n".join(["id,class,rle", *rows, ""]))
+    table = score_submission(spec, path, solution, SIZES)
+    for part, images in {"Public": "ad", "Private": "bce", "All": "abcde"}.items():
+        found = table.parts[part]
+        absent = np.mean([truth[i].area() == 0 for i in images])
+        own = np.stack([score_image(truth[i], sample[i], spec.metric) for i in images])
+        assert found.empty.value == pytest.approx(absent)
+        assert found.sample.value == pytest.approx(aggregate(own, spec.metric))
+    assert "an empty submission" in table.text() and "the sample" in table.text()
+    assert [line.partition(":")[0] for line in table.beside_lines()] == [
+        "an empty submission",
+        "the sample",
+    ]
+    assert table.sample_fault == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("id,class,rle\na,Radius,eNoLTDA\na,Ulna,\n", "eNoLTDA"),
+        ("id,class,rle\na,Radius,\na,Ulna,\n", "no row for image 'b'"),
+        (None, "sample.csv"),
+    ],
+    ids=["a text that is no mask", "too few images", "not there"],
+)
+def test_a_sample_that_cannot_be_scored_is_told_and_the_submission_is_scored(
+    case, tmp_path, content, told
+):
+    spec, path, solution, _, _ = case
+    if content is None:
+        (tmp_path / "sample.csv").unlink()
+    else:
+        (tmp_path / "sample.csv").write_text(content)
+    table = score_submission(spec, path, solution, SIZES)
+    assert table.parts["All"].sample is None and told in table.sample_fault
+    assert "the sample has no score: " in table.text().splitlines()[-1]
+    assert table.beside_lines()[-1].startswith("the sample has no score: ")
+
+
+def test_without_a_sample_of_organisers_nothing_is_said_of_one(case, tmp_path):
+    _, path, solution, _, _ = case
+    table = score_submission(competition(tmp_path, sample=None), path, solution, SIZES)
+    assert table.parts["All"].sample is None and table.sample_fault == ""
+    assert "sample" not in table.text()
+
+
 def test_the_truth_itself_scores_one(tmp_path):
     spec, truth = competition(tmp_path), masks_of(0)
     path = submission_file(tmp_path, spec, truth)
@@ -244,6 +296,53 @@ def test_an_unfinished_file_is_no_submission(case, tmp_path):
 
 def test_a_folder_without_submissions_says_so(tmp_path):
     assert "no submission yet" in board_of(tmp_path, "nothing").text()
+
+
+def test_every_score_of_the_board_stands_beside_an_empty_submission(case, tmp_path):
+    spec, _, solution, _, predicted = case
+    empty = {"value": 0.4321, "low": 0.4, "high": 0.5}
+    for name in ("one", "two"):
+        submission_file(
+            tmp_path, spec, predicted, name, expected(0.8) | {"empty submission": empty}
+        )
+        score_file(spec, tmp_path / "submissions" / f"{name}.csv", solution, SIZES)
+    board = board_of(tmp_path)
+    text = " ".join(board.text().split())
+    assert text.count("40 images out of fold; an empty submission 0.4321 there") == 2
+    public = board.standings[0].beside["an empty submission"]["Public"]
+    assert text.count(f"an empty submission: Public {public}") == 1
+    assert "the sample: Public" in text
+    row = json.loads(json.dumps(board.document(), allow_nan=False))["submissions"][0]
+    assert row["empty_out_of_fold"] == empty
+    assert row["beside"]["the sample"].keys() == {"Public", "Private", "All"}
+    board.write_csv(tmp_path / "board.csv")
+    assert "0.4321 (0.4000 to 0.5000)" in (tmp_path / "board.csv").read_text()
+
+
+def test_a_score_of_before_the_empty_submission_was_looked_at_is_read(case, tmp_path):
+    spec, path, solution, _, _ = case
+    score_file(spec, path, solution, SIZES)
+    old = json.loads(score_path(path).read_text())
+    del old["sample_fault"]
+    for part in old["parts"].values():
+        del part["empty"], part["sample"]
+    score_path(path).write_text(json.dumps(old))
+    assert read_score(path).beside() == {} and "Private" in read_score(path).text()
+    assert board_of(tmp_path).standings[0].beside == {}
+
+
+def test_the_board_warns_where_the_test_part_is_unlike_the_training_part(case, tmp_path):
+    spec, _, _, _, predicted = case
+    with_evidence(tmp_path, spec, predicted, "alike", 0.8)
+    assert "unlike" not in board_of(tmp_path).text()
+    with_evidence(tmp_path, spec, predicted, "other", 0.8)
+    told = json.loads(receipt_path(tmp_path / "submissions" / "other.csv").read_text())
+    measure = {"train": [480, 512, 560], "test": [960, 1024, 1120], "distance": 1.0, "p_value": 0.0}
+    told["expected private"]["differs"] = [{"what": "height", **measure}]
+    submission_file(tmp_path, spec, predicted, "other", told)
+    text = " ".join(board_of(tmp_path).text().split())
+    assert "height 512 (480 to 560) in training, 1024 (960 to 1120) in test" in text
+    assert text.count("warning: the test images are unlike the training images") == 1
 
 
 def test_a_spreadsheet_gets_no_formulas(case, tmp_path):

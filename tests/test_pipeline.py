@@ -1,6 +1,7 @@
 """The whole way on a tiny competition, and what counts as fresh, stale and missing."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -10,26 +11,32 @@ from typer.testing import CliRunner
 
 from competition import steps
 from competition.cli import app
+from competition.decoding.decisions import read_decisions
+from competition.decoding.ensemble import read_ensemble
 from competition.doctor import examine
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
+from competition.evaluation.part_differences import PartDifference
 from competition.inference import views as inference_views
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
 from competition.recipes import Recipe
 from competition.solution import score_file
+from competition.steps import private_interval
 from competition.submission import check_submission, evidence_path, read_receipt
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_data, tmp_path_factory):
     """A workspace in which everything up to the submission and a pseudo round is done."""
+    said = []
     project = Project.open(
-        tiny_data / "competition.toml", tmp_path_factory.mktemp("work"), say=lambda line: None
+        tiny_data / "competition.toml", tmp_path_factory.mktemp("work"), say=said.append
     )
+    project.said = said
     entry = entry_of(project.competition)
     whole_way(project, entry)
     steps.submit_entry(project, entry, plain=True)
@@ -70,6 +77,36 @@ def test_the_whole_way_ends_in_a_submission_that_the_checker_accepts(finished):
     assert csv.with_suffix(".disputed.png").stat().st_size > 10_000
 
 
+def test_every_score_on_the_way_stands_beside_that_of_an_empty_submission(finished):
+    folder = entry_of(finished.competition).folder(finished.workspace)
+    empty = read_ensemble(folder / "ensemble.json", classes=finished.classes).empty
+    decisions = read_decisions(folder / "decisions.json", classes=finished.classes)
+    assert decisions.empty == empty
+    for name in ("main", "main-plain"):
+        receipt = read_receipt(finished.workspace.submission(name))
+        assert receipt["empty submission"] == empty.model_dump(mode="json")
+    board = read_leaderboard(finished.workspace.submissions, finished.metric_sums, finished.classes)
+    assert f"an empty submission {empty.value:.4f} there" in " ".join(board.text().split())
+    lines = [line for line in finished.said if line.startswith("trained in")]
+    scores = [float(re.search(r" held out \(an empty submission (\S+)\)", x)[1]) for x in lines]
+    assert len(scores) == 2 and np.mean(scores) == pytest.approx(empty.value, abs=2e-4)
+
+
+def test_submit_says_where_the_test_part_is_unlike_and_keeps_it(copied, monkeypatch):
+    """Of six people and two nothing is sure, so that what is found is put here by hand."""
+    measure = {"train": (90, 100, 110), "test": (40, 50, 60), "distance": 1.0, "p_value": 0.001}
+    found = PartDifference(what="mean of grey", **measure)
+    monkeypatch.setattr(private_interval, "part_differences", lambda *parts, **_: (found,))
+    said = []
+    project = reopened(copied, said.append)
+    entry = entry_of(project.competition)
+    steps.submit_entry(project, entry, force=True)
+    (warning,) = (line for line in said if line.startswith("warning: the test images are unlike"))
+    assert "mean of grey 100 (90 to 110) in training, 50 (40 to 60) in test" in warning
+    expected = read_receipt(project.workspace.submission("main"))["expected private"]
+    assert expected["differs"] == [found.model_dump(mode="json")]
+
+
 def test_a_submission_says_what_private_will_be_and_where_it_rests(finished):
     project = finished
     csv = project.workspace.submission("main")
@@ -77,6 +114,7 @@ def test_a_submission_says_what_private_will_be_and_where_it_rests(finished):
     expected = receipt["expected private"]
     assert expected["low"] < expected["value"] < expected["high"]
     assert (expected["public_groups"], expected["private_groups"]) == (1, 1)
+    assert expected["differs"] == [] and not any("unlike" in line for line in finished.said)
     sums = read_group_sums(evidence_path(csv), project.competition.classes)
     metric_sums = MetricSums.of(project.competition)
     assert metric_sums.value(sums.sums) == pytest.approx(receipt["out of fold"]["value"])

@@ -112,6 +112,8 @@ def score(
         return
     for path, table in scored:
         typer.echo(table.text() if len(scored) == 1 else f"{path}: {table.summary()}")
+    for line in scored[0][1].beside_lines() if len(scored) > 1 else []:
+        typer.echo(line)
 
 
 @app.command()

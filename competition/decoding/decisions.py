@@ -18,9 +18,10 @@ from competition.decoding.postprocess import (
 )
 from competition.decoding.threshold_sweep import Rules
 from competition.errors import InputFault
+from competition.evaluation.bootstrap import LEVEL
 from competition.evaluation.groups import LEAST_GROUPS
 from competition.evaluation.metric_sums import Score
-from competition.evaluation.significance import Gain
+from competition.evaluation.significance import Gain, bootstrap_keeps
 from competition.masks import Runs
 from competition.settings import Settings
 
@@ -71,6 +72,12 @@ class Mixture(Settings):
         """A member's mean weight over the classes."""
         return float(np.mean(self.weights[member]))
 
+    @property
+    def alone(self) -> str | None:
+        """The only member with a weight, where there are others; None where members are mixed."""
+        weighed = [name for name in self.weights if self.weight(name) > 0]
+        return weighed[0] if len(weighed) == 1 < len(self.weights) else None
+
     def blended(self, readers: Mapping[str, Reader], *, exclusive: bool) -> Blend:
         """The members' predictions, mixed; InputFault for other members."""
         if set(self.weights) != set(readers):
@@ -118,7 +125,13 @@ class StepReport(Settings):
 
     def __str__(self) -> str:
         kept = "kept" if self.adopted else "not kept"
-        return f"{self.name}: {kept}, {self.gains()}"
+        return f"{self.name}: {kept}, {self.gains()}{self._second_test()}"
+
+    def _second_test(self) -> str:
+        """The p of the permutation test where it alone refuses the step; else ""."""
+        if self.adopted or not bootstrap_keeps(self.gain, self.probability):
+            return ""
+        return f", permutation test p {self.p_value:.3f}, at most {1 - LEVEL:.2f} is kept"
 
     def gains(self) -> str:
         """The cross-fitted gain beside the apparent one."""
@@ -147,7 +160,8 @@ class Decisions(Settings):
 
     mixture: heads and weights of the members; compared: class thresholds and each head alone, over
     nothing, on the grid; images, groups: how many the scores are over; plain: equal weights, no
-    heads, threshold 0.5; apparent: the rules on the images that they were fitted on; cross_fitted:
+    heads, threshold 0.5; empty: of masks that are all empty (None in files from before it was looked
+    at); apparent: the rules on the images that they were fitted on; cross_fitted:
     nested cross-validation, the whole choice made again without the images that it is scored on;
     present, absent: the same over labelled and over empty masks alone (None where there are none, or
     the metric pools pixels). With one part nothing was decided, for want of groups.
@@ -164,6 +178,7 @@ class Decisions(Settings):
     steps: tuple[StepReport, ...]
     compared: tuple[StepReport, ...] = ()
     plain: Score
+    empty: Score | None = None
     apparent: float
     cross_fitted: Score
     present: float | None
@@ -188,9 +203,12 @@ class Decisions(Settings):
         lines = [
             f"out of fold, {self.images} images of {self.groups} groups",
             f"  {self.plain}  equal weights, threshold 0.5",
+            *([] if self.empty is None else [f"  {self.empty}  an empty submission"]),
             *(f"    {step}" for step in self.steps),
             *(f"    ({step.name}: {step.gains()})" for step in self.compared),
         ]
+        if self.mixture.alone is not None:
+            lines.append(f"  of the members {self.mixture.alone} alone is submitted")
         if self.parts > 1:
             lines += [
                 f"  {self.cross_fitted}  nested cross-validation: decided again without each held-out "

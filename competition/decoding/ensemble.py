@@ -92,11 +92,11 @@ def score_members(
             for name, score in scores.items()
         ),
         score=scored(members) if len(members) > 1 else next(iter(scores.values())),
-        empty=metric_sums.score(_empty_sums(images, truth, metric_sums, ignored), groups),
+        empty=metric_sums.score(empty_sums(images, truth, metric_sums, ignored), groups),
     )
 
 
-def _empty_sums(
+def empty_sums(
     images: Sequence[str],
     truth: Mapping[str, Runs],
     metric_sums: MetricSums,

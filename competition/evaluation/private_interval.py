@@ -24,6 +24,7 @@ from pydantic import Field
 from competition.evaluation.bootstrap import DRAWS, LEVEL, bounds, group_totals, resampled
 from competition.evaluation.groups import GroupSums
 from competition.evaluation.metric_sums import Masks, MetricSums
+from competition.evaluation.part_differences import PartDifference
 from competition.evaluation.significance import stretch
 from competition.masks import Runs
 from competition.settings import Settings
@@ -124,7 +125,8 @@ class BoardSize:
 
 class PrivateInterval(Settings):
     """What Private will be, with 95 % confidence; spread: |Public − Private| stays below it in 95 %
-    of splits like this one.
+    of splits like this one; differs: where the test images are unlike the training images, for which
+    no such interval holds.
     """
 
     value: float
@@ -136,15 +138,25 @@ class PrivateInterval(Settings):
     groups: int = Field(description="that were scored out of fold")
     public_groups: int
     private_groups: int
+    differs: tuple[PartDifference, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
 def private_interval(
-    sums: GroupSums, metric_sums: MetricSums, size: BoardSize, shift: Estimate, *, seed: int = 0
+    sums: GroupSums,
+    metric_sums: MetricSums,
+    size: BoardSize,
+    shift: Estimate,
+    *,
+    differs: tuple[PartDifference, ...] = (),
+    seed: int = 0,
 ) -> PrivateInterval:
-    """The prediction interval of Private from out-of-fold sums; needs two groups or more."""
+    """The prediction interval of Private from out-of-fold sums; needs two groups or more.
+
+    differs: noted beside it; nobody knows by how much that would have to widen it.
+    """
     generator = np.random.default_rng(seed)
     count = len(sums.names)
     ours, public, private = (
@@ -166,6 +178,7 @@ def private_interval(
         groups=count,
         public_groups=size.public,
         private_groups=size.private,
+        differs=differs,
     )
 
 

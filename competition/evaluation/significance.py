@@ -42,8 +42,10 @@ class Gain:
 
 
 def stretch(parts: int | None) -> float:
-    """How much wider a cross-fitted gain over so many held-out parts spreads; 1 where none is."""
-    return 1.0 if parts is None else math.sqrt(1 + parts / (parts - 1))
+    """How much wider a cross-fitted gain over so many held-out parts spreads; 1 where none is, or where
+    one part is all there is, so that nothing was fitted.
+    """
+    return 1.0 if parts is None or parts < 2 else math.sqrt(1 + parts / (parts - 1))
 
 
 def step_gain(
@@ -71,8 +73,13 @@ def step_gain(
     low, high = bounds(drawn).tolist()
     probability = float(np.mean((drawn > 0) + 0.5 * (drawn == 0)))
     p_value = _permutation_p_value(totals, gain / wide, metric_sums, generator)
-    significant = probability >= LEVEL and p_value <= 1 - LEVEL and gain >= LEAST_GAIN
+    significant = bootstrap_keeps(gain, probability) and p_value <= 1 - LEVEL
     return Gain(gain, low, high, significant, probability, p_value, count)
+
+
+def bootstrap_keeps(gain: float, probability: float) -> bool:
+    """Whether the first test keeps a step: it gains in enough draws, and enough to show."""
+    return probability >= LEVEL and gain >= LEAST_GAIN
 
 
 def training_gain(

@@ -7,7 +7,7 @@ import numpy as np
 
 from competition.ablation import AblationRow, AblationTable
 from competition.decoding.blend import blend
-from competition.decoding.ensemble import plain_sums
+from competition.decoding.ensemble import empty_sums, plain_sums
 from competition.entry import Entry
 from competition.evaluation.groups import groups_and_folds
 from competition.evaluation.significance import training_gain
@@ -48,7 +48,8 @@ def _table(project: Project, experiment: Experiment) -> AblationTable:
                 seeds.append(one)
                 advance()
             sums.append(np.stack(seeds))
-    groups = groups_and_folds(images, project.folds)[0]
+    groups, metric_sums = groups_and_folds(images, project.folds)[0], project.metric_sums
+    nothing = empty_sums(images, project.labels, metric_sums, project.ignored)
     return AblationTable(
         title=experiment.name,
         competition=competition.name,
@@ -58,6 +59,7 @@ def _table(project: Project, experiment: Experiment) -> AblationTable:
         folds=experiment.folds,
         seeds=experiment.seeds,
         rows=_rows(project, experiment, sums, groups),
+        empty=metric_sums.score(nothing, groups),
     )
 
 

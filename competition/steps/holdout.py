@@ -10,6 +10,7 @@ from competition.entry import Entry
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import Score
 from competition.freshness import hash_of
+from competition.masks import Runs
 from competition.pipeline import submission_name
 from competition.project import Project
 from competition.settings import Settings
@@ -20,20 +21,24 @@ from competition.workspace import read_json, write_json
 
 
 class HoldoutScore(Settings):
-    """One score of the holdout. made_of: hash of the decisions and networks that were scored."""
+    """One score of the holdout. made_of: hash of the decisions and networks that were scored; empty:
+    of masks that are all empty, None in files from before it was looked at.
+    """
 
     number: int
     when: str
     submission: str
     made_of: str
     score: Score
+    empty: Score | None = None
     images: int
     groups: int
 
     def __str__(self) -> str:
+        nothing = "" if self.empty is None else f", {self.empty} for an empty submission"
         return (
             f"holdout, {self.images} images of {self.groups} groups: {self.score} for "
-            f"{self.submission}, taken {self.when}"
+            f"{self.submission}{nothing}, taken {self.when}"
         )
 
 
@@ -61,13 +66,14 @@ def score_holdout(project: Project, entry: Entry, *, plain: bool = False) -> Hol
             f"{earlier[0].submission} on {earlier[0].when}; it is untouched no longer, and a choice "
             "made by it is not covered by its interval"
         )
-    score, images, groups = _score(project, entry, decoder)
+    (score, empty), images, groups = _scores(project, entry, decoder)
     found = HoldoutScore(
         number=len(earlier) + 1,
         when=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         submission=name,
         made_of=made_of,
         score=score,
+        empty=empty,
         images=images,
         groups=groups,
     )
@@ -96,14 +102,23 @@ def _made_of(project: Project, entry: Entry, decoder: Decoder) -> str:
     return hash_of([decided.model_dump(mode="json"), checkpoints, held])
 
 
-def _score(project: Project, entry: Entry, decoder: Decoder) -> tuple[Score, int, int]:
-    """The score with its interval over groups, and on how many images and groups."""
+def _scores(
+    project: Project, entry: Entry, decoder: Decoder
+) -> tuple[tuple[Score, Score], int, int]:
+    """The scores of the entry and of empty masks, with their intervals over groups, and on how many
+    images and groups.
+    """
     rows = project.rows("holdout")
     together = decoder.mix(mean_predictions(project, entry, "holdout"))
     masks, metric_sums = masks_under(together, decoder.rules), project.metric_sums
-    labels, ignored = project.labels, project.ignored
+    labels, groups = project.labels, rows["group"].to_numpy(str)
+
+    def found_and_empty(image: str) -> list[Runs]:
+        found = masks(image)
+        return [found, Runs.empty(found.shape)]
+
     sums = metric_sums.of_images(
-        rows["image"].tolist(), labels.__getitem__, lambda image: [masks(image)], ignored=ignored
+        rows["image"].tolist(), labels.__getitem__, found_and_empty, ignored=project.ignored
     )
-    groups = rows["group"].to_numpy(str)
-    return metric_sums.score(sums[:, 0], groups), len(rows), len(np.unique(groups))
+    score, empty = (metric_sums.score(sums[:, place], groups) for place in (0, 1))
+    return (score, empty), len(rows), len(np.unique(groups))

@@ -1,17 +1,27 @@
 """What a submission is expected to score on Private, from its out-of-fold sums by group."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.decoding.blend import Blend, Reader, blend
 from competition.decoding.decisions import ClassRule, decide, plain_rules
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.evaluation.groups import GroupSums
 from competition.evaluation.metric_sums import Masks, Slices, volume_of
+from competition.evaluation.part_differences import (
+    MeasuredPart,
+    PartDifference,
+    channel_measures,
+    part_differences,
+    unlike_text,
+)
 from competition.evaluation.private_interval import (
     NO_SHIFT,
     USUAL,
@@ -29,6 +39,10 @@ from competition.steps.prediction_stores import mean_predictions, out_of_fold, s
 SAMPLE = 200
 """Images, evenly spread, on which folds and members are compared."""
 
+MEASURED = 64
+"""Images of each part whose sizes and colours are compared: so few that no distance of less than .32
+between two distributions is sure (normal ones 0.8 deviations apart). Smaller ones are everywhere."""
+
 Mix = Callable[[Mapping[str, Reader]], Blend]
 """Members' predictions by name → their blend as it is submitted."""
 
@@ -37,15 +51,43 @@ def interval_of_entry(
     project: Project, entry: Entry, sums: GroupSums, mix: Mix, rules: Mapping[str, ClassRule]
 ) -> PrivateInterval | None:
     """The interval of Private under these rules; None with fewer than two groups out of fold, or
-    without a test part.
+    without a test part. Says where the test images are unlike the training images.
     """
     if len(sums.names) < 2 or not project.has_test_part:
         return None
     test = project.rows("test")
     share = project.competition.submission.public
     size = BoardSize.of(test["group"].nunique(), len(test), share, sums)
+    differs = differences_of(project, size)
+    if differs:
+        project.say(f"warning: {unlike_text(differs)}")
     shift = _fold_shift(project, entry, mix, rules)
-    return private_interval(sums, project.metric_sums, size, shift)
+    return private_interval(sums, project.metric_sums, size, shift, differs=differs)
+
+
+def differences_of(project: Project, size: BoardSize) -> tuple[PartDifference, ...]:
+    """In what the test images differ from the training images, from some of each."""
+    train, test = project.rows("train"), project.rows("test")
+    with project.watch(
+        "comparing images", sum(min(MEASURED, len(x)) for x in (train, test))
+    ) as bar:
+        ours, theirs = (_measured(project, rows, bar) for rows in (train, test))
+    # A test part that does not say of which group an image is counts as `BoardSize` has it.
+    theirs = replace(theirs, groups=min(theirs.groups, size.public + size.private))
+    return part_differences(ours, theirs, channels=project.competition.data.bands)
+
+
+def _measured(project: Project, rows: pd.DataFrame, advance: Callable[[], None]) -> MeasuredPart:
+    """Sizes and colours of at most `MEASURED` images of a part, evenly spread."""
+    data, root = project.competition.data, project.competition.root
+    few = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, MEASURED).round().astype(int))]
+    found = []
+    for path in few["path"]:
+        found.append(channel_measures(read_pixels(root, path, data), data.white))
+        advance()
+    means, deviations = (np.stack(values) for values in zip(*found, strict=True))
+    sizes = few[["height", "width"]].to_numpy(np.float64)
+    return MeasuredPart(sizes, means, deviations, few["group"].nunique())
 
 
 def plain_group_sums(project: Project, entry: Entry, mix: Mix) -> GroupSums:

@@ -85,6 +85,11 @@ class Decoder:
         )
 
     @property
+    def decided(self) -> bool:
+        """Whether anything was searched for: with one part nothing could be held out."""
+        return self.decisions is not None and self.decisions.parts > 1
+
+    @property
     def score(self) -> Score:
         return self.ensemble.score if self.decisions is None else self.decisions.cross_fitted
 
@@ -106,6 +111,7 @@ def read_decoder(project: Project, entry: Entry, *, plain: bool) -> Decoder:
 def _receipt(entry: Entry, readers: Mapping[str, Store], decoder: Decoder) -> dict[str, Any]:
     kept = () if decoder.decisions is None else decoder.decisions.steps
     teacher = {"recipe", "folds", "checkpoints"}
+    empty = decoder.ensemble.empty
     return {
         "entry": entry.name,
         "members": {
@@ -114,9 +120,10 @@ def _receipt(entry: Entry, readers: Mapping[str, Store], decoder: Decoder) -> di
         },
         "out of fold": {
             **decoder.score.model_dump(mode="json"),
-            "how": "threshold 0.5" if decoder.decisions is None else "nested cross-validation",
+            "how": "nested cross-validation" if decoder.decided else "threshold 0.5",
             "images": decoder.ensemble.images,
         },
+        "empty submission": None if empty is None else empty.model_dump(mode="json"),
         "kept": [step.name for step in kept if step.adopted],
         "thresholds": {name: rule.threshold for name, rule in decoder.rules.items()},
     }

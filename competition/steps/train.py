@@ -26,7 +26,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
     folder = project.workspace.run(str(member), fold)
 
     def run() -> dict[str, Any]:
-        from competition.training.fit import fit
+        from competition.training.fit import empty_score, fit
 
         recipe = member.adapted(project.recipe(member.recipe))
         task = training_task(project, member, fold, recipe)
@@ -42,6 +42,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             "iterations": task.training.iterations_in_all,
             "ancestors": [one.model_dump() for one in task.training.ancestors],
             "dead classes": list(fitted.dead),
+            "empty submission": empty_score(task),
             "machine": machine.recorded(),
         }
 
@@ -51,11 +52,16 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
 
 
 def _ended(folder: Path) -> str:
-    """What a training that has just ended came to: its time, its last score, its checkpoint."""
+    """What a training that has just ended came to: its time, its last score and that of empty masks,
+    its checkpoint.
+    """
     receipt = read_json(folder / "train.json")
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         scores = [row["score"] for row in csv.DictReader(file) if row.get("score")]
-    scored = f", score {float(scores[-1]):.4f} on {receipt['held out']} held out" if scores else ""
+    empty = receipt["empty submission"]
+    nothing = "" if empty is None else f" (an empty submission {empty:.4f})"
+    on_what = f" on {receipt['held out']} held out{nothing}"
+    scored = f", score {float(scores[-1]):.4f}{on_what}" if scores else ""
     seconds = receipt["recorded"]["seconds"]
     return f"trained in {duration(seconds)}{scored}: {folder / 'checkpoint.pt'}"
 

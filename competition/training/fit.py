@@ -6,6 +6,7 @@ optimistic by the choice.
 """
 
 import gc
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loader, training_loader
 from competition.errors import InputFault
 from competition.machine import Machine, machine_of
+from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
@@ -29,7 +31,7 @@ from competition.scoring.overlap import dice_statistics
 from competition.training.checkpoint import Training, save_checkpoint
 from competition.training.losses import LossContext, needs_distances
 from competition.training.plan import Plan, plan_of
-from competition.training.progress import Progress
+from competition.training.progress import Progress, metric_over
 from competition.training.sampler import run_sampler
 from competition.training.step import ImageScorer, ImageScores, TrainingStep
 from competition.training.trainer import Loaders, run_training
@@ -163,11 +165,26 @@ def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool
         ignored = labelled.ignored.get(image)
         if ignored is not None:
             predicted = predicted.without(ignored)
-        counts = np.stack(dice_statistics(truth, predicted), axis=1)
-        scores = counts if metric.counts_pixels else score_image(truth, predicted, metric)
-        return ImageScores(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
+        return _scores_of(truth, predicted, metric)
 
     return score_image_of
+
+
+def _scores_of(truth: Runs, predicted: Runs, metric: Metric) -> ImageScores:
+    counts = np.stack(dice_statistics(truth, predicted), axis=1)
+    scores = counts if metric.counts_pixels else score_image(truth, predicted, metric)
+    return ImageScores(scores, labelled=counts[:, 1] > 0, hit=counts[:, 0] > 0)
+
+
+def empty_score(task: Task) -> float | None:
+    """What masks that are all empty score on the held-out images, as validation scores them; None
+    where nothing is counted.
+    """
+    metric, labels = task.metric.of_slices, task.validation.runs
+    truths = (labels[image] for image in task.validation.images)
+    empties = [_scores_of(truth, Runs.empty(truth.shape), metric) for truth in truths]
+    found = metric_over(empties, metric)
+    return None if math.isnan(found) else found
 
 
 def _network(task: Task) -> SegmentationNetwork:

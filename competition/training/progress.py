@@ -19,7 +19,8 @@ from competition.training.step import ImageScores
 from competition.workspace import write_text
 
 SILENT = 5
-"""A class that so many validations in a row did not find at all is dead; at the end, `SILENT_LAST`."""
+"""A class that so many validations in a row did not find at all is dead; at the end, `SILENT_LAST`, or
+the only one of a run that is validated once."""
 SILENT_LAST = 2
 
 HistoryRow = dict[str, float | str]
@@ -56,6 +57,7 @@ class Progress:
         self._begun, self._first = time.monotonic(), 0
         self.silent = [0] * len(training.classes)
         """Validations in a row that found no pixel of a class, though images have it."""
+        self.validations = 0
 
     def unfinished(self) -> Path | None:
         """The checkpoint of a killed run of the same settings; InputFault where they differ.
@@ -82,13 +84,21 @@ class Progress:
         if moved:
             self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
         self.rows = begun.get("podium_rows", [])
+        self.validations = sum("score" in row for row in self.rows)
         return self.last
 
     def rounds_done(self) -> int:
         """Rounds that the run has behind it: more than 0 where it goes on."""
         return len(self.rows)
 
-    def dead(self, *, after: int = SILENT_LAST) -> tuple[str, ...]:
+    def dead(self) -> tuple[str, ...]:
+        """Classes that the last validations of a run that has ended did not find at all."""
+        return self._silent_for(self._silence_at_the_end())
+
+    def _silence_at_the_end(self) -> int:
+        return min(SILENT_LAST, max(1, self.validations))
+
+    def _silent_for(self, after: int) -> tuple[str, ...]:
         """Classes that the last `after` validations did not find at all."""
         classes = zip(self.training.classes, self.silent, strict=True)
         return tuple(name for name, silent in classes if silent >= after)
@@ -153,23 +163,26 @@ class Progress:
             row["score"] = aggregate(scores, self.metric)
             for place, name in enumerate(self.training.classes):
                 row[f"score[{name}]"] = aggregate(scores[:, place : place + 1], self.metric)
-            row["dead_classes"] = ", ".join(
-                self.listen(held_out, last=facts.step >= self.plan.iterations)
-            )
+            last = facts.round + self.plan.validate_every > self.plan.rounds
+            row["dead_classes"] = ", ".join(self.listen(held_out, last=last))
             held_out.clear()
         return row
 
     def listen(self, image_scores: Sequence[ImageScores], *, last: bool) -> tuple[str, ...]:
-        """The dead classes after one more validation; says those that were not dead before."""
-        after = SILENT_LAST if last else SILENT
-        known = self.dead(after=SILENT)
+        """The dead classes after one more validation; says those that were not dead before.
+
+        last: no other validation of the run follows.
+        """
+        self.validations += 1
+        after = self._silence_at_the_end() if last else SILENT
+        known = self._silent_for(SILENT)
         labelled = np.any([scored.labelled for scored in image_scores], axis=0)
         hit = np.any([scored.hit for scored in image_scores], axis=0)
         self.silent = [
             silent + 1 if missed else 0
             for silent, missed in zip(self.silent, labelled & ~hit, strict=True)
         ]
-        dead = self.dead(after=after)
+        dead = self._silent_for(after)
         if set(dead) - set(known):
             self.say(warning(dead, after))
         return dead
@@ -213,9 +226,10 @@ def metric_over(image_scores: Sequence[ImageScores], metric: Metric) -> float:
 
 def warning(dead: Sequence[str], validations: int) -> str:
     """One line that names the dead classes and what to look at."""
+    where = "the only validation" if validations == 1 else f"the last {validations} validations"
     return (
-        f"warning: dead classes {', '.join(dead)}: not one labelled pixel of them was found in the "
-        f"last {validations} validations; look at their labels (`invoke doctor`), at the loss "
+        f"warning: dead classes {', '.join(dead)}: not one labelled pixel of them was found in "
+        f"{where}; look at their labels (`invoke doctor`), at the loss "
         "(class_weights, empty) and at the learning rate"
     )
 

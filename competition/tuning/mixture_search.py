@@ -21,7 +21,7 @@ from competition.scoring import Metric
 from competition.tuning.head_fit import SmoothDice, features_of, fit_heads
 from competition.tuning.pixel_samples import ClassSample, Samples
 from competition.tuning.thresholds import best
-from competition.tuning.weight_fit import WeightKind, greedy, on_simplex
+from competition.tuning.weight_fit import WeightKind, best_alone, greedy, on_simplex
 
 Without = frozenset[int]
 """Held-out parts that a fit has not seen."""
@@ -52,8 +52,10 @@ def plans_on(plan: MixturePlan, samples: Samples) -> dict[str, MixturePlan]:
     """
     several, ensemble = len(samples.classes) > 1, len(samples.members) > 1
     heads: list[HeadKind] = ["scale and bias", "1x1"] if several else ["scale and bias"]
-    weights: list[WeightKind] = ["greedy weights", "simplex weights"] if ensemble else []
-    weights += ["weights per class"] if ensemble and several else []
+    weights: list[WeightKind] = []
+    if ensemble:
+        weights += ["best member alone", "greedy weights", "simplex weights"]
+        weights += ["weights per class"] if several else []
     steps = {f"head {kind}": replace(plan, head=kind) for kind in heads}
     steps |= {name: replace(plan, weights=name) for name in weights}
     means = {"mean of probabilities": replace(plan, mean="probabilities")}
@@ -162,14 +164,15 @@ class Mixer:
         chosen = self.others(without)
         samples = [sample.where(chosen) for sample in self.samples.classes]
         logits = [member_logits(sample, k, heads) for k, sample in enumerate(samples)]
-        if plan.weights == "greedy weights":
+        if plan.weights in ("best member alone", "greedy weights"):
 
             def score(weights: np.ndarray) -> float:
                 decided = [weights.astype(np.float32) @ found > 0 for found in logits]
                 added = self._added(decided, chosen).sum(axis=0)
                 return float(self.metric_sums.overall(added))
 
-            return np.tile(greedy(score, members), (classes, 1))
+            fit = greedy if plan.weights == "greedy weights" else best_alone
+            return np.tile(fit(score, members), (classes, 1))
         problems = [
             SmoothDice.of(sample, found, sample.decided, self.samples.counts(-1, k))
             for k, (sample, found) in enumerate(zip(samples, logits, strict=True))

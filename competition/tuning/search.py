@@ -94,6 +94,7 @@ def search_decisions(
         steps=tuple(chosen.steps),
         compared=tuple(chosen.compared),
         plain=metric_sums.score(judged.plain, groups),
+        empty=ensemble.empty,
         apparent=metric_sums.value(judged.submitted),
         cross_fitted=metric_sums.score(judged.honest, groups),
         present=_score_over(labelled, judged.honest, metric_sums),

@@ -1,4 +1,6 @@
-"""Weights of members fitted on samples: greedy forward selection, the simplex, the simplex per class."""
+"""Weights of members fitted on samples: the best member alone, greedy forward selection, the simplex,
+the simplex per class.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -9,13 +11,23 @@ from scipy.special import softmax
 
 from competition.tuning.head_fit import SmoothDice
 
-WeightKind = Literal["greedy weights", "simplex weights", "weights per class"]
+WeightKind = Literal["best member alone", "greedy weights", "simplex weights", "weights per class"]
 
 MOST_PICKS = 12
 """Members picked in turn, with replacement."""
 
 PENALTY = 1e-2
 """On the squared distance from equal weights, against a Dice between 0 and 1."""
+
+
+def best_alone(score: Callable[[np.ndarray], float], members: int) -> np.ndarray:
+    """Weights float64 (M,): 1 of the member that scores best by itself, the first of equals.
+
+    score: of a mixture with weights (M,), NaN where nothing is counted.
+    """
+    alone = np.eye(members)
+    scores = np.nan_to_num([score(weights) for weights in alone], nan=-np.inf)
+    return alone[int(np.argmax(scores))]
 
 
 def greedy(score: Callable[[np.ndarray], float], members: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from competition.decoding.decisions import read_decisions
+from competition.decoding.decisions import StepReport, read_decisions
 from competition.errors import InputFault
 
 CLASSES = ("a", "b")
@@ -86,6 +86,24 @@ def test_a_head_that_sees_neighbours_is_refused_in_one_line(read):
     with pytest.raises(InputFault, match=r"decisions\.json .*3x3 head.*tune again") as refused:
         read({**OLD, "mixture": mixture})
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, True),
+        ({"adopted": True, "p_value": 0.01}, False),
+        ({"probability": 0.94}, False),
+        ({"gain": 0.00001}, False),
+    ],
+    ids=["the permutation refuses", "kept", "the bootstrap refuses too", "too small to show"],
+)
+def test_the_p_of_the_permutation_stands_where_it_alone_refuses_a_step(changes, shown):
+    """The interval is free of 0 then, and nothing else in the line says why the step is not kept."""
+    values = {**STEP, "adopted": False, "p_value": 0.0713, **changes}
+    text = str(StepReport(stage="mixture", name="head 1x1", **values))
+    assert ("permutation test p 0.071, at most 0.05 is kept" in text) == shown
+    assert ("permutation" in text) == shown
 
 
 @pytest.mark.parametrize("stage", ["shape", "nothing", 3])

@@ -15,7 +15,7 @@ from competition.machine import machine_of
 from competition.models import build
 from competition.progress_bar import bars_on
 from competition.scoring.metrics import Metric
-from competition.training.fit import fit
+from competition.training.fit import empty_score, fit
 from competition.training.plan import Plan
 from competition.training.progress import SILENT, Progress
 from competition.training.step import ImageScores
@@ -76,6 +76,48 @@ def test_at_the_end_of_a_short_run_two_silent_validations_are_enough(progress):
     assert progress.listen(silence, last=False) == ()
     assert progress.listen(silence, last=True) == ("b", "c")
     assert "dead classes b, c: " in progress.said[0] and "last 2 validations" in progress.said[0]
+
+
+def test_a_class_that_the_only_validation_of_a_run_did_not_find_is_named(progress):
+    silence = [scored([1, 1, 0], [1, 0, 0])]
+    assert progress.listen(silence, last=True) == ("b",) == progress.dead()
+    assert "dead classes b: " in progress.said[0] and "in the only validation;" in progress.said[0]
+
+
+def test_a_class_that_was_found_before_is_not_dead_by_the_last_validation_alone(progress):
+    progress.listen([scored([1, 1, 1], [1, 1, 1])], last=False)
+    assert progress.listen([scored([1, 1, 1], [1, 0, 1])], last=True) == () == progress.dead()
+    assert progress.said == []
+
+
+@pytest.mark.parametrize(
+    "short",
+    [
+        {"schedule": {"epochs": 1}},
+        {"schedule": {"iterations": 1}},
+        {"schedule": {"epochs": 3}, "validate_every": 2},
+    ],
+    ids=["one epoch", "one iteration", "validated once before the end"],
+)
+def test_a_short_run_that_is_validated_once_names_what_it_never_found(project, tmp_path, short):
+    settings = {**SIX_STEPS, "validate_every": None, **short}
+    settings["schedule"] = {"warmup": 0.0, **settings["schedule"]}
+    task, said = one_class_off(task_of(project, **settings), 1), []
+    name = task.training.classes[1]
+    fitted = fit(task, tmp_path, say=said.append)
+    warnings = [line for line in said if line.startswith("warning")]
+    assert len(warnings) == 1 and f"dead classes {name}: " in warnings[0]
+    assert "in the only validation" in warnings[0] and fitted.dead == (name,)
+
+
+@pytest.mark.parametrize(
+    "metric", [Metric(name="dice"), Metric(name="dice", over="pixels")], ids=str
+)
+def test_empty_masks_are_scored_as_validation_scores_them(project, metric):
+    task = replace(task_of(project), metric=metric)
+    truths = [task.validation.runs[image] for image in task.validation.images]
+    absent = float(np.mean([truth.area() == 0 for truth in truths]))
+    assert empty_score(task) == pytest.approx(absent if metric.over != "pixels" else 0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from competition.tuning.mixture_search import (
     select_mixture,
 )
 from competition.tuning.pixel_samples import ClassSample, Samples, mean_decision
-from competition.tuning.weight_fit import greedy, on_simplex
+from competition.tuning.weight_fit import best_alone, greedy, on_simplex
 
 NOTHING = frozenset()
 
@@ -164,6 +164,45 @@ def two_members(seed=0, images=40):
     return Mixer(samples_of(codes, truth), partition(images).parts, DICE)
 
 
+def test_a_mean_that_is_worse_than_its_best_member_gives_way_to_it():
+    mixer = two_members()
+    plan, reports = select_mixture(mixer, partition(40))
+    (step,) = (step for step in reports if step.name == "best member alone")
+    assert step.adopted and step.low > 0
+    assert plan.weights == "best member alone"
+    assert mixer.fit(plan, NOTHING).weights.tolist() == [[1.0, 0.0]]
+
+
+def test_the_best_of_members_that_are_equal_by_construction_is_not_handed_in_alone():
+    """One is always best on the images that it is chosen on; on others it is as good as the mean."""
+    adopted = 0
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        codes = generator.integers(80, 176, (3, 4, 60, 25), dtype=np.uint8)
+        truth = generator.random((4, 60, 25)) < 0.45
+        mixer = Mixer(samples_of(codes, truth, pixels_each=100), partition(60).parts, DICE)
+        _, gain = gains_of(mixer, MixturePlan(weights="best member alone"))
+        adopted += gain.significant
+    assert adopted <= 3
+
+
+def test_the_best_member_is_chosen_without_the_part_that_it_is_scored_on():
+    """Without its part, each image is shown by the member that is better on all others."""
+    mixer = two_members()
+    held = partition(40).parts == 2
+    for sample in mixer.samples.classes:
+        mine = held[sample.image]
+        sample.truth[mine] = sample.codes[1, 0][mine] > 127  # there the second is always right
+    plan = MixturePlan(weights="best member alone")
+    assert mixer.fit(plan, frozenset({2})).weights.tolist() == [[1.0, 0.0]]
+    assert mixer.fit(plan, frozenset({0, 1, 3, 4})).weights.tolist() == [[0.0, 1.0]]
+
+
+def test_a_member_of_which_nothing_is_counted_is_not_the_best():
+    scores = iter([float("nan"), 0.2, 0.2])
+    assert best_alone(lambda weights: next(scores), 3).tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("kind", ["greedy weights", "simplex weights", "weights per class"])
 def test_a_member_that_guesses_loses_weight_and_that_is_adopted(kind):
     mixer, plan = two_members(), MixturePlan(weights=kind)
@@ -196,6 +235,7 @@ def test_one_class_has_no_other_to_mix_and_no_weights_of_its_own():
     offered = plans_on(PLAIN, samples_of(codes, codes[0, :1] > 127))
     assert [*offered] == [
         "head scale and bias",
+        "best member alone",
         "greedy weights",
         "simplex weights",
         "mean of probabilities",

@@ -152,6 +152,37 @@ def test_an_empty_submission_is_scored_beside_the_members(case, tmp_path):
     assert f"  {ensemble.empty}  an empty submission" in ensemble.text()
 
 
+def test_what_is_decided_stands_beside_an_empty_submission(case, decided, tmp_path):
+    stores, truth, folds = case
+    empty = score_members(stores, truth, folds, competition(tmp_path)).empty
+    assert decided.empty == empty
+    assert f"  {empty}  an empty submission" in decided.text()
+
+
+def test_a_member_that_beats_the_mean_is_submitted_alone_and_the_others_are_not_read(tmp_path):
+    stores, truth, folds = made(tmp_path, 36)
+    generator = np.random.default_rng(5)
+    wild = {
+        image: generator.normal(0, 3, (2, *SIZE)).astype(np.float32)
+        for image in stores["one"].images
+    }
+    members = {"one": stores["one"], "wild": store_of(tmp_path / "wild", wild, size=SIZE)}
+    decisions = tune(members, truth, folds, competition(tmp_path))
+    assert decisions.mixture.alone == "one"
+    assert [member.weight for member in decisions.members] == [1.0, 0.0]
+    kept = {step.name for step in decisions.steps if step.adopted}
+    assert {"best member alone", "heads and weights at native size"} <= kept
+    together = decisions.mixture.blended(members, exclusive=False)
+    assert together.members == (members["one"],)
+    assert "of the members one alone is submitted" in decisions.text()
+    assert decisions.cross_fitted.value > decisions.plain.value + 0.1
+
+
+def test_of_one_member_and_of_a_mixture_nothing_is_said_to_be_alone(decided):
+    assert decided.mixture.alone is None and "alone is submitted" not in decided.text()
+    assert Mixture.equal(["one"]).alone is None
+
+
 def test_the_masks_that_are_handed_in_score_as_is_said(case, decided, tmp_path):
     """Every decision is read back from the file, as `submit` does it."""
     stores, truth, _ = case
