@@ -112,7 +112,7 @@ VALIDATING = 0.04
 """Share of the training time that validation may take."""
 LATE_AT_MOST = 0.05
 """Share of the time by which a plan may be over, for its fewest steps."""
-TUNING = 60.0
+TUNING = 20.0
 """Decisions are searched in about so many times what decoding the predictions once takes."""
 LIGHT_STARTS, LIGHT = 4, 3.0
 """Further processes until a submission, and seconds until one has begun."""
