@@ -8,6 +8,7 @@ leaves a plain value or a readable file with a receipt beside it:
     new         a download, a preset                competition.toml
     doctor      competition.toml, the data          what is wrong with the data, before training
     folds       catalog, labels                     folds/<competition>.csv
+    plan        data, timed steps, minutes          folds/<competition>.plan.toml: the recipe "auto"
     train       images, labels, folds, a recipe     runs/…/<member>/fold-k/checkpoint.pt, history.csv
     predict     checkpoints                         runs/…/fold-k/oof and test: stored logits
     ensemble    out-of-fold stores, labels          ensemble.json: members, weights, scores

@@ -21,9 +21,9 @@ from competition.freshness import Step
 from competition.inference.views import checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
-from competition.planning.plan_file import AUTO, asks_for_plan, with_plan
 from competition.progress_bar import Watch, unwatched
 from competition.recipes import Recipe, recipe_of
+from competition.recipes.planned import AUTO, asks_for_plan, with_plan
 from competition.spec import Competition, load_competition
 from competition.submission.rows import own_sample
 from competition.workspace import Workspace, write_text

@@ -61,7 +61,7 @@ class Runner:
         """The plan, where the file leaves its recipe to one and it is not there, or where something is
         asked of it; words: options of the command `plan`.
         """
-        self._split()
+        self.split()
         project = self.project
         if words and not project.plans:
             raise InputFault(
@@ -81,7 +81,7 @@ class Runner:
 
         solution: by default the data's solution.csv, where there is one.
         """
-        self._split()
+        self.split()
         project = self.project
         lying = project.competition.root / "solution.csv"
         answers = solution or (lying if lying.is_file() else None)
@@ -99,7 +99,7 @@ class Runner:
         wanted = entry_of(project.competition) if entry is None else entry
         return Pipeline(project).stages(goal, wanted, plain=plain)
 
-    def _split(self) -> None:
+    def split(self) -> None:
         """The folds, first of all: a project that was opened before them knows no holdout."""
         if Pipeline(self.project).folds().state().kind != "fresh":
             self.run(["folds"])

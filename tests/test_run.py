@@ -59,6 +59,63 @@ def commands(taken):
     return [words[0] for words in taken]
 
 
+@pytest.fixture(scope="module")
+def planned(tiny_data):
+    """The file of the tiny competition, which leaves its recipe to a plan."""
+    path = tiny_data / "to_be_planned.toml"
+    text = (tiny_data / "competition.toml").read_text()
+    path.write_text(text.replace('recipes = ["tiny"]', 'recipes = ["auto"]'))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["submit"], []),
+        (["submit", "--minutes", "15"], ["--minutes", "15", "--until", "submit"]),
+        (
+            ["train", "--hours", "2", "--fold", "1"],
+            ["--minutes", "120", "--until", "train", "--fold", "1"],
+        ),
+        (["tune"], []),
+    ],
+)
+def test_a_plan_is_made_before_the_goal_that_rests_on_it(planned, steps, words, asked):
+    main(["run", *words, "--competition", str(planned)])
+    split, plan, *others = steps
+    assert (split[0], plan[0]) == ("folds", "plan")
+    begun = plan.index("--begun")
+    assert plan[1:begun] == asked
+    assert "plan" not in commands(others)
+
+
+def test_a_plan_that_is_there_is_taken_unless_something_is_asked_of_it(planned, steps):
+    path = Path("folds/demo.plan.toml")
+    path.parent.mkdir()
+    recipe = 'base = "tiny"\n'
+    path.write_text(
+        f'[plan]\nminutes = 5\nuntil = "submit"\nfolds = [1]\ncpu_seconds = 1\nseconds = {{}}\n'
+        f"[recipes.auto]\n{recipe}"
+    )
+    main(["run", "train", "--competition", str(planned)])
+    assert "plan" not in commands(steps)
+    assert steps[-1][:2] == ["train", "--competition"]
+    main(["run", "submit", "--minutes", "5", "--competition", str(planned)])
+    assert "plan" in commands(steps)  # which says whether it is a plan for that
+    train = next(words for words in reversed(steps) if words[0] == "train")
+    assert ("--recipe", "auto", "--fold", "1") == tuple(train[1:5])
+
+
+def test_minutes_are_for_a_recipe_that_is_planned(file, steps, capsys):
+    assert main(["run", "train", "--minutes", "5", "--competition", str(file)]) == 2
+    assert "are not planned" in capsys.readouterr().err
+
+
+def test_a_recipe_that_is_named_needs_no_plan(planned, steps):
+    main(["run", "train", "--recipe", "tiny", "--competition", str(planned)])
+    assert "plan" not in commands(steps)
+
+
 def test_a_goal_from_nothing_takes_every_step_before_it_and_then_itself(file, steps):
     assert main(["run", "submit", "-c", str(file), "--fold", "0"]) == 0
     assert commands(steps) == ["folds", "train", "predict", "ensemble", "tune", "submit"]

@@ -54,6 +54,10 @@ def _before(goal: str, group: Group) -> Before:
     return before
 
 
+def _before_plan(runner: Any, values: Values) -> None:
+    runner.split()
+
+
 def _before_submit(runner: Any, values: Values) -> None:
     """Whether there is anything to submit, before it costs hours."""
     runner.project.require_test_part("nothing to submit")
@@ -85,6 +89,7 @@ def _before_ablation(runner: Any, values: Values) -> None:
 GOALS: dict[str, Before] = {
     "doctor": _nothing,
     "folds": _nothing,
+    "plan": _before_plan,
     "train": _before("train", on_first_recipe),
     "predict": _before("predict", on_entry),
     "ensemble": _before("ensemble", on_entry),
@@ -142,7 +147,7 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
         aside = partial(engine, stdout=sys.stderr) if values.get("as_json") else engine
         runner = Runner(values["competition"], aside)
         runner.write_demo()
-        if before is not _nothing and not values.get("recipe"):
+        if before not in (_nothing, _before_plan) and not values.get("recipe"):
             runner.plan(_plan_words(name, values))
         before(runner, values)
         parameters = typer.main.get_group(app).commands[name].params

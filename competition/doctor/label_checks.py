@@ -16,8 +16,8 @@ from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs
-from competition.planning.plan_file import AUTO, asks_for_plan
 from competition.recipes import recipe_of
+from competition.recipes.planned import AUTO, asks_for_plan
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
     Competition,

@@ -5,6 +5,7 @@ recipe.py     Recipe                             derive.py  changes laid over a 
 recipes.toml  the recipes to choose from         named.py   a recipe by its name
 experiments/  comparisons of recipes             trials.py  reads them
 weights_file.py  where published weights lie that are not the hub's
+planned.py    the recipe "auto", read from a plan
 """
 
 from competition.recipes.derive import SUFFIX, derive, small

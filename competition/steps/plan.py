@@ -9,11 +9,12 @@ from competition.errors import InputFault, MachineFault
 from competition.machine import Machine, machine_of, memory_for_steps
 from competition.planning.choice import Choice, MachineFacts, PlanRequest, TimeGiven, choose
 from competition.planning.data_facts import data_facts, representative
-from competition.planning.plan_file import PlanFile, read_plan, write_plan
+from competition.planning.plan_file import write_plan
 from competition.planning.step_costs import Probe, StepCosts
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.recipes import recipe_named
+from competition.recipes.planned import PlanFile, read_plan
 from competition.recipes.weights_file import weights_file
 from competition.steps.folds import refuse_faulty_data
 

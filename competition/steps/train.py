@@ -1,6 +1,7 @@
 """Training networks. torch is imported where it is needed: other steps can do without it."""
 
 import csv
+import time
 from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from competition.masks import Runs
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.recipes import Recipe
+from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
 from competition.workspace import read_json
@@ -35,6 +37,8 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
             f"{machine.line()}"
         )
+        if member.recipe == AUTO and project.plans:
+            project.say(_planned(read_plan(project.workspace.plan), task.training.iterations))
         fitted = fit(task, folder, machine=machine, say=project.say, watch=project.watch)
         return {
             "images": len(task.train),
@@ -49,6 +53,14 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
     if project.perform(project.pipeline.train(member, fold), run, force=force):
         project.say(_ended(folder))
     return folder / "checkpoint.pt"
+
+
+def _planned(plan: PlanFile, steps: int) -> str:
+    """How long a fold's network is planned to take, and when it ends then."""
+    parts = (plan.seconds.get(part, 0.0) for part in ("training", "validation"))
+    seconds = sum(parts) / len(plan.folds)
+    ends = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+    return f"planned: {steps} steps in {duration(seconds)}, until {ends}"
 
 
 def _ended(folder: Path) -> str:

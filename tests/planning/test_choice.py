@@ -6,9 +6,10 @@ import pytest
 
 from competition.planning.choice import MachineFacts, PlanRequest, TimeGiven, choose
 from competition.planning.data_facts import DataFacts, sizes_for
-from competition.planning.plan_file import PlanFile, plan_text, read_plan
+from competition.planning.plan_file import plan_text
 from competition.planning.step_costs import StepCost
 from competition.recipes import recipe_named
+from competition.recipes.planned import PlanFile, read_plan
 
 CEILINGS = {
     (96, 96): 0.95,

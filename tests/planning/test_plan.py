@@ -5,8 +5,8 @@ import pytest
 from competition.__main__ import main
 from competition.entry import entry_of
 from competition.errors import InputFault
-from competition.planning.plan_file import read_plan
 from competition.project import Project
+from competition.recipes.planned import read_plan
 from competition.steps import TimeAsked, plan_recipe
 
 
