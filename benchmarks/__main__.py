@@ -1,8 +1,9 @@
-"""`python -m benchmarks SUITE [options]`; one thread, whatever the library.
+"""`python -m benchmarks SUITE [options]`; one thread, whatever the library, but for plain_smp.
 
 masks    decoding, encoding, thresholds, votes beside the usual way → docs/performance.md
 tuning   thresholds, weights and heads of 5 models → docs/performance-tuning.md
 shakeup  whether Private lies in its predicted interval, over demos of many seeds
+plain_smp  a plain training script on fold 0, to set beside a plan of the same processor time
 """
 
 import argparse
@@ -29,10 +30,20 @@ def main() -> None:
     shakeup = suites.add_parser("shakeup")
     shakeup.add_argument("--seeds", type=int, default=10, help="demos, seeds 0, 1, 2, …")
     shakeup.add_argument("--work", type=Path, default=Path("runs/shakeup"), help="where they lie")
+    plain = suites.add_parser("plain_smp")
+    plain.add_argument("--file", type=Path, default=Path("competition.toml"), help="competition")
+    plain.add_argument("--cpu-minutes", type=float, default=4.0, help="of training")
+    plain.add_argument("--seed", type=int, default=0)
+    plain.add_argument("--side", type=int, default=192, help="of the square input")
+    plain.add_argument(
+        "--over", choices=("image", "batch"), default="image", help="Dice's fraction"
+    )
+    plain.add_argument("--scratch", action="store_true", help="without published weights")
+    plain.add_argument("--out", type=Path, default=Path("plain_smp.json"), help="scores by image")
     arguments = vars(parser.parse_args())
     if arguments["suite"] == "tuning":
         settle_memory()  # as `tune` does
-    for name in THREADS:
+    for name in THREADS if arguments["suite"] != "plain_smp" else ():
         os.environ[name] = "1"
     import_module(f"benchmarks.{arguments.pop('suite')}").run(**arguments)
 

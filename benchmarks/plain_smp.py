@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from competition.machine import Machine, machine_of
 from competition.masks import Runs
+from competition.models.weights import load_encoder
 from competition.project import Project
-from competition.recipes.weights_file import weights_file
 from competition.scoring.metrics import score_image
 
 ENCODER = "tu-tf_efficientnet_lite0"
@@ -59,9 +59,9 @@ def run(
     )
     model = smp.Unet(ENCODER, encoder_weights=None, classes=len(project.classes))
     if not scratch:
-        load(model.encoder, weights_file(PACKAGE))
+        load_encoder(model.encoder, PACKAGE)
     model.to(memory_format=torch.channels_last)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=True)
+    average = AveragedModel(model, avg_fn=growing, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     begun, budget, steps = time.process_time(), 60 * cpu_minutes, 0
     while (gone := (time.process_time() - begun) / budget) < 1:
@@ -97,6 +97,11 @@ def run(
     )
 
 
+def growing(average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
+    """A moving average whose decay grows to .99, so that a short run forgets its first steps."""
+    return torch.lerp(average, current, 1 - min(0.99, float((1 + updates) / (10 + updates))))
+
+
 def shrunk(dense: np.ndarray, side: int) -> np.ndarray:
     """bool (K, H, W) → uint8 (side, side, K)."""
     return np.dstack(
@@ -105,13 +110,6 @@ def shrunk(dense: np.ndarray, side: int) -> np.ndarray:
             for m in dense
         ]
     ).astype(np.uint8)
-
-
-def load(encoder: torch.nn.Module, file: Path) -> None:
-    """The published weights; Podium's own reader of them, so that both start alike."""
-    from competition.models.weights import load_encoder
-
-    load_encoder(encoder, str(file), beyond=())
 
 
 @torch.inference_mode()

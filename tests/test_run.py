@@ -103,7 +103,7 @@ def test_a_plan_that_is_there_is_taken_unless_something_is_asked_of_it(planned, 
     main(["run", "submit", "--minutes", "5", "--competition", str(planned)])
     assert "plan" in commands(steps)  # which says whether it is a plan for that
     train = next(words for words in reversed(steps) if words[0] == "train")
-    assert ("--recipe", "auto", "--fold", "1") == tuple(train[1:5])
+    assert tuple(train[1:5]) == ("--recipe", "auto", "--fold", "1")
 
 
 def test_minutes_are_for_a_recipe_that_is_planned(file, steps, capsys):

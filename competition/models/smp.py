@@ -49,6 +49,8 @@ class SmpBody(Body):
             drop_unused(model)
         self.encoder, self.decoder = model.encoder, model.decoder
         self.head = convolution(model.segmentation_head[0])
+        if network.stride == 2:
+            self.head = _without_finest_stage(self.decoder, classes)
         self.divisor = (
             PAN_SMALLEST if network.decoder == "PAN" else max(32, model.encoder.output_stride)
         )
@@ -68,10 +70,24 @@ class SmpBody(Body):
         return [self.head]
 
 
+def _without_finest_stage(decoder: nn.Module, classes: int) -> nn.Conv2d:
+    """Take the last stage off a Unet's decoder, in place, which costs as much as all others where it
+    has the most pixels; returns the layer that makes logits of the stage before.
+    """
+    blocks = decoder.blocks
+    assert isinstance(blocks, nn.ModuleList)
+    last = blocks[-2].conv2[0]
+    assert isinstance(last, nn.Conv2d)
+    decoder.blocks = blocks[:-1]
+    return nn.Conv2d(last.out_channels, classes, 3, padding=1)
+
+
 def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel, Normalisation]:
     _check_encoder(network.encoder)
     decoder = getattr(segmentation_models_pytorch, network.decoder)
     options = {"encoder_weights": "imagenet" if pretrained else None, "classes": classes}
+    if network.decoder_channels is not None:
+        options["decoder_channels"] = network.decoder_channels
     if "upsampling" in inspect.signature(decoder).parameters:
         options["upsampling"] = 1
     owner = "timm" if network.encoder.startswith(TIMM) else "smp-hub"

@@ -98,6 +98,10 @@ class DeepLabV3(NetworkSettings):
     auxiliary: float = Field(0.0, ge=0, description="weight of the auxiliary head's loss; 0: none")
 
 
+_STAGES = 5
+"""Of a Unet's decoder."""
+
+
 class Smp(NetworkSettings):
     """Any segmentation-models-pytorch decoder on any of its encoders (timm's with `tu-`)."""
 
@@ -116,6 +120,25 @@ class Smp(NetworkSettings):
         "UnetPlusPlus",
     ] = "DeepLabV3Plus"
     encoder: str = "resnet50"
+    decoder_channels: tuple[int, ...] | None = Field(
+        None, description="Unet: of its decoder's five stages, coarse to fine; none: smp's own"
+    )
+    stride: Literal[1, 2] = Field(
+        1, description="Unet: of the logits; 2: the decoder's finest stage is left out"
+    )
+
+    @model_validator(mode="after")
+    def _stages_are_a_unets(self) -> Self:
+        given = self.decoder_channels is not None or self.stride != 1
+        if given and self.decoder != "Unet":
+            raise ValueError(
+                f"decoder_channels and stride are of decoder = 'Unet', not of {self.decoder!r}"
+            )
+        if self.decoder_channels is not None and (
+            len(self.decoder_channels) != _STAGES or min(self.decoder_channels) < 1
+        ):
+            raise ValueError(f"decoder_channels: expected {_STAGES} numbers of at least 1")
+        return self
 
 
 class Dpt(NetworkSettings):

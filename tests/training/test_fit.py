@@ -235,7 +235,11 @@ def test_a_run_begun_before_a_setting_came_goes_on_and_an_unknown_one_is_told(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"accumulate": 2}, pytest.param({"swa": 2}, marks=pytest.mark.long)]
+    "changes",
+    [
+        pytest.param({"accumulate": 2}, marks=pytest.mark.long),
+        pytest.param({"swa": 2}, marks=pytest.mark.long),
+    ],
 )
 def test_a_run_of_the_first_release_goes_on_with_the_state_of_its_averages(
     project, tmp_path, killed_after, monkeypatch, changes

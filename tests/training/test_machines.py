@@ -78,6 +78,7 @@ def test_the_dtype_is_what_training_computes_in(task, tmp_path, monkeypatch, dty
     assert seen == {getattr(torch, dtype)}
 
 
+@pytest.mark.long
 def test_ten_networks_trained_in_one_process_take_the_memory_of_one(task, tmp_path):
     for number in range(2):
         fit(task, tmp_path / str(number), machine=machine())

@@ -154,7 +154,14 @@ def test_a_lower_score_is_the_best_one_of_a_metric_that_is_better_when_lower(pro
     assert progress.scores() == ["score 2.0000", "best 2.0000 at epoch 2"]
 
 
-@pytest.mark.parametrize("width", ["100", "40", "0"])
+@pytest.mark.parametrize(
+    "width",
+    [
+        pytest.param("100", marks=pytest.mark.long),
+        pytest.param("40", marks=pytest.mark.long),
+        "0",
+    ],
+)
 def test_a_terminal_shows_the_loss_the_scores_and_the_way_left(
     project, tmp_path, monkeypatch, width
 ):

@@ -107,7 +107,11 @@ def test_a_run_by_iterations_stops_at_the_last_and_has_a_line_a_validation(proje
         pytest.param(
             {"schedule": {"epochs": 2, "restarts": 1}, "accumulate": 2}, 1, marks=pytest.mark.long
         ),
-        ({"schedule": {"epochs": 2}, "sampling": {"crop": [32, 48], "positives": [0.9, 0.1]}}, 2),
+        pytest.param(
+            {"schedule": {"epochs": 2}, "sampling": {"crop": [32, 48], "positives": [0.9, 0.1]}},
+            2,
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["iterations", "restarts", "crops, at the end"],
 )
