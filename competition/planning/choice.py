@@ -92,7 +92,8 @@ class Strength(NamedTuple):
 
 
 NETWORKS = {
-    "unet-lite0": Strength(0.19, "ImageNet weights from a package, and cheap steps"),
+    "light-unet-lite0": Strength(0.19, "ImageNet weights from a package, and the cheapest steps"),
+    "unet-lite0": Strength(0.185, "ImageNet weights from a package; the card has time for it"),
     "upernet": Strength(0.16, "a stronger encoder, which the time allows"),
     "unet-resnet18": Strength(0.30, "the cheapest steps; no weights are at hand for another"),
 }
@@ -380,7 +381,12 @@ def _learning_rate(network: str, batch: int) -> tuple[float, str]:
     return _short(own * (batch / BATCH) ** 0.5), words + (", by its root" if batch != BATCH else "")
 
 
-LEARNING_RATES = {"unet-lite0": 1e-3, "unet-resnet18": 1e-3, "upernet": 2e-4}
+LEARNING_RATES = {
+    "light-unet-lite0": 1e-3,
+    "unet-lite0": 1e-3,
+    "unet-resnet18": 1e-3,
+    "upernet": 2e-4,
+}
 
 
 def _short(value: float) -> float:

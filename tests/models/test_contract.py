@@ -47,6 +47,12 @@ QUICK: dict[str, Network] = {
     "segformer-shuffle": Smp(
         decoder="Segformer", encoder="mit_b0", down="unshuffle", up="shuffle", head="attention"
     ),
+    "light-unet": Smp(
+        decoder="Unet",
+        encoder="tu-tf_efficientnet_lite0",
+        decoder_channels=(32, 24, 16, 16, 16),
+        stride=2,
+    ),
     "fpn-timm": Smp(decoder="FPN", encoder="tu-resnet18", presence=0.1, norm="instance"),
 }
 COSTLY: dict[str, Network] = {

@@ -37,7 +37,7 @@ FACTS = DataFacts(
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
 MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
-LITE = {"unet-lite0": True}
+LITE = {"light-unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
 
 
