@@ -83,16 +83,19 @@ CostOf = Callable[[Recipe], StepCost]
 
 
 class Strength(NamedTuple):
-    """left: 1 − Dice after `SEEN` images at 192² of a set where that is hard (teeth); why: the reason to
-    take this network.
+    """left: 1 − Dice after `SEEN` images of a set where that is hard (teeth); why: the reason to take
+    this network; stride: pixels of its input for each of its logits.
     """
 
     left: float
     why: str
+    stride: int = 1
 
 
 NETWORKS = {
-    "light-unet-lite0": Strength(0.19, "ImageNet weights from a package, and the cheapest steps"),
+    "light-unet-lite0": Strength(
+        0.19, "ImageNet weights from a package, and the cheapest steps", 2
+    ),
     "unet-lite0": Strength(0.185, "ImageNet weights from a package; the card has time for it"),
     "upernet": Strength(0.16, "a stronger encoder, which the time allows"),
     "unet-resnet18": Strength(0.30, "the cheapest steps; no weights are at hand for another"),
@@ -100,9 +103,9 @@ NETWORKS = {
 """Recipes that a plan may take. Measured on teeth but for upernet, whose number stands for what its
 encoder has on ImageNet."""
 
-SEEN, EARLY, LATE = 3_300, 0.5, 0.14
-"""Up to so many images an error falls by about the root of those seen, later by their power .14 (teeth:
-.206 after 3,328, .176 after 10,680)."""
+SEEN, EARLY, LATE = 3_300, 0.7, 0.14
+"""Up to so many images an error falls by their power .7, later by their power .14 (teeth at 192²: .65
+after 680, .43 after 1,112, .22 after 3,880; .176 after 10,680 at 224²)."""
 EDGES = 5.0
 """A network's edges are off by so many times what sampling them at its size costs at best."""
 ENOUGH = 8_000
@@ -144,7 +147,7 @@ def choose(
     drafts = [
         _Draft(name, size, crop)
         for name in networks
-        for size in facts.ceilings
+        for size in facts.sizes
         for crop in _crops(size, machine)
     ]
     costs = _Costs(facts, machine, cost_of)
@@ -167,6 +170,12 @@ class _Draft:
     def trained(self) -> GridSize:
         """What a training step sees."""
         return self.crop or self.size
+
+    @property
+    def grid(self) -> GridSize:
+        """Of the logits."""
+        stride = NETWORKS[self.network].stride
+        return self.size[0] // stride, self.size[1] // stride
 
     def recipe(self, facts: DataFacts, batch: int) -> Recipe:
         """As far as it decides what a step costs."""
@@ -236,7 +245,7 @@ class _Costs:
 
     def _probed(self) -> tuple[GridSize, GridSize]:
         """Of the sizes that are considered, the first and the one with about four times its pixels."""
-        sizes = list(self.facts.ceilings)
+        sizes = list(self.facts.sizes)
         first = sizes[0]
         return first, min(sizes, key=lambda size: abs(math.log(_pixels(size) / _pixels(first) / 4)))
 
@@ -309,7 +318,7 @@ def _expected_error(draft: _Draft, facts: DataFacts, examples: int) -> float:
     seen = examples * share
     power = EARLY if seen < SEEN else LATE
     learned = min(1.0, NETWORKS[draft.network].left * (SEEN / max(seen, 1)) ** power)
-    return learned + EDGES * (1 - facts.ceilings[draft.size])
+    return learned + EDGES * (1 - facts.ceilings[draft.grid])
 
 
 Terms = list[dict[str, Any]]
@@ -471,12 +480,13 @@ def _written(
 
 def _why_size(draft: _Draft, facts: DataFacts) -> str:
     """What it can reach, and what the next one could."""
-    sizes = list(facts.ceilings)
-    place = sizes.index(draft.size)
-    words = f"the truth shrunk to it and enlarged has Dice {facts.ceilings[draft.size]:.3f}"
+    sizes = list(facts.sizes)
+    place, grid = sizes.index(draft.size), _times(draft.grid)
+    words = f"the truth shrunk to its {grid} logits and enlarged has Dice "
+    words += f"{facts.ceilings[draft.grid]:.3f}"
     if place + 1 < len(sizes):
-        further = sizes[place + 1]
-        words += f", {facts.ceilings[further]:.3f} at {_times(further)} in fewer steps"
+        further = _Draft(draft.network, sizes[place + 1])
+        words += f", {facts.ceilings[further.grid]:.3f} with {_times(further.size)} in fewer steps"
     return words
 
 

@@ -30,9 +30,9 @@ class DataFacts:
     share of pairs of image and class without a pixel; empty_images: of images without any mask;
     labelled: of pixels that have a class; class_share: of pixels that one class has, on average.
     mirrored: whether every class may be mirrored as it is; turned: whether upside down or by quarters
-    too. ceilings: input size (h, w) → mean Dice of the truth shrunk to it and enlarged again, over
-    classes that are there; decode: seconds of wall time to make masks of one image of it and score
-    them.
+    too. sizes: input sizes (h, w) that are considered; ceilings: of each and of its half, mean Dice of
+    the truth shrunk to it and enlarged again, over classes that are there; decode: seconds of wall
+    time to make masks of one image of the largest and score them.
     """
 
     images: int
@@ -48,6 +48,7 @@ class DataFacts:
     class_share: float
     mirrored: bool
     turned: bool
+    sizes: tuple[GridSize, ...]
     ceilings: Mapping[GridSize, float]
     decode: float
 
@@ -68,7 +69,9 @@ def data_facts(
     classes = range(areas.shape[1])
     overlap = labels.shared_areas(images)
     permutation = competition.flip_permutation if competition.may_flip else None
-    ceilings, decode = _ceilings(labels, representative(images, areas), sizes_for(native))
+    sizes = sizes_for(native)
+    grids = dict.fromkeys([*((size[0] // 2, size[1] // 2) for size in sizes), *sizes])
+    ceilings, decode = _ceilings(labels, representative(images, areas), sorted(grids))
     return DataFacts(
         images=len(images),
         groups=training["group"].nunique(),
@@ -83,6 +86,7 @@ def data_facts(
         class_share=float((areas / pixels[:, None]).mean()),
         mirrored=permutation == tuple(classes),
         turned=bool(competition.turns),
+        sizes=sizes,
         ceilings=ceilings,
         decode=decode,
     )

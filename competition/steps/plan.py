@@ -110,9 +110,8 @@ def _networks(project: Project, machine: Machine) -> dict[str, bool]:
     if machine.kind != "cpu" and _has_weights("upernet"):
         found["upernet"] = True
     try:
-        lite0 = "light-unet-lite0" if machine.kind == "cpu" else "unet-lite0"
-        weights_file(recipe_named(lite0, {}).weights)
-        found[lite0] = True
+        weights_file(recipe_named("unet-lite0", {}).weights)
+        found |= {"unet-lite0": True, "light-unet-lite0": True}
     except InputFault as fault:
         project.say(f"note: {fault}")
         found["unet-resnet18"] = _has_weights("unet-resnet18")

@@ -18,6 +18,7 @@ CEILINGS = {
     (256, 256): 0.995,
     (384, 384): 0.998,
 }
+GRIDS = {(48, 48): 0.85, (64, 64): 0.92, **CEILINGS}
 FACTS = DataFacts(
     images=300,
     groups=300,
@@ -32,13 +33,15 @@ FACTS = DataFacts(
     class_share=0.05,
     mirrored=False,
     turned=False,
-    ceilings=CEILINGS,
+    sizes=tuple(CEILINGS),
+    ceilings=GRIDS,
     decode=0.001,
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
 MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
-LITE = {"light-unet-lite0": True}
+LITE = {"unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
+ROADS = {"native": (1024, 1024), "sizes": tuple(THIN), "ceilings": THIN}
 
 
 def costs(seconds=2e-6, overhead=0.02, memory=2000):
@@ -71,8 +74,8 @@ OTHERWISE = [
     ("size", minutes(2)),
     ("size", {"cost_of": costs(2e-7)}),
     ("fit", {"facts": replace(FACTS, aspects=2.5)}),
-    ("sampling.crop", {"facts": replace(FACTS, native=(1024, 1024), ceilings=THIN)}),
-    ("sampling.centred", {"facts": replace(FACTS, native=(1024, 1024), ceilings=THIN)}),
+    ("sampling.crop", {"facts": replace(FACTS, **ROADS)}),
+    ("sampling.centred", {"facts": replace(FACTS, **ROADS)}),
     ("sampling.positives", {"facts": replace(FACTS, empty_images=0.95, empty_masks=0.95)}),
     ("batch", CARD),
     ("loss", {"facts": replace(FACTS, exclusive=True)}),
@@ -132,7 +135,7 @@ def test_folds_that_are_asked_for_are_taken_all():
 
 
 def test_a_batch_fits_the_card():
-    facts = replace(FACTS, ceilings={(384, 384): 1.0})
+    facts = replace(FACTS, sizes=((384, 384),))
     for fitting in (8, 16):
         machine = MACHINE._replace(kind="cuda", memory=fitting * 384 * 384 * 2000 + 1)
         assert chosen(facts, machine, cost_of=costs(1e-9))["batch"] == fitting
@@ -174,3 +177,17 @@ def test_sizes_have_the_aspect_of_the_images_and_end_at_them():
     sizes = sizes_for((256, 1600))
     assert sizes[-1][0] >= 256
     assert all(4 < width / height < 9 for height, width in sizes[2:])
+
+
+def test_the_light_decoder_is_for_masks_that_its_coarser_logits_can_hold():
+    both = {"unet-lite0": True, "light-unet-lite0": True}
+    coarse = replace(FACTS, ceilings=dict.fromkeys(GRIDS, 0.999))
+    half = {size: 0.5 if size[0] < 384 else 0.99 for size in {**GRIDS, (192, 192): 0}}
+    fine = replace(FACTS, sizes=((384, 384),), ceilings=half)
+
+    def cost_of(recipe):
+        cost = costs()(recipe)
+        return replace(cost, step=cost.step / 2) if recipe.network.stride == 2 else cost
+
+    assert chosen(coarse, cost_of=cost_of, networks=both)["base"] == "light-unet-lite0"
+    assert chosen(fine, cost_of=cost_of, networks=both)["base"] == "unet-lite0"
