@@ -103,7 +103,7 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
 
     Dice (Milletari et al. 2016) 1 − (2TP + ε) / (Σp + Σt + ε); Jaccard 1 − (TP + ε) / (Σp + Σt −
     TP + ε); Tversky (Salehi et al. 2017) 1 − (TP + ε) / (TP + αFP + βFN + ε); Focal-Tversky
-    (Abraham & Khan 2019) its γ-th root.
+    (Abraham & Khan 2019) its γ-th root, or by `form` its γ-th power.
     """
     match term.name:
         case "dice":
@@ -117,6 +117,8 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
             if term.name == "tversky":
                 return loss
             assert term.gamma is not None
+            if term.form == "power":
+                return loss**term.gamma
             return loss.clamp(min=1e-7) ** (1 / term.gamma)  # the root's slope at 0 is infinite
     raise InputFault(f"the loss term {term.name!r} is no fraction of overlaps")
 

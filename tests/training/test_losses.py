@@ -112,7 +112,8 @@ def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> floa
             return (1 - (tp + EPS) / (tp + fp + fn + EPS)).mean()
         case "tversky" | "focal-tversky":
             index = (tp + EPS) / (tp + term.alpha * fp + term.beta * fn + EPS)
-            return ((1 - index) ** (1 / (term.gamma or 1))).mean()
+            gamma = term.gamma or 1
+            return ((1 - index) ** (gamma if term.form == "power" else 1 / gamma)).mean()
         case "lovasz":
             return lovasz_each(lovasz_errors(x, t, exclusive=term.exclusive), t).mean()
         case "cross-entropy":
@@ -130,6 +131,8 @@ def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> floa
         LossTerm(name="focal", alpha=0.6, gamma=1.0),
         LossTerm(name="tversky", alpha=0.7, beta=0.3),
         LossTerm(name="focal-tversky", gamma=3.0),
+        LossTerm(name="focal-tversky", form="power"),
+        LossTerm(name="focal-tversky", form="power", gamma=1.33),
         LossTerm(name="dice", exclusive=True),
         LossTerm(name="jaccard", exclusive=True),
         LossTerm(name="lovasz", exclusive=True),
@@ -172,6 +175,18 @@ def test_an_empty_mask_predicted_empty_costs_nothing_and_predicted_full_everythi
     loss = build_loss(one(name))
     assert loss(torch.full((1, 2, 8, 8), -200.0), empty).item() == pytest.approx(0, abs=1e-5)
     assert loss(torch.full((1, 2, 8, 8), 200.0), empty).item() == pytest.approx(1)
+
+
+def test_a_power_pulls_where_a_mask_is_far_off_and_a_root_where_it_is_nearly_right():
+    """The slopes of (1 − T)^γ and (1 − T)^(1/γ) by 1 − T: γ and 1/γ times its own power."""
+    _, targets = batch()
+    logits = torch.zeros(1, 1, 16, 16, requires_grad=True)
+    missed = build_loss(one("tversky"))(logits, targets[:1, :1])
+    (plain,) = torch.autograd.grad(missed, logits)
+    for form, power in (("power", 4 / 3), ("root", 3 / 4)):
+        value = build_loss(one("focal-tversky", form=form))(logits, targets[:1, :1])
+        (slope,) = torch.autograd.grad(value, logits)
+        assert torch.allclose(slope, plain * power * missed.detach() ** (power - 1))
 
 
 def test_empty_masks_can_be_skipped_or_left_to_bce():
@@ -345,6 +360,8 @@ def test_the_boundary_term_says_that_it_needs_distances():
         {"name": "focal-tversky", "gamma": 0.5},
         {"name": "bce", "over": "batch"},
         {"name": "lovasz", "epsilon": 1.0},
+        {"name": "tversky", "form": "power"},
+        {"name": "focal-tversky", "form": "power", "gamma": 0.5},
     ],
 )
 def test_an_option_that_the_term_does_not_use_is_refused(options):
