@@ -2,5 +2,5 @@
 
 metric_sums.py   what an image adds to a score   groups.py        sums of groups, held-out parts
 bootstrap.py     the one cluster bootstrap       significance.py  is a gain real
-private_interval.py  what Private will be
+private_interval.py  what Private will be        metric_table.py  Dice, IoU, HD95, confusions
 """
