@@ -132,8 +132,8 @@ def share_without_mask(sampler: RunSampler, labelled: Labelled, batch: int) -> f
     masked = [bool(labelled.runs[image].area().any()) for image in labelled.images]
     draws = (sampler.draw(place) for place in range(sampler.examples // batch * batch))
     shown = [draw.positive is not False and masked[draw.index] for draw in draws]
-    batches = np.reshape(shown, (-1, batch)).any(axis=1)
-    return float(1 - batches.mean()) if len(batches) else 0.0
+    batches = np.reshape(np.array(shown, bool), (-1, batch))
+    return float(1 - batches.any(axis=1).mean()) if len(batches) else 0.0
 
 
 def without_mask_note(share: float, recipe: Recipe) -> str:
