@@ -16,6 +16,7 @@ from competition.pictures import (
     class_colours,
     class_scores,
     comparison,
+    confusion,
     contact_sheet,
     differences,
     fitted,
@@ -231,8 +232,17 @@ def test_what_is_never_counted_leaves_a_gap_and_no_error(tmp_path):
     )
     curves = np.random.default_rng(0).random((3, 2, 20))
     curves[:, 1] = nan
-    tradeoffs(tmp_path / "tradeoffs.png", curves, names=["a", "b"], chosen=curves[..., 3], title="")
-    for name in ("classes", "reliability", "tradeoffs"):
+    tradeoffs(
+        tmp_path / "tradeoffs.png",
+        curves,
+        names=["a", "b"],
+        chosen=curves[..., 3],
+        areas=np.array([[0.9, nan], [0.8, nan]]),
+        title="",
+    )
+    pixels = np.array([[8, 0, 2], [0, 0, 0], [1, 1, 98]])
+    confusion(tmp_path / "confusion.png", pixels, names=["a", "b", "no class"], title="")
+    for name in ("classes", "reliability", "tradeoffs", "confusion"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 5
 
 

@@ -1,5 +1,6 @@
 """The whole way on a tiny competition, and what counts as fresh, stale and missing."""
 
+import csv
 import json
 import re
 import shutil
@@ -308,6 +309,23 @@ def test_two_groups_are_tuned_for_nothing_and_submitted(copied):
     assert (decisions.parts, decisions.groups, decisions.steps) == (1, 2, ())
     path = steps.submit_entry(copied, entry, force=True)
     check_submission(copied.competition, path, copied.sample, copied.sizes)
+
+
+def test_tune_leaves_every_metric_beside_the_others(copied):
+    entry = entry_of(copied.competition)
+    steps.score_ensemble(copied, entry, force=True)
+    decisions = steps.tune_entry(copied, entry, force=True)
+    folder = entry.folder(copied.workspace)
+    rows = list(csv.DictReader((folder / "metrics.csv").open(newline="")))
+    assert len(rows) == 2 * (len(copied.classes) + 2)
+    plain = [row for row in rows if row["masks"] == "threshold 0.5"][: len(copied.classes)]
+    images = list(copied.folds["image"])
+    labelled = np.stack([copied.labels[image].area() for image in images])
+    assert [int(row["pixels"]) for row in plain] == labelled.sum(axis=0).tolist()
+    assert [int(row["images"]) for row in plain] == (labelled > 0).sum(axis=0).tolist()
+    assert {row["area under ROC"] for row in plain} == {""} and rows[-1]["area under ROC"]
+    assert (folder / "confusion.png").stat().st_size > 5000
+    assert decisions.images == len(images)
 
 
 def test_an_edited_submission_is_stale(copied):

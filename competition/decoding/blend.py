@@ -23,8 +23,9 @@ MOST_CODES = 257
 Weight = float | tuple[float, ...]
 """A member's weight in the blend: one for all classes, or one for each."""
 
-Averaged = Literal["logits", "probabilities"]
-"""What is averaged at the nodes; a mean of probabilities becomes a logit again before it is resized."""
+Averaged = Literal["logits", "probabilities", "geometric mean", "root mean square"]
+"""What is averaged at the nodes: logits, or probabilities by the power mean of exponent 1, 0 or 2.
+A mean of probabilities becomes a logit again before it is resized."""
 
 _SUREST = 1e-6
 """Probabilities this near to 0 or 1 are not told from it."""
@@ -108,7 +109,7 @@ class Blend:
             total = _nothing(stored) if total is None else total
             total = _added(total, stored, weight, image, head=head, mean=self.mean)
         assert total is not None  # a blend has a member
-        return total if self.mean == "logits" else replace(total, values=_logits(total.values))
+        return replace(total, values=_logits(total.values, self.mean))
 
     @property
     def _alike(self) -> bool:
@@ -250,8 +251,7 @@ def _added(
         _add_codes(total.values, stored, shares, head)
         return total
     values = stored.logits() if head is None else head.applied(stored.logits())
-    if mean == "probabilities":
-        values = _probabilities(values)
+    values = averaged_values(values, mean)
     values *= shares[:, None, None]
     return _sum(total, LogitGrid(values, None, None, place.region, place.size))
 
@@ -281,14 +281,34 @@ def _add_codes(
         total[k] += plane
 
 
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    """Sigmoid, which does not overflow as a tangent."""
-    return (np.tanh(logits / 2) + 1) / 2
+def averaged_values(logits: np.ndarray, mean: Averaged) -> np.ndarray:
+    """float32 logits → what is averaged in their place: p, log p, p², or themselves. It rises with
+    them, so that a threshold can be compared with the average as it is.
+    """
+    if mean == "logits":
+        return logits
+    probabilities = (np.tanh(logits / 2) + 1) / 2  # sigmoid, which does not overflow as a tangent
+    match mean:
+        case "probabilities":
+            return probabilities
+        case "geometric mean":
+            return np.log(np.maximum(probabilities, _SUREST))
+        case "root mean square":
+            return probabilities**2
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """float32 like probabilities, which it clips away from 0 and 1."""
-    return logit(np.clip(probabilities.astype(np.float64), _SUREST, 1 - _SUREST)).astype(np.float32)
+def _logits(averages: np.ndarray, mean: Averaged) -> np.ndarray:
+    """What was averaged → float32 logits; probabilities are clipped away from 0 and 1."""
+    match mean:
+        case "logits":
+            return averages
+        case "probabilities":
+            probabilities = averages.astype(np.float64)
+        case "geometric mean":
+            probabilities = np.exp(averages.astype(np.float64))
+        case "root mean square":
+            probabilities = np.sqrt(averages.astype(np.float64))
+    return logit(np.clip(probabilities, _SUREST, 1 - _SUREST)).astype(np.float32)
 
 
 def _same_coding(one: LogitGrid, other: LogitGrid) -> bool:

@@ -59,6 +59,19 @@ def tradeoff_curves(counts: np.ndarray) -> np.ndarray:
         )
 
 
+def areas_under(curves: np.ndarray) -> np.ndarray:
+    """float64 (2, K) under precision over recall, by steps (average precision), and under recall over
+    the false-positive rate, by straight lines, of curves (3, K, BINS); NaN where one is undefined.
+    """
+    precision, recall, false = curves[..., ::-1]  # from the surest bin on
+    steps = np.diff(recall, axis=-1, prepend=0)
+    aside = np.diff(false, axis=-1, prepend=0)
+    before = np.concatenate([np.zeros_like(recall[:, :1]), recall[:, :-1]], axis=-1)
+    # Where nothing is taken yet there is no precision, and no step either.
+    by_steps = (steps * np.nan_to_num(precision)).sum(axis=-1)
+    return np.stack([by_steps, (aside * (recall + before) / 2).sum(axis=-1)])
+
+
 def bin_of(probability: np.ndarray) -> np.ndarray:
     """The first bin that lies above a threshold, int64."""
     return np.minimum(np.searchsorted(PROBABILITIES, probability, side="right"), BINS - 1)

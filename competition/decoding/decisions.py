@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from competition.decoding.blend import Averaged, Blend, Reader, blend
 from competition.decoding.head import Head
 from competition.decoding.postprocess import (
-    OPERATIONS,
+    CHAINS,
     Operation,
     area_scale,
     exclusive_again,
@@ -31,6 +31,16 @@ StepKind = Annotated[
     Literal["mixture", "thresholds", "post-processing"],
     BeforeValidator(lambda kind: _RENAMED.get(str(kind), kind)),
 ]
+
+
+def _in_turn(given: object) -> object:
+    """One operation, or none by the name "as it is", as files of 0.1.0 have it, is a chain too."""
+    if isinstance(given, str):
+        return () if given == "as it is" else (given,)
+    return given
+
+
+Postprocessing = Annotated[tuple[Operation, ...], BeforeValidator(_in_turn)]
 
 
 class Mixture(Settings):
@@ -149,9 +159,10 @@ class ClassRule(Settings):
     threshold: float = Field(ge=0, le=1)
     top: float = Field(ge=0, le=1)
     minimum_area: int = Field(ge=0, description="native pixels; 0: nothing is dropped")
-    postprocess: Operation = Field(
-        "as it is",
+    postprocess: Postprocessing = Field(
+        (),
         validation_alias=AliasChoices("postprocess", "shape"),  # shape: files of 0.1.0
+        description="operations, one after the other",
     )
 
 
@@ -239,7 +250,7 @@ def class_rules(
             threshold=thresholds[rules.threshold[k]],
             top=thresholds[rules.top[k] if rules.minimum[k] else rules.threshold[k]],
             minimum_area=int(rules.minimum[k]),
-            postprocess=OPERATIONS[rules.operation[k]],
+            postprocess=CHAINS[rules.operation[k]],
         )
         for k, name in enumerate(classes)
     }

@@ -1,6 +1,7 @@
-"""Post-processing of decided masks, one operation a class: components, holes, opening and closing."""
+"""Post-processing of decided masks: for each class a chain of operations, one after the other."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +17,6 @@ from competition.masks.morphology import (
 )
 
 Operation = Literal[
-    "as it is",
     "opening",
     "closing",
     "holes filled",
@@ -29,14 +29,28 @@ Operation = Literal[
 """Openings and closings are of 3 × 3 pixels; components are 8-connected and from so many native
 pixels on (50 is usual; the others are a factor of four apart)."""
 
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+Chain = tuple[Operation, ...]
+"""Operations in their order; none: masks as they are."""
+
+_SIZES: Chain = tuple(one for one in get_args(Operation) if one.startswith("components from "))
+
+CHAINS: tuple[Chain, ...] = (
+    (),
+    *((operation,) for operation in get_args(Operation)),
+    *(("opening", size, "holes filled") for size in _SIZES),
+)
+"""Those that are tried. The long ones take thin bridges away, then what hung on them, then holes."""
 
 
-def postprocessed(masks: Runs, operation: Operation, *, scale: float = 1.0) -> Runs:
-    """All classes of (K, H, W) after one operation; scale: pixels of these masks a native pixel."""
+def postprocessed(masks: Runs, chain: Chain, *, scale: float = 1.0) -> Runs:
+    """All classes of (K, H, W) after a chain; scale: pixels of these masks a native pixel."""
+    for operation in chain:
+        masks = _after(masks, operation, scale)
+    return masks
+
+
+def _after(masks: Runs, operation: Operation, scale: float = 1.0) -> Runs:
     match operation:
-        case "as it is":
-            return masks
         case "opening":
             return opening(masks)
         case "closing":
@@ -53,29 +67,43 @@ def _least_area(operation: Operation) -> int:
     return int(operation.removeprefix("components from "))
 
 
-def after_every_operation(masks: Runs) -> dict[Operation, Runs]:
-    """All classes of (K, H, W) after each of `OPERATIONS`.
+def after_every_chain(masks: Runs) -> dict[Chain, Runs]:
+    """All classes of (K, H, W) after each of `CHAINS`.
 
-    The components are looked for once: where they are large enough, or one a class, the operations
-    on components change nothing and are not run.
+    What chains begin with is computed once, and so are the components there: where they are large
+    enough, or one a class, the operations on components change nothing and are not run.
     """
-    objects = components(masks)
-    areas, alone = objects.runs.area(), np.bincount(objects.classes, minlength=1).max() <= 1
-    same = {
-        operation
-        for operation in OPERATIONS
-        if (operation == "largest component" and alone)
-        or (operation.startswith("components from") and (areas >= _least_area(operation)).all())
-    }
-    return {one: masks if one in same else postprocessed(masks, one) for one in OPERATIONS}
+
+    @cache
+    def objects(before: Runs) -> tuple[int, bool]:
+        found = components(before)
+        smallest = int(found.runs.area().min(initial=before.shape[-1] * before.shape[-2]))
+        return smallest, bool(np.bincount(found.classes, minlength=1).max() <= 1)
+
+    @cache
+    def after(before: Runs, operation: Operation) -> Runs:
+        if "component" in operation:
+            smallest, alone = objects(before)
+            same = alone if operation == "largest component" else smallest >= _least_area(operation)
+            if same:
+                return before
+        return _after(before, operation)
+
+    found = {}
+    for chain in CHAINS:
+        done = masks
+        for operation in chain:
+            done = after(done, operation)
+        found[chain] = done
+    return found
 
 
-def postprocessed_each(masks: Runs, operations: Sequence[Operation], *, scale: float = 1.0) -> Runs:
-    """Each class of (K, H, W) after an operation of its own."""
+def postprocessed_each(masks: Runs, chains: Sequence[Chain], *, scale: float = 1.0) -> Runs:
+    """Each class of (K, H, W) after a chain of its own."""
     result: list[Runs] = list(masks)
-    for operation in set(operations) - {"as it is"}:
-        classes = [k for k, own in enumerate(operations) if own == operation]
-        done = postprocessed(masks.select(classes), operation, scale=scale)
+    for chain in set(chains) - {()}:
+        classes = [k for k, own in enumerate(chains) if own == chain]
+        done = postprocessed(masks.select(classes), chain, scale=scale)
         for k, mask in zip(classes, done, strict=True):
             result[k] = mask
     return Runs.stack(result)

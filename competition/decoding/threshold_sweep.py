@@ -24,7 +24,7 @@ ImageRow = tuple[np.ndarray, ...]
 @dataclass(frozen=True)
 class Rules:
     """Per class, int64 (K,): places of `threshold` and `top` in the thresholds of a sweep, `minimum`
-    pixels, and the place of its `operation` in `postprocess.OPERATIONS`.
+    pixels, and the place of its chain (`operation`) in `postprocess.CHAINS`.
     """
 
     threshold: np.ndarray

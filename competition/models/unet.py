@@ -13,13 +13,13 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky-relu": nn.LeakyReLU, "silu": nn.SiLU, "ge
 class PlainBlock(nn.Sequential):
     """Twice: 3×3 convolution, norm, activation."""
 
-    def __init__(self, channels: int, out_channels: int, activation: str) -> None:
+    def __init__(self, channels: int, out_channels: int, network: UNet) -> None:
         layers: list[nn.Module] = []
         for before in (channels, out_channels):
             layers += [
                 nn.Conv2d(before, out_channels, 3, padding=1, bias=False),
                 nn.BatchNorm2d(out_channels),
-                ACTIVATIONS[activation](),
+                ACTIVATIONS[network.activation](),
             ]
         super().__init__(*layers)
 
@@ -27,11 +27,11 @@ class PlainBlock(nn.Sequential):
 class ResidualBlock(nn.Module):
     """Two convolutions beside a 1×1 shortcut (He et al. 2016)."""
 
-    def __init__(self, channels: int, out_channels: int, activation: str) -> None:
+    def __init__(self, channels: int, out_channels: int, network: UNet) -> None:
         super().__init__()
-        *inner, self.activation = PlainBlock(channels, out_channels, activation)
+        *inner, self.activation = PlainBlock(channels, out_channels, network)
         self.inner = nn.Sequential(*inner)
-        self.shortcut = _shortcut(channels, out_channels)
+        self.shortcut = _shortcut(channels, out_channels, network)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.activation(self.inner(features) + self.shortcut(features))
@@ -40,27 +40,39 @@ class ResidualBlock(nn.Module):
 class PreactivationBlock(nn.Module):
     """The same with norm and activation before each convolution (He et al. 2016b)."""
 
-    def __init__(self, channels: int, out_channels: int, activation: str) -> None:
+    def __init__(self, channels: int, out_channels: int, network: UNet) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before in (channels, out_channels):
             layers += [
                 nn.BatchNorm2d(before),
-                ACTIVATIONS[activation](),
+                ACTIVATIONS[network.activation](),
                 nn.Conv2d(before, out_channels, 3, padding=1, bias=False),
             ]
         self.inner = nn.Sequential(*layers)
-        self.shortcut = _shortcut(channels, out_channels)
+        self.shortcut = _shortcut(channels, out_channels, network)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.inner(features) + self.shortcut(features)
 
 
-def _shortcut(channels: int, out_channels: int) -> nn.Module:
-    return nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+def _shortcut(channels: int, out_channels: int, network: UNet) -> nn.Module:
+    if channels == out_channels:
+        return nn.Identity()
+    # A norm's shift follows anyway, so the survey's ResUNet (two blocks) has no bias here; with
+    # one block it stays, for the networks that were trained with it.
+    return nn.Conv2d(channels, out_channels, 1, bias=network.blocks == 1)
 
 
 BLOCKS = {"plain": PlainBlock, "residual": ResidualBlock, "preactivation": PreactivationBlock}
+
+
+def _stage(channels: int, out_channels: int, network: UNet) -> nn.Module:
+    """A stage of the encoder: so many blocks, of which the first changes the channels."""
+    block = BLOCKS[network.block]
+    first = block(channels, out_channels, network)
+    further = [block(out_channels, out_channels, network) for _ in range(network.blocks - 1)]
+    return nn.Sequential(first, *further) if further else first
 
 
 class UpStage(nn.Module):
@@ -76,7 +88,7 @@ class UpStage(nn.Module):
                 nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
                 nn.Conv2d(channels, half, 1),
             )
-        self.block = BLOCKS[network.block](channels, half, network.activation)
+        self.block = BLOCKS[network.block](channels, half, network)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """Features (B,C,h,w) and skip (B,C/2,2h,2w) → (B,C/2,2h,2w)."""
@@ -91,11 +103,9 @@ class UNetBody(Body):
         widths = [network.base * 2**stage for stage in range(network.stages)]
         self.divisor = 2 ** (network.stages - 1)
         self.deepest_channels = widths[-1]
-        block = BLOCKS[network.block]
-        self.encoder = nn.ModuleList(
-            block(before, after, network.activation)
-            for before, after in zip([3, *widths], widths, strict=False)
-        )
+        steps = list(zip([3, *widths], widths, strict=False))
+        self.encoder = nn.ModuleList(_stage(*step, network) for step in steps[:-1])
+        self.encoder.append(BLOCKS[network.block](*steps[-1], network))
         self.decoder = nn.ModuleList(UpStage(width, network) for width in widths[:0:-1])
         self.head = nn.Conv2d(widths[0], classes, 1)
         middle = widths[1:-1] if network.auxiliary else []

@@ -18,6 +18,7 @@ from competition.pictures.overlays import (
 from competition.pictures.plots import (
     bars,
     class_scores,
+    confusion,
     differences,
     gains,
     reliability,

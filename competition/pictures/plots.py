@@ -164,32 +164,63 @@ def reliability(
 
 
 def tradeoffs(
-    path: Path, curves: np.ndarray, *, names: Sequence[str], chosen: np.ndarray, title: str
+    path: Path,
+    curves: np.ndarray,
+    *,
+    names: Sequence[str],
+    chosen: np.ndarray,
+    areas: np.ndarray,
+    title: str,
 ) -> None:
     """Plot precision over recall and recall over false-positive rate, the chosen threshold as a dot.
 
-    curves: (3, K, T) precision, recall and false-positive rate at each threshold; chosen: (3, K).
+    curves: (3, K, T) precision, recall and false-positive rate at each threshold; chosen: (3, K);
+    areas: (2, K) under the two curves, which stand behind the names.
     """
     figure, (left, right) = _beside(11.0, 4.4)
     colours = class_colours(len(names)) / 255
     for k, name in enumerate(names):
         precision, recall, false = curves[:, k]
         left.plot(recall, precision, color=colours[k], linewidth=1.3)
-        right.plot(false, recall, color=colours[k], linewidth=1.3, label=name)
+        shown = ", ".join("–" if np.isnan(area) else f"{area:.3f}" for area in areas[:, k])
+        label = f"{name}  {shown}"
+        right.plot(false, recall, color=colours[k], linewidth=1.3, label=label)
         left.plot(chosen[1, k], chosen[0, k], "o", color=colours[k], markersize=5)
         right.plot(chosen[2, k], chosen[1, k], "o", color=colours[k], markersize=5)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     right.set(xlabel="false-positive rate (log scale)", ylabel="recall", ylim=(0, 1.01))
     right.set(xscale="log", xlim=(1e-6, 1))
     left.set_title(title, fontsize=9, loc="left")
-    _legend(right, len(names))
+    _legend(right, len(names), title="areas under PR, ROC")
     _save(figure, path)
 
 
-def _legend(axes: "Axes", entries: int) -> None:
+def confusion(path: Path, pixels: np.ndarray, *, names: Sequence[str], title: str) -> None:
+    """Plot which share of the pixels labelled as a row says are predicted as each column does.
+
+    pixels: (C, C) counts; the names of both sides, C of them. A row without a pixel stays empty.
+    """
+    count = len(names)
+    figure, axes = _axes(2.6 + 0.32 * count, 1.9 + 0.32 * count, title)
+    labelled = pixels.sum(axis=1, keepdims=True)
+    shares = np.where(labelled > 0, pixels / np.maximum(labelled, 1), np.nan)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.grid(visible=False)
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.0005:  # NaN is not
+            ink: Style = {"color": "white" if share > 0.6 else _INK, "fontsize": 6}
+            axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", **ink)
+    axes.set_xticks(range(count), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(count), names, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="labelled: % of its pixels")
+    _save(figure, path)
+
+
+def _legend(axes: "Axes", entries: int, *, title: str | None = None) -> None:
     """Right of the axes, in as many columns as it takes."""
     place: Style = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
-    axes.legend(fontsize=7, frameon=False, ncols=1 + (entries - 1) // 16, **place)
+    columns = 1 + (entries - 1) // 16
+    axes.legend(fontsize=7, frameon=False, ncols=columns, title=title, title_fontsize=7, **place)
 
 
 def _mark(shape: str, colour: str, fill: str, label: str) -> object:

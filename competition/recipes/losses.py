@@ -13,7 +13,8 @@ _USES: dict[str, set[str]] = {
     "dice": _OVERLAP,
     "jaccard": _OVERLAP,
     "tversky": _OVERLAP | {"alpha", "beta"},
-    "focal-tversky": _OVERLAP | {"alpha", "beta", "gamma"},
+    "focal-tversky": _OVERLAP | {"alpha", "beta", "gamma", "form"},
+    "lovasz": {"over", "empty", "exclusive"},
     "cross-entropy": set(),
     "boundary": {"exclusive"},
     "metric": set(),
@@ -42,6 +43,7 @@ class LossTerm(Settings):
         "jaccard",
         "tversky",
         "focal-tversky",
+        "lovasz",
         "cross-entropy",
         "boundary",
         "metric",
@@ -55,7 +57,12 @@ class LossTerm(Settings):
     )
     beta: float | None = Field(None, ge=0, le=1, description="tversky: of false negatives")
     gamma: float | None = Field(
-        None, ge=0, description="focal: power; focal-tversky: root, as in its paper"
+        None, ge=0, description="focal: power; focal-tversky: root or power, as `form` says"
+    )
+    form: Literal["root", "power"] = Field(
+        "root",
+        description="focal-tversky: root (1 − T)^(1/γ), as in its paper: masks that are nearly "
+        "right pull harder; power (1 − T)^γ, as in the survey: those that are far off do",
     )
     epsilon: float = Field(1e-6, gt=0, description="pixels added above and below the fraction")
     over: Over = Field(
@@ -98,5 +105,7 @@ class LossTerm(Settings):
         if self.name == "focal" and 0 < self.gamma < 1:
             raise ValueError(f"gamma {self.gamma} of focal: 0, or 1 and more")
         if self.name == "focal-tversky" and self.gamma < 1:
-            raise ValueError(f"gamma {self.gamma} of focal-tversky: 1 and more (its root is taken)")
+            raise ValueError(
+                f"gamma {self.gamma} of focal-tversky: 1 and more (`form` says root or power)"
+            )
         return self

@@ -69,6 +69,9 @@ class UNet(NetworkSettings):
     block: Literal["plain", "residual", "preactivation"] = Field(
         "plain", description="two convolutions; with a 1×1 shortcut; or norm and activation first"
     )
+    blocks: int = Field(
+        1, ge=1, description="in each stage of the encoder; the deepest and the decoder's have one"
+    )
     base: int = Field(64, ge=1, description="channels of the first stage; each next one has double")
     stages: int = Field(5, ge=2, le=7, description="sizes, the finest and the deepest included")
     up_sampling: Literal["transposed", "bilinear"] = Field(

@@ -1,6 +1,6 @@
 """What is decided out of fold: heads, weights, thresholds, empty rules and post-processing."""
 
-from competition.decoding.decisions import Decisions, read_decisions
+from competition.decoding.decisions import Decisions, Mixture, read_decisions
 from competition.decoding.ensemble import read_ensemble
 from competition.entry import Entry
 from competition.evaluation.groups import GroupTable, read_group_sums, write_group_sums
@@ -44,7 +44,8 @@ def tune_entry(project: Project, entry: Entry, *, force: bool = False) -> Decisi
         write_group_sums(folder / NESTED_SUMS, tuned.after, classes)
         group_table(project, entry).write_csv(folder / "groups.csv")
         together = tuned.decisions.mixture.blended(members, exclusive=project.exclusive)
-        draw_tuned(project, folder, together, tuned)
+        plain = Mixture.equal(members).blended(members, exclusive=project.exclusive)
+        draw_tuned(project, folder, plain, together, tuned)
 
     project.perform(project.pipeline.tune(entry), run, force=force)
     return read_decisions(target, classes=classes)

@@ -1,19 +1,34 @@
 """The figures beside decisions.json: what was decided, and how sure it is."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from competition.decoding.blend import Blend
-from competition.decoding.calibration import bin_of, count_pixels, reliability_of, tradeoff_curves
-from competition.decoding.decisions import Decisions, decide
+from competition.decoding.calibration import (
+    areas_under,
+    bin_of,
+    count_pixels,
+    reliability_of,
+    tradeoff_curves,
+)
+from competition.decoding.decisions import Decisions, decide, plain_rules
 from competition.decoding.ensemble import MemberScores
 from competition.decoding.threshold_sweep import ThresholdSweep
+from competition.evaluation.metric_sums import Masks
+from competition.evaluation.metric_table import (
+    ClassMetrics,
+    ImageMetrics,
+    image_metrics,
+    write_metric_table,
+)
 from competition.pictures import (
     bars,
     class_scores,
     comparison,
+    confusion,
     contact_sheet,
     fitted,
     gains,
@@ -22,10 +37,14 @@ from competition.pictures import (
     tradeoffs,
 )
 from competition.project import Project
-from competition.steps.private_interval import spread
+from competition.steps.private_interval import masks_under, spread
+from competition.tuning.parallel import over_images
 
 if TYPE_CHECKING:
     from competition.tuning.search import Tuned
+
+DECIDED = "as decided"
+"""Masks by decisions that saw these images: too good; those at threshold 0.5 are not."""
 
 _WORST, _LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
@@ -49,8 +68,12 @@ def draw_members(path: Path, ensemble: MemberScores) -> None:
     )
 
 
-def draw_tuned(project: Project, folder: Path, together: Blend, tuned: "Tuned") -> None:
-    """The figures of a choice; together: the out-of-fold blend that the rules are applied to."""
+def draw_tuned(
+    project: Project, folder: Path, plain: Blend, together: Blend, tuned: "Tuned"
+) -> None:
+    """The figures of a choice; plain: the out-of-fold predictions with equal weights; together: the
+    blend of them that the rules are applied to.
+    """
     decisions, found = tuned.decisions, tuned.sweep
     classes = project.classes
     about = f"out of fold, {decisions.images} images of {decisions.groups} groups"
@@ -77,12 +100,19 @@ def draw_tuned(project: Project, folder: Path, together: Blend, tuned: "Tuned") 
         intervals=tuned.after.class_intervals(metric_sums),
         title=about,
     )
-    draw_pixels(project, folder, together, chosen)
+    areas = draw_pixels(project, folder, together, chosen)
+    ways = {
+        "threshold 0.5": masks_under(plain, plain_rules(classes)),
+        DECIDED: masks_under(together, decisions.rules),
+    }
+    draw_metrics(project, folder, spread(together.images), ways, areas)
     draw_worst(project, folder / "worst.png", together, decisions, found)
 
 
-def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndarray) -> None:
-    """Reliability, and precision, recall and false positives with the chosen thresholds (K,)."""
+def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndarray) -> np.ndarray:
+    """Reliability, and precision, recall and false positives with the chosen thresholds (K,); the
+    areas under their curves, float64 (2, K).
+    """
     images = spread(together.images)
     counts = count_pixels(together, project.labels.__getitem__, images, ignored=project.ignored)
     owner = project.folds.set_index("image")["group"]
@@ -97,13 +127,46 @@ def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndar
         title=f"{about}\nmean distance from the diagonal, by pixels: {found.error:.4f}",
     )
     curves = tradeoff_curves(counts.by_class)
+    areas = areas_under(curves)
     places = bin_of(chosen)
     tradeoffs(
         folder / "tradeoffs.png",
         curves,
         names=project.classes,
         chosen=curves[:, np.arange(len(places)), places],
+        areas=areas,
         title=f"out of fold, {len(images)} images, pixels pooled; dots: the thresholds chosen",
+    )
+    return areas
+
+
+def draw_metrics(
+    project: Project,
+    folder: Path,
+    images: Sequence[str],
+    ways: Mapping[str, Masks],
+    areas: np.ndarray,
+) -> None:
+    """metrics.csv, every metric of masks made in some ways, and the confusions of those as decided,
+    whose curves have these areas (2, K).
+    """
+    spacing = project.competition.data.spacing or (1.0, 1.0)
+
+    def work(place: int, image: str) -> list[ImageMetrics]:
+        truth, ignored = project.labels[image], project.ignored[image]
+        return [
+            image_metrics(truth, masks(image), spacing=spacing, ignored=ignored)
+            for masks in ways.values()
+        ]
+
+    by_way = zip(*over_images(work, images), strict=True)
+    found = {way: ClassMetrics.of(rows) for way, rows in zip(ways, by_way, strict=True)}
+    write_metric_table(folder / "metrics.csv", found, {DECIDED: areas}, project.classes)
+    confusion(
+        folder / "confusion.png",
+        found[DECIDED].confusion,
+        names=[*project.classes, "no class"],
+        title=f"{DECIDED}, {len(images)} images",
     )
 
 

@@ -32,7 +32,7 @@ from competition.training.checkpoint import Training, save_checkpoint
 from competition.training.losses import LossContext, needs_distances
 from competition.training.plan import Plan, plan_of
 from competition.training.progress import Progress, metric_over
-from competition.training.sampler import run_sampler
+from competition.training.sampler import run_sampler, share_without_mask, without_mask_note
 from competition.training.step import ImageScorer, ImageScores, TrainingStep
 from competition.training.trainer import Loaders, run_training
 from competition.training.weight_averaging import BestRounds, measure_norms
@@ -108,6 +108,11 @@ def _fitted(
     validated = [task.validation] if task.aside is None else [task.validation, task.aside]
     scorers = [scorer_at_native_size(side, metric, exclusive=task.exclusive) for side in validated]
     step.validate_with(*scorers)
+    if resumed is None:
+        sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed)
+        empty = share_without_mask(sampler, task.train, recipe.batch)
+        if empty:
+            say(without_mask_note(empty, recipe))
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
     with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
         progress.advance = bar

@@ -43,6 +43,8 @@ def term_values(
             return _mean(values, weights) / counted
         case "dice" | "jaccard" | "tversky" | "focal-tversky":
             return _overlap(term, logits, targets, weights, counted)
+        case "lovasz":
+            return _lovasz(term, logits, targets, weights, counted)
         case "cross-entropy":
             return cross_entropy(logits, targets, weights, ignored)
         case "boundary":
@@ -101,7 +103,7 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
 
     Dice (Milletari et al. 2016) 1 − (2TP + ε) / (Σp + Σt + ε); Jaccard 1 − (TP + ε) / (Σp + Σt −
     TP + ε); Tversky (Salehi et al. 2017) 1 − (TP + ε) / (TP + αFP + βFN + ε); Focal-Tversky
-    (Abraham & Khan 2019) its γ-th root.
+    (Abraham & Khan 2019) its γ-th root, or by `form` its γ-th power.
     """
     match term.name:
         case "dice":
@@ -115,8 +117,27 @@ def overlap_losses(term: LossTerm, overlap: Tensor, predicted: Tensor, true: Ten
             if term.name == "tversky":
                 return loss
             assert term.gamma is not None
+            if term.form == "power":
+                return loss**term.gamma
             return loss.clamp(min=1e-7) ** (1 / term.gamma)  # the root's slope at 0 is infinite
     raise InputFault(f"the loss term {term.name!r} is no fraction of overlaps")
+
+
+def lovasz_extension(errors: Tensor, true: Tensor) -> Tensor:
+    """The Lovász extension of the Jaccard loss (Berman et al. 2018), over the last axis.
+
+    errors: ≥ 0, float32; true: 0 or 1; both (…, pixels). Pixels are taken from the largest error
+    on; each weighs its error by what the Jaccard loss rises when it is wrong too. Where errors are
+    0 or 1 it is 1 − IoU. Where no pixel is true it is the largest error.
+    """
+    errors, order = errors.sort(-1, descending=True)
+    # Counted in whole numbers: float32 loses ones from 2^24 pixels on.
+    true = true.long().gather(-1, order)
+    total = true.sum(-1, keepdim=True)
+    union = total + (1 - true).cumsum(-1)
+    jaccard = 1 - (total - true.cumsum(-1)) / union
+    rise = torch.diff(jaccard, dim=-1, prepend=torch.zeros_like(jaccard[..., :1]))
+    return (errors * rise).sum(-1)
 
 
 def _overlap(
@@ -133,19 +154,39 @@ def _overlap(
         probabilities.sum(PIXEL_AXES),
         targets.sum(PIXEL_AXES),
     ]
-    there = sums[-1] > 0
     if term.over == "batch":
         sums = [count.sum(0, keepdim=True) for count in sums]
-        there = there.any(0, keepdim=True)
     losses = overlap_losses(term, *sums)
-    match term.empty:
-        case "count":
-            return _mean(losses, weights)
-        case "skip":
-            return _mean(losses, weights, counted=there)
-        case "bce":
-            entropy = _bce_like(losses, logits, targets) / counted
-            return _mean(torch.where(there, losses, entropy), weights)
+    if term.empty == "bce":
+        losses = torch.where(sums[-1] > 0, losses, _bce_like(losses, logits, targets) / counted)
+    return _mean(losses, weights, counted=sums[-1] > 0 if term.empty == "skip" else None)
+
+
+def _lovasz(
+    term: LossTerm,
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+    counted: Tensor | float,
+) -> Tensor:
+    """By softmax of |p − t|, by sigmoid of the hinge 1 − x·(2t − 1), as in its paper.
+
+    A pixel belongs to a class that covers half of it: masks averaged to the logits' size are no
+    sets. counted: as for `_overlap`. An ignored pixel's error is 0, so it has no part.
+    """
+    true = (targets >= 0.5).float()
+    if term.exclusive:
+        errors = (_probabilities(term, logits) - true).abs()
+    else:
+        errors = functional.relu(1 - logits * (2 * true - 1))
+    errors, true = (
+        values.movedim(0, 1).flatten(1)[None] if term.over == "batch" else values.flatten(2)
+        for values in (errors, true)
+    )
+    losses, there = lovasz_extension(errors, true), true.any(-1)
+    if term.empty == "bce":
+        losses = torch.where(there, losses, _bce_like(losses, logits, targets) / counted)
+    return _mean(losses, weights, counted=there if term.empty == "skip" else None)
 
 
 def _bce_like(losses: Tensor, logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""What a run leaves as it goes: its history, a point to go on from, and a warning of dead classes."""
+"""What a run leaves as it goes: its history, a point to go on from, warnings of dead classes and of a
+score that stands still.
+"""
 
 import math
 import time
@@ -22,6 +24,8 @@ SILENT = 5
 """A class that so many validations in a row did not find at all is dead; at the end, `SILENT_LAST`, or
 the only one of a run that is validated once."""
 SILENT_LAST = 2
+STUCK = 5
+"""A score that so many validations in a row find to be the very same is stuck."""
 
 HistoryRow = dict[str, float | str]
 
@@ -166,6 +170,9 @@ class Progress:
             last = facts.round + self.plan.validate_every > self.plan.rounds
             row["dead_classes"] = ", ".join(self.listen(held_out, last=last))
             held_out.clear()
+            # Dead classes leave a score where it is too, and have their own warning.
+            if not row["dead_classes"] and stuck([*self._all_scores(), float(row["score"])]):
+                self.say(stuck_warning(float(row["score"]), self.training.recipe.ema))
         return row
 
     def listen(self, image_scores: Sequence[ImageScores], *, last: bool) -> tuple[str, ...]:
@@ -203,7 +210,7 @@ class Progress:
 
     def scores(self) -> list[str]:
         """The last score and the best one so far, with the round that it is of; [] before any."""
-        scored = [row for row in self.rows if not math.isnan(float(row.get("score", math.nan)))]
+        scored = self._scored()
         if not scored:
             return []
         choose = max if self.metric.higher_is_better else min
@@ -211,6 +218,12 @@ class Progress:
         unit = "epoch" if self.training.recipe.schedule.iterations is None else "step"
         mark = f"best {best['score']:.4f} at {unit} {best[unit]:.0f}"
         return [f"score {scored[-1]['score']:.4f}", mark]
+
+    def _scored(self) -> list[HistoryRow]:
+        return [row for row in self.rows if not math.isnan(float(row.get("score", math.nan)))]
+
+    def _all_scores(self) -> list[float]:
+        return [float(row["score"]) for row in self._scored()]
 
     def _seconds_left(self, step: int) -> float:
         """At the pace of this process so far; 0 where nothing is left or nothing was done."""
@@ -231,6 +244,28 @@ def warning(dead: Sequence[str], validations: int) -> str:
         f"warning: dead classes {', '.join(dead)}: not one labelled pixel of them was found in "
         f"{where}; look at their labels (`invoke doctor`), at the loss "
         "(class_weights, empty) and at the learning rate"
+    )
+
+
+def stuck(scores: Sequence[float]) -> bool:
+    """Whether the last of these scores is the one at which it is found out that they stand still: the
+    last `STUCK` are the same, and the one before them is not. A perfect one has nowhere to go.
+
+    >>> stuck([0.3, 0.2, 0.2, 0.2, 0.2, 0.2]), stuck([0.2] * 6), stuck([1.0] * 5)
+    (True, False, False)
+    """
+    last, before = [*scores[-STUCK:]], [*scores[:-STUCK][-1:]]
+    same = len(last) == STUCK and len(set(last)) == 1
+    return same and last[0] not in (0.0, 1.0) and before != last[:1]
+
+
+def stuck_warning(score: float, ema: float) -> str:
+    """One line that says what to look at."""
+    return (
+        f"warning: stuck: the score is {score:.6f} in {STUCK} validations in a row; if the loss falls, "
+        f"the validated average may hardly move (ema {ema}; fewer steps want a smaller one), or all "
+        "pixels are far from threshold 0.5 (`python -m competition tune` looks at others); if it "
+        "does not, look at the learning rate, at the loss and at the labels (`invoke doctor`)"
     )
 
 

@@ -122,3 +122,25 @@ def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) ->
     return RatioSampler(
         positive, negative, Ratio(*shares, total), examples=plan.examples, seed=seed
     )
+
+
+def share_without_mask(sampler: RunSampler, labelled: Labelled, batch: int) -> float:
+    """Share of the first round's batches in which no example can show a mask; 0 without a batch.
+
+    A crop may miss the mask of its image, so that of crops there are at least so many.
+    """
+    masked = [bool(labelled.runs[image].area().any()) for image in labelled.images]
+    draws = (sampler.draw(place) for place in range(sampler.examples // batch * batch))
+    shown = [draw.positive is not False and masked[draw.index] for draw in draws]
+    batches = np.reshape(np.array(shown, bool), (-1, batch))
+    return float(1 - batches.any(axis=1).mean()) if len(batches) else 0.0
+
+
+def without_mask_note(share: float, recipe: Recipe) -> str:
+    """One line that says how many batches are empty, and what mends it."""
+    least = "at least " if recipe.sampling.crop is not None else ""
+    return (
+        f"note: in {least}{share:.1%} of the batches no image has a mask, and an overlap loss learns "
+        "from them that there is nothing: set sampling.positives or a larger batch, or empty in the "
+        "loss"
+    )

@@ -7,9 +7,8 @@ is held out must have seen neither: fits are kept by the set of parts that they 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import expit
 
-from competition.decoding.blend import Averaged
+from competition.decoding.blend import Averaged, averaged_values
 from competition.decoding.decisions import StepReport
 from competition.decoding.head import Head, HeadKind
 from competition.decoding.threshold_sweep import THRESHOLDS
@@ -31,8 +30,8 @@ Without = frozenset[int]
 class MixturePlan:
     """Which kind of head, and which kind of weights; None: the identity, equal weights.
 
-    mean: what is averaged, logits or the probabilities that they stand for; cut: whether classes are
-    cut at thresholds fitted on the grid; no step does, it is what heads are compared with.
+    mean: what is averaged, logits or the probabilities that they stand for, and how; cut: whether
+    classes are cut at thresholds fitted on the grid; no step does, it is what heads are compared with.
     """
 
     head: HeadKind | None = None
@@ -42,6 +41,12 @@ class MixturePlan:
 
 
 PLAIN = MixturePlan()
+MEANS: dict[str, Averaged] = {
+    "mean of probabilities": "probabilities",
+    "geometric mean of probabilities": "geometric mean",
+    "root mean square of probabilities": "root mean square",
+}
+"""Steps that change what is averaged."""
 
 
 def plans_on(plan: MixturePlan, samples: Samples) -> dict[str, MixturePlan]:
@@ -58,7 +63,7 @@ def plans_on(plan: MixturePlan, samples: Samples) -> dict[str, MixturePlan]:
         weights += ["weights per class"] if several else []
     steps = {f"head {kind}": replace(plan, head=kind) for kind in heads}
     steps |= {name: replace(plan, weights=name) for name in weights}
-    means = {"mean of probabilities": replace(plan, mean="probabilities")}
+    means = {name: replace(plan, mean=mean) for name, mean in MEANS.items()}
     return steps | (means if ensemble else {})
 
 
@@ -113,8 +118,7 @@ class Mixer:
         decided = []
         for k, sample in enumerate(self.samples.classes):
             logits, cut = member_logits(sample.where(chosen), k, fitted.heads), fitted.cuts[k]
-            if plan.mean == "probabilities":
-                logits, cut = expit(logits), expit(cut)
+            logits, cut = (averaged_values(values, plan.mean) for values in (logits, cut))
             decided.append(fitted.weights[k].astype(np.float32) @ logits > cut)
         return self._added(decided, chosen)
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from competition.decoding.decisions import StepKind
 from competition.decoding.postprocess import (
-    OPERATIONS,
-    Operation,
-    after_every_operation,
+    CHAINS,
+    Chain,
+    after_every_chain,
     exclusive_again,
 )
 from competition.decoding.threshold_sweep import Rules, ThresholdSweep
@@ -19,25 +19,20 @@ from competition.tuning.cv_views import CvView, CvViews, FittedPlan
 from competition.tuning.parallel import over_images
 from competition.tuning.thresholds import best
 
-OPERATION_STEPS: dict[str, tuple[Operation, ...]] = {
-    "opening or closing": ("opening", "closing"),
-    "holes filled": ("holes filled",),
-    "components": (
-        "largest component",
-        "components from 12",
-        "components from 50",
-        "components from 200",
-        "components from 800",
-    ),
+CHAIN_STEPS: dict[str, tuple[Chain, ...]] = {
+    "opening or closing": (("opening",), ("closing",)),
+    "holes filled": (("holes filled",),),
+    "components": tuple(chain for chain in CHAINS if len(chain) == 1 and "component" in chain[0]),
+    "opening, components, holes": tuple(chain for chain in CHAINS if len(chain) > 1),
 }
-"""Steps in the order in which they are judged; a class has one operation, the best of those offered."""
+"""Steps in the order in which they are judged; a class has one chain, the best of those offered."""
 
 
 @dataclass(frozen=True, eq=False)
 class OperationScores:
     """Images under fixed thresholds and empty rules.
 
-    sums: float64 (N, K, S, C) what each adds after each of `OPERATIONS`.
+    sums: float64 (N, K, S, C) what each adds after each of `CHAINS`.
     """
 
     sweep: ThresholdSweep
@@ -48,8 +43,8 @@ class OperationScores:
         return OperationScores(self.sweep.where(chosen), self.rules, self.sums[chosen])
 
     def fit(self, steps: Iterable[str]) -> Rules:
-        """The rules with the best operation of each class among those that the steps offer."""
-        offered = [0, *(OPERATIONS.index(o) for step in steps for o in OPERATION_STEPS[step])]
+        """The rules with the best chain of each class among those that the steps offer."""
+        offered = [0, *(CHAINS.index(chain) for step in steps for chain in CHAIN_STEPS[step])]
         kept = self.sweep.kept(self.rules)[..., None, None]
         empty = self.sweep.empty[:, :, None]
         sums = np.where(kept, self.sums[:, :, offered], empty).sum(axis=0)
@@ -70,7 +65,7 @@ Levels = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class OperationSweep:
-    """What images add after each operation: by fit and place of the image, float64 (T, S, K, C) at
+    """What images add after each chain: by fit and place of the image, float64 (T, S, K, C) at
     the levels of the fit.
     """
 
@@ -144,23 +139,24 @@ def operation_sums(
     exclusive: bool,
     ignored: Runs | None = None,
 ) -> np.ndarray:
-    """What T masks (K, H, W) of an image add after each operation, float64 (T, S, K, C).
+    """What T masks (K, H, W) of an image add after each chain, float64 (T, S, K, C).
 
     ignored: pixels (1, H, W) that do not count; operations see the whole masks, as in a submission.
     """
     count, classes = len(masks), truth.classes
     together = Runs.stack([mask for one in masks for mask in one])
     labels = truth.select(list(range(classes)) * count)
-    plain = metric_sums.of_image(labels, together, ignored=ignored)
+    known: dict[Runs, np.ndarray] = {}
     columns = []
-    for done in after_every_operation(together).values():
+    for done in after_every_chain(together).values():
         if exclusive and done != together:
             parts = (done.select(range(t * classes, (t + 1) * classes)) for t in range(count))
             pairs = zip(masks, parts, strict=True)
             done = Runs.stack([mask for pair in pairs for mask in exclusive_again(*pair)])
-        same = done == together
-        columns.append(plain if same else metric_sums.of_image(labels, done, ignored=ignored))
-    return np.stack([one.reshape(count, classes, -1) for one in columns], axis=1)
+        if done not in known:
+            known[done] = metric_sums.of_image(labels, done, ignored=ignored)
+        columns.append(known[done].reshape(count, classes, -1))
+    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +168,7 @@ class OperationFits:
     whole: OperationScores
     without: Mapping[int, OperationScores]
     parts: np.ndarray
-    names: tuple[str, ...] = tuple(OPERATION_STEPS)
+    names: tuple[str, ...] = tuple(CHAIN_STEPS)
     stage: StepKind = "post-processing"
     _known: dict[tuple[tuple[str, ...], int], Rules] = field(default_factory=dict)
 

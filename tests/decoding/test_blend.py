@@ -5,6 +5,7 @@ import pytest
 from made_stores import smooth_logits, store_of
 
 from competition.decoding.blend import blend
+from competition.decoding.head import Head
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
@@ -63,9 +64,41 @@ def test_probabilities_are_averaged_where_that_is_asked_for(tmp_path):
         )
 
 
-def test_the_probabilities_of_one_member_are_its_own(tmp_path):
+POWERS = {"geometric mean": 0, "probabilities": 1, "root mean square": 2}
+
+
+@pytest.mark.parametrize("mean", POWERS)
+def test_a_mean_of_probabilities_is_the_power_mean_of_its_exponent(tmp_path, mean):
+    """(Σ w·p^x)^(1/x), which at x = 0 is Π p^w, on one grid and on two."""
+    first, second = store_of(tmp_path / "1", images(0)), store_of(tmp_path / "2", images(7))
+    coarse = store_of(tmp_path / "3", dict.fromkeys("xy", np.full((2, 4, 6), -3.0, np.float32)))
+    for other in (second, coarse):
+        together = blend({"1": first, "2": other}, {"1": 3.0, "2": 1.0}, mean=mean)
+        one, two = (1 / (1 + np.exp(-store.read("x").logits())) for store in (first, other))
+        two = two[:, :1, :1] if other is coarse else two
+        power = POWERS[mean]
+        if power:
+            expected = (0.75 * one**power + 0.25 * two**power) ** (1 / power)
+        else:
+            expected = one**0.75 * two**0.25
+        logits = np.log(expected / (1 - expected))
+        assert np.allclose(together.logit_grid("x").logits(), logits, atol=2e-3)
+
+
+@pytest.mark.parametrize("mean", POWERS)
+def test_members_that_are_surer_than_float32_tells_have_finite_means(tmp_path, mean):
+    """A head may move logits far beyond what a store holds, and a class may not want a member."""
+    head = Head(kind="scale and bias", bias=(-200.0, 200.0), mix=((1.0,), (1.0,)))
+    members = {name: store_of(tmp_path / name, images(place)) for place, name in enumerate("ab")}
+    weights, heads = {"a": (1.0, 1.0), "b": (0.0, 1.0)}, dict.fromkeys("ab", head)
+    found = blend(members, weights, heads=heads, mean=mean).logit_grid("x").logits()
+    assert np.isfinite(found).all() and (found[0] < -13).all() and (found[1] > 13).all()
+
+
+@pytest.mark.parametrize("mean", POWERS)
+def test_the_probabilities_of_one_member_are_its_own(tmp_path, mean):
     store = store_of(tmp_path / "m", images())
-    together = blend({"m": store}, mean="probabilities")
+    together = blend({"m": store}, mean=mean)
     assert together.runs_at("x", HALF) == blend({"m": store}).runs_at("x", HALF)
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from made_stores import store_of
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from competition.decoding.blend import blend
 from competition.decoding.calibration import (
     BINS,
     PROBABILITIES,
+    areas_under,
     bin_of,
     count_pixels,
     reliability_of,
@@ -47,6 +49,19 @@ def test_curves_are_those_of_every_threshold():
         assert precision[place] == pytest.approx(inside[taken].mean())
         assert recall[place] == pytest.approx(taken[inside].mean())
         assert false[place] == pytest.approx(taken[~inside].mean())
+
+
+def test_areas_are_the_average_precision_and_the_chance_to_tell_two_pixels_apart():
+    random = np.random.default_rng(0)
+    inside = random.random(3000) < 0.3
+    places = np.clip(random.normal(100 + 60 * inside, 40), 0, BINS - 20).astype(int)
+    table = np.zeros((2, 2, BINS), np.int64)
+    np.add.at(table, (0, inside.astype(int), places), 1)
+    table[1, 0] = 5  # a class without a pixel
+    precision, chance = areas_under(tradeoff_curves(table))
+    assert precision[0] == pytest.approx(average_precision_score(inside, places))
+    assert chance[0] == pytest.approx(roc_auc_score(inside, places))
+    assert np.isnan([precision[1], chance[1]]).all()
 
 
 def test_labels_drawn_as_predicted_are_reliable_and_others_are_not():

@@ -63,7 +63,7 @@ def read(tmp_path):
 
 def test_a_file_of_the_first_release_is_read_as_what_it_said(read):
     found = read(OLD)
-    assert [rule.postprocess for rule in found.rules.values()] == ["as it is", "components from 50"]
+    assert [rule.postprocess for rule in found.rules.values()] == [(), ("components from 50",)]
     assert (found.rules["b"].threshold, found.rules["b"].top) == (0.4, 0.6)
     assert [step.stage for step in found.steps] == ["mixture", "thresholds", "post-processing"]
     head = found.mixture.heads["one"]
@@ -74,10 +74,22 @@ def test_what_was_read_is_written_in_the_words_of_today(read, tmp_path):
     found = read(OLD)
     found.write(tmp_path / "again.json")
     written = json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))
-    assert written["rules"]["b"] == {**RULE, "postprocess": "components from 50"}
+    assert written["rules"]["b"] == {**RULE, "postprocess": ["components from 50"]}
     assert [step["stage"] for step in written["steps"]][1:] == ["thresholds", "post-processing"]
     assert "around" not in written["mixture"]["heads"]["one"]
     assert read_decisions(tmp_path / "again.json", classes=CLASSES) == found
+
+
+def test_operations_in_turn_are_kept_in_their_order_and_others_refused(read, tmp_path):
+    chain = ["opening", "components from 200", "holes filled"]
+    rules = {**OLD["rules"], "b": {**RULE, "postprocess": chain}}
+    found = read({**OLD, "rules": rules})
+    assert found.rules["b"].postprocess == tuple(chain)
+    found.write(tmp_path / "again.json")
+    assert read_decisions(tmp_path / "again.json", classes=CLASSES) == found
+    for wrong in ("erosion", ["opening", "erosion"], ["as it is"]):
+        with pytest.raises(InputFault, match=r"postprocess.*tune again"):
+            read({**OLD, "rules": {**rules, "b": {**RULE, "postprocess": wrong}}})
 
 
 def test_a_head_that_sees_neighbours_is_refused_in_one_line(read):

@@ -52,3 +52,11 @@ def test_gradient_checkpointing_keeps_fewer_bytes():
         return kept_bytes(network, torch.zeros(1, 3, 128, 128, device="meta"))
 
     assert kept(gradient_checkpointing=True) < kept() / 2
+
+
+def test_the_resunet_of_two_blocks_has_the_parameters_of_the_surveys():
+    """Two in each stage of the encoder, one in the centre and in each stage of the decoder, and
+    shortcuts without bias. With one block it stays what networks were trained as.
+    """
+    assert measure_recipe(recipe_named("resunet-two", {}), 1).parameters == 38_701_185
+    assert measure_recipe(recipe_named("resunet", {}), 1).parameters == 32_433_409

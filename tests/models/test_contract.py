@@ -43,6 +43,7 @@ QUICK: dict[str, Network] = {
     "unet": UNet(base=8),
     "resunet": UNet(base=8, block="residual", up_sampling="bilinear", activation="leaky-relu"),
     "resunet-pre": UNet(base=8, block="preactivation", norm="group", auxiliary=0.4, head="1x1"),
+    "resunet-two": UNet(base=4, block="residual", blocks=2, gradient_checkpointing=True),
     "segformer": Smp(decoder="Segformer", encoder="mit_b0"),
     "segformer-shuffle": Smp(
         decoder="Segformer", encoder="mit_b0", down="unshuffle", up="shuffle", head="attention"

@@ -95,6 +95,15 @@ def test_a_twin_starts_from_scratch_and_keeps_what_is_compared():
         assert (twin.network.head, twin.network.up) == (full.network.head, full.network.up)
 
 
+def test_the_medical_recipe_is_the_surveys():
+    medical = FULL["medical"]
+    assert medical.network == UNet(block="residual", blocks=2, norm="group", auxiliary=0.4)
+    assert not medical.pretrained
+    assert medical.loss == (LossTerm(name="focal-tversky", form="power", empty="bce"),)
+    assert medical.loss[0].gamma == pytest.approx(1.33, abs=0.01)
+    assert medical.augmentation == Augmentation(noise=0.5)
+
+
 def test_a_recipes_own_table_says_what_its_twin_has_otherwise():
     sizes = [TWINS[f"unet-resnet18-{side}"].size for side in (256, 384, 1024)]
     assert sizes == [(96, 96), (144, 144), (384, 384)]

@@ -27,6 +27,8 @@ TERMS = [
     LossTerm(name="dice", empty="bce"),
     LossTerm(name="jaccard", over="batch", empty="bce"),
     LossTerm(name="dice", exclusive=True),
+    LossTerm(name="lovasz", exclusive=True),
+    LossTerm(name="lovasz", over="batch", empty="bce"),
     LossTerm(name="boundary", exclusive=True),
     LossTerm(name="bce", class_weights="inverse"),
     LossTerm(name="cross-entropy", class_weights="inverse"),

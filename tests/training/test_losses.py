@@ -24,7 +24,17 @@ from competition.training.losses import (
 )
 
 BOTH = (LossTerm(name="bce", weight=0.25), LossTerm(name="dice", weight=0.75))
-NAMES = ("bce", "focal", "dice", "jaccard", "tversky", "focal-tversky", "cross-entropy", "boundary")
+NAMES = (
+    "bce",
+    "focal",
+    "dice",
+    "jaccard",
+    "tversky",
+    "focal-tversky",
+    "lovasz",
+    "cross-entropy",
+    "boundary",
+)
 EPS = 1e-6
 SCHEMA = get_args(LossTerm.model_fields["name"].annotation)
 
@@ -58,6 +68,32 @@ def softmax_with_background(x: np.ndarray) -> np.ndarray:
     return exponents / exponents.sum(1, keepdims=True)
 
 
+def lovasz(errors: np.ndarray, true: np.ndarray) -> float:
+    """From the definition, pixel by pixel: how much the Jaccard loss of the set of wrong pixels
+    rises as they join it, the largest error first; |wrong| / |true or wrong|.
+    """
+    true, wrong = set(np.flatnonzero(true)), set()
+    loss = before = 0.0
+    for pixel in np.argsort(-errors, kind="stable"):
+        wrong.add(pixel)
+        after = len(wrong) / len(true | wrong)
+        loss += errors[pixel] * (after - before)
+        before = after
+    return loss
+
+
+def lovasz_each(errors: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Errors and targets (B,K,h,w) → the loss of each image and class (B,K)."""
+    pairs = zip(errors.reshape(-1, *t.shape[2:]), t.reshape(-1, *t.shape[2:]), strict=True)
+    return np.reshape([lovasz(e.ravel(), true.ravel()) for e, true in pairs], t.shape[:2])
+
+
+def lovasz_errors(x: np.ndarray, t: np.ndarray, *, exclusive: bool) -> np.ndarray:
+    if exclusive:
+        return np.abs(softmax_with_background(x)[:, 1:] - t)
+    return np.maximum(0, 1 - x * (2 * t - 1))
+
+
 def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> float:
     x, t = logits.numpy().astype(np.float64), targets.numpy().astype(np.float64)
     p = softmax_with_background(x)[:, 1:] if term.exclusive else 1 / (1 + np.exp(-x))
@@ -76,7 +112,10 @@ def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> floa
             return (1 - (tp + EPS) / (tp + fp + fn + EPS)).mean()
         case "tversky" | "focal-tversky":
             index = (tp + EPS) / (tp + term.alpha * fp + term.beta * fn + EPS)
-            return ((1 - index) ** (1 / (term.gamma or 1))).mean()
+            gamma = term.gamma or 1
+            return ((1 - index) ** (gamma if term.form == "power" else 1 / gamma)).mean()
+        case "lovasz":
+            return lovasz_each(lovasz_errors(x, t, exclusive=term.exclusive), t).mean()
         case "cross-entropy":
             everything = softmax_with_background(x)
             truth = np.concatenate([1 - t.sum(1, keepdims=True), t], 1)
@@ -92,8 +131,11 @@ def formula(term: LossTerm, logits: torch.Tensor, targets: torch.Tensor) -> floa
         LossTerm(name="focal", alpha=0.6, gamma=1.0),
         LossTerm(name="tversky", alpha=0.7, beta=0.3),
         LossTerm(name="focal-tversky", gamma=3.0),
+        LossTerm(name="focal-tversky", form="power"),
+        LossTerm(name="focal-tversky", form="power", gamma=1.33),
         LossTerm(name="dice", exclusive=True),
         LossTerm(name="jaccard", exclusive=True),
+        LossTerm(name="lovasz", exclusive=True),
     ],
     ids=str,
 )
@@ -135,6 +177,18 @@ def test_an_empty_mask_predicted_empty_costs_nothing_and_predicted_full_everythi
     assert loss(torch.full((1, 2, 8, 8), 200.0), empty).item() == pytest.approx(1)
 
 
+def test_a_power_pulls_where_a_mask_is_far_off_and_a_root_where_it_is_nearly_right():
+    """The slopes of (1 − T)^γ and (1 − T)^(1/γ) by 1 − T: γ and 1/γ times its own power."""
+    _, targets = batch()
+    logits = torch.zeros(1, 1, 16, 16, requires_grad=True)
+    missed = build_loss(one("tversky"))(logits, targets[:1, :1])
+    (plain,) = torch.autograd.grad(missed, logits)
+    for form, power in (("power", 4 / 3), ("root", 3 / 4)):
+        value = build_loss(one("focal-tversky", form=form))(logits, targets[:1, :1])
+        (slope,) = torch.autograd.grad(value, logits)
+        assert torch.allclose(slope, plain * power * missed.detach() ** (power - 1))
+
+
 def test_empty_masks_can_be_skipped_or_left_to_bce():
     logits, targets = batch()
     p, t = logits.double().sigmoid().numpy(), targets.numpy().astype(float)
@@ -160,6 +214,50 @@ def test_a_fraction_over_the_batch_adds_the_images_first():
     expected = (1 - (2 * tp + EPS) / (2 * tp + fp + fn + EPS)).mean()
     found = build_loss(one("dice", over="batch"))(logits, targets)
     assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("over", ["image", "batch"])
+@pytest.mark.parametrize("empty", ["count", "skip"])
+def test_the_lovasz_softmax_of_a_hard_prediction_is_one_minus_its_iou(over, empty):
+    """Class 2 of image 1 is empty: predicted somewhere its IoU is 0, and skipped it counts nothing."""
+    logits, targets = batch(exclusive=True)
+    hard = torch.where(logits == logits.amax(1, keepdim=True).clamp(min=0), 200.0, -200.0)
+    p, t = (hard > 0).numpy(), targets.numpy().astype(bool)
+    axes = (2, 3) if over == "image" else (0, 2, 3)
+    each = 1 - (p & t).sum(axes) / (p | t).sum(axes)
+    expected = each[t.any(axes)].mean() if empty == "skip" else each.mean()
+    term = one("lovasz", exclusive=True, over=over, empty=empty)
+    assert build_loss(term)(hard, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_lovasz_over_the_batch_sorts_its_pixels_together():
+    logits, targets = batch()
+    x, t = (
+        a.double().numpy().transpose(1, 0, 2, 3).reshape(1, 3, 32, 16) for a in (logits, targets)
+    )
+    expected = lovasz_each(lovasz_errors(x, t, exclusive=False), t).mean()
+    found = build_loss(one("lovasz", over="batch"))(logits, targets)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_lovasz_of_an_empty_mask_is_its_largest_error_nothing_or_bce():
+    logits, targets = batch()
+    x, t = logits.numpy(), targets.numpy().astype(float)
+    each, there = lovasz_each(lovasz_errors(x, t, exclusive=False), t), t.any((2, 3))
+    assert each[~there] == pytest.approx(1 + x[1, 2].max())
+    skipped = build_loss(one("lovasz", empty="skip"))(logits, targets)
+    assert skipped.item() == pytest.approx(each[there].mean(), rel=1e-5)
+    entropy = np.log1p(np.exp(x[1, 2])).mean()
+    with_bce = build_loss(one("lovasz", empty="bce"))(logits, targets)
+    assert with_bce.item() == pytest.approx((each[there].sum() + entropy) / 6, rel=1e-5)
+
+
+def test_a_class_covers_a_coarse_pixel_of_a_lovasz_from_half_of_it_on():
+    """Masks averaged to the size of the logits are shares, of which no Jaccard loss is defined."""
+    logits, targets = batch()
+    shares = torch.where(targets > 0, 0.5, 0.49)
+    loss = build_loss(one("lovasz"))
+    assert loss(logits, shares) == loss(logits, targets)
 
 
 def test_rare_classes_weigh_more_and_the_mean_weight_is_one():
@@ -261,6 +359,9 @@ def test_the_boundary_term_says_that_it_needs_distances():
         {"name": "focal", "gamma": 0.5},
         {"name": "focal-tversky", "gamma": 0.5},
         {"name": "bce", "over": "batch"},
+        {"name": "lovasz", "epsilon": 1.0},
+        {"name": "tversky", "form": "power"},
+        {"name": "focal-tversky", "form": "power", "gamma": 0.5},
     ],
 )
 def test_an_option_that_the_term_does_not_use_is_refused(options):

@@ -17,7 +17,7 @@ from competition.progress_bar import bars_on
 from competition.scoring.metrics import Metric
 from competition.training.fit import empty_score, fit
 from competition.training.plan import Plan
-from competition.training.progress import SILENT, Progress
+from competition.training.progress import SILENT, STUCK, Progress, RoundFacts
 from competition.training.step import ImageScores
 
 SIX_STEPS = {
@@ -46,6 +46,23 @@ def test_a_class_that_stays_at_zero_is_named_once_and_stands_in_the_history(proj
     assert fitted.dead == (name,)
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["dead_classes"] for row in rows] == [""] * (SILENT - 1) + [name] * 2
+
+
+def test_batches_without_a_mask_are_said_once_at_the_start(project, tmp_path, killed_after):
+    task = task_of(project, batch=2, schedule={"epochs": 2})
+    empty = {image: runs - runs for image, runs in task.train.runs.items()}
+    empty[task.train.images[0]] = task.train.runs[task.train.images[0]]
+    task = replace(task, train=replace(task.train, runs=empty))
+    said, again = [], []
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task, tmp_path, say=said.append)
+    assert "of the batches no image has a mask" in said[0] and said[0].startswith("note: in ")
+    assert not [line for line in said[1:] if "mask" in line]
+    with pytest.raises(Killed):
+        killed_after(2)
+        fit(task, tmp_path, say=again.append)
+    assert not [line for line in again if "mask" in line]
 
 
 @pytest.fixture
@@ -118,6 +135,32 @@ def test_empty_masks_are_scored_as_validation_scores_them(project, metric):
     truths = [task.validation.runs[image] for image in task.validation.images]
     absent = float(np.mean([truth.area() == 0 for truth in truths]))
     assert empty_score(task) == pytest.approx(absent if metric.over != "pixels" else 0.0)
+
+
+def test_a_score_that_stands_still_is_said_once_and_again_after_it_moved(progress):
+    found = []
+    for score in [0.3, *[0.2] * (STUCK + 2), 0.25, *[0.2] * STUCK]:
+        image = ImageScores(np.full(3, score), np.ones(3, bool), np.ones(3, bool))
+        progress.round_done(RoundFacts(len(progress.rows) + 1, 1, 1e-3, 0.5), [[image]])
+        found.append(len(progress.said))
+    assert found == [*[0] * STUCK, 1, 1, 1, *[1] * STUCK, 2]
+    assert "stuck: the score is 0.200000 in 5 validations in a row" in progress.said[0]
+    assert "tune" in progress.said[0] and f"ema {progress.training.recipe.ema}" in progress.said[0]
+
+
+def test_a_perfect_score_and_one_of_dead_classes_are_not_called_stuck(progress):
+    for score, hit in [*[(1.0, 1)] * (STUCK + 1), *[(0.1, 0)] * (STUCK + 1)]:
+        image = ImageScores(np.full(3, score), np.ones(3, bool), np.full(3, hit, bool))
+        progress.round_done(RoundFacts(len(progress.rows) + 1, 1, 1e-3, 0.5), [[image]])
+    assert len(progress.said) == 1 and "dead classes" in progress.said[0]
+
+
+def test_a_run_that_goes_on_remembers_what_it_scored(progress):
+    """Four validations before it was killed, and one after."""
+    progress.rows = [{"score": 0.5, "epoch": float(n)} for n in range(1, STUCK)]
+    image = ImageScores(np.full(3, 0.5), np.ones(3, bool), np.ones(3, bool))
+    progress.round_done(RoundFacts(STUCK, 1, 1e-3, 0.5), [[image]])
+    assert len(progress.said) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from competition.errors import InputFault
 from competition.masks import Runs, unpack
 from competition.recipes import Augmentation, Recipe, Sampling, Schedule
 from competition.training.plan import plan_of
-from competition.training.sampler import Ratio, RatioSampler, RunSampler, run_sampler
+from competition.training.sampler import (
+    Ratio,
+    RatioSampler,
+    RunSampler,
+    run_sampler,
+    share_without_mask,
+    without_mask_note,
+)
 
 STILL = Augmentation(rotate=0, scale=0, shift=0, intensity=0)
 
@@ -197,3 +204,34 @@ def test_a_training_set_shows_the_turns_that_the_competition_allows(turns, expec
     draws = itertools.chain(*drawn(run_sampler(data, chosen, plan_of(chosen, 10), seed=0), 4))
     corners = {int(dataset[draw]["images"][0, 0, 0]) for draw in draws}
     assert sorted(corners) == expected
+
+
+def empty_share(data, chosen):
+    plan = plan_of(chosen, len(data))
+    return share_without_mask(run_sampler(data, chosen, plan, seed=0), data, chosen.batch)
+
+
+def test_the_share_of_batches_that_show_no_mask_is_that_of_what_is_drawn():
+    data = labelled(count=40, positives=3)
+    chosen = Recipe(name="x", about="x", batch=4, schedule=Schedule(epochs=5))
+    sampler = run_sampler(data, chosen, plan_of(chosen, 40), seed=0)
+    with_mask = np.reshape([draw.index < 3 for draw in sampler], (10, 4)).any(axis=1)
+    assert empty_share(data, chosen) == pytest.approx(1 - np.mean(with_mask))
+    assert 0.7 <= empty_share(data, chosen) < 1
+    assert empty_share(labelled(count=40, positives=40), chosen) == 0
+    assert empty_share(labelled(count=3, positives=0), chosen) == 0  # not one whole batch
+
+
+def test_a_share_of_positives_leaves_no_batch_empty():
+    data = labelled(count=40, positives=3)
+    assert empty_share(data, recipe(positives=(0.5, 0.5))) == 0
+    assert empty_share(data, recipe(positives=(0.1, 0.1))) == pytest.approx(0.6, abs=0.1)
+    # Where every image has a mask, crops that must show none are drawn all the same.
+    crops = recipe(positives=(0.1, 0.1), crop=(8, 8))
+    assert empty_share(labelled(count=40, positives=40), crops) == pytest.approx(0.6, abs=0.1)
+
+
+def test_the_note_says_of_crops_that_it_may_be_more():
+    assert "in 12.5% of the batches no image has a mask" in without_mask_note(0.125, recipe())
+    note = without_mask_note(0.125, recipe(crop=(8, 8)))
+    assert "at least 12.5% of the batches" in note and "sampling.positives" in note

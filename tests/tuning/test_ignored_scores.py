@@ -10,7 +10,7 @@ from made_stores import DICE, smooth_logits, store_of, swept_images
 from competition.decoding.blend import blend
 from competition.decoding.calibration import BINS, count_pixels
 from competition.decoding.ensemble import score_members
-from competition.decoding.postprocess import OPERATIONS, postprocessed
+from competition.decoding.postprocess import CHAINS, postprocessed
 from competition.decoding.threshold_sweep import THRESHOLDS
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.private_interval import member_sums
@@ -125,8 +125,8 @@ def test_operations_see_whole_masks_and_are_counted_where_pixels_count(case):
     for image, label in truth.items():
         whole = Runs.from_dense(smooth_logits(40, (24, 32)) > 1)
         found = operation_sums([whole], label, DICE, exclusive=False, ignored=ignored[image])
-        for place, operation in enumerate(OPERATIONS):
-            done = postprocessed(whole, operation).without(ignored[image])
+        for place, chain in enumerate(CHAINS):
+            done = postprocessed(whole, chain).without(ignored[image])
             assert np.array_equal(found[0, place], DICE.of_image(label, done))
 
 

@@ -224,6 +224,31 @@ def test_probabilities_are_averaged_where_one_member_is_far_too_sure():
     assert gain.significant and gain.low > 0 and apparent > 0
 
 
+@pytest.mark.parametrize(
+    ("mean", "over", "agreed", "odd"),
+    [("root mean square", "probabilities", 0.25, 0.9), ("geometric mean", "logits", 0.9, 0.05)],
+)
+def test_each_mean_gains_where_the_one_member_that_is_sure_is_right(mean, over, agreed, odd):
+    """Root mean square: one at .9 outvotes two at .25, whose mean is .47. Geometric mean: one at .05
+    outvotes two at .9, whose mean logit is above 0.
+    """
+    generator = np.random.default_rng(3)
+    positive = generator.random((1, 60, 60)) < 0.5
+    disagreed = generator.random((60, 60)) < 0.3
+    truth = positive.copy()
+    truth[0][disagreed] = odd > 0.5
+    codes = np.zeros((3, 1, 60, 60), np.uint8)
+    codes[:, 0] = np.where(positive[0], 220, 35)
+    for m, p in enumerate((agreed, agreed, odd)):
+        codes[m, 0][disagreed] = round(127.5 + 255 / 16 * np.log(p / (1 - p)))
+    mixer = Mixer(samples_of(codes, truth), partition(60).parts, DICE)
+    report = mixer.report(mean, (MixturePlan(mean=over), MixturePlan(mean=mean)), partition(60))
+    assert report.adopted and report.gain > 0.005
+    assert not mixer.report(
+        mean, (MixturePlan(mean=mean), MixturePlan(mean=over)), partition(60)
+    ).adopted
+
+
 def test_one_member_has_no_weights_and_no_mean():
     assert [*plans_on(PLAIN, hidden().samples)] == ["head scale and bias", "head 1x1"]
     offered = plans_on(PLAIN, two_members().samples)
@@ -239,6 +264,8 @@ def test_one_class_has_no_other_to_mix_and_no_weights_of_its_own():
         "greedy weights",
         "simplex weights",
         "mean of probabilities",
+        "geometric mean of probabilities",
+        "root mean square of probabilities",
     ]
 
 
