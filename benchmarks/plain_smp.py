@@ -97,7 +97,9 @@ def run(
     )
 
 
-def growing(average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor) -> torch.Tensor:
+def growing(
+    average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor | int
+) -> torch.Tensor:
     """A moving average whose decay grows to .99, so that a short run forgets its first steps."""
     return torch.lerp(average, current, 1 - min(0.99, float((1 + updates) / (10 + updates))))
 

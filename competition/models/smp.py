@@ -76,9 +76,9 @@ def _without_finest_stage(decoder: nn.Module, classes: int) -> nn.Conv2d:
     """
     blocks = decoder.blocks
     assert isinstance(blocks, nn.ModuleList)
-    last = blocks[-2].conv2[0]
-    assert isinstance(last, nn.Conv2d)
-    decoder.blocks = blocks[:-1]
+    left = blocks[:-1]
+    *_, last = (layer for layer in left.modules() if isinstance(layer, nn.Conv2d))
+    decoder.blocks = left
     return nn.Conv2d(last.out_channels, classes, 3, padding=1)
 
 

@@ -149,6 +149,7 @@ def test_a_score_that_stands_still_is_said_once_and_again_after_it_moved(progres
 
 
 def test_a_perfect_score_and_one_of_dead_classes_are_not_called_stuck(progress):
+    progress.plan = Plan(99, 99, 1, 2)
     for score, hit in [*[(1.0, 1)] * (STUCK + 1), *[(0.1, 0)] * (STUCK + 1)]:
         image = ImageScores(np.full(3, score), np.ones(3, bool), np.full(3, hit, bool))
         progress.round_done(RoundFacts(len(progress.rows) + 1, 1, 1e-3, 0.5), [[image]])
