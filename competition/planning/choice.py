@@ -66,18 +66,6 @@ class Choice:
     cpu_seconds: float
     """Of processor time, all threads, of the training steps of all folds."""
 
-    @property
-    def tables(self) -> dict[str, Any]:
-        """The recipe as a table of a competition file."""
-        table: dict[str, Any] = {}
-        for one in self.recipe:
-            *path, last = one.key.split(".")
-            inner = table
-            for name in path:
-                inner = inner.setdefault(name, {})
-            inner[last] = one.value
-        return table
-
 
 CostOf = Callable[[Recipe], StepCost]
 
@@ -116,7 +104,7 @@ VALIDATING = 0.04
 """Share of the training time that validation may take."""
 LATE_AT_MOST = 0.05
 """Share of the time by which a plan may be over, for its fewest steps."""
-TUNING = 20.0
+TUNING = 50.0
 """Decisions are searched in about so many times what decoding the predictions once takes."""
 LIGHT_STARTS, LIGHT = 4, 3.0
 """Further processes until a submission, and seconds until one has begun."""
@@ -127,11 +115,13 @@ CROPS = {"cpu": 256}
 class PlanRequest(NamedTuple):
     """What is asked of a plan: in how much time, on which folds.
 
-    folds: that may be trained; all_folds: that must be; views: test-time ones besides the image itself.
+    folds: that may be trained, of so many `parts` of the split; all_folds: that must be; views: test-time
+    ones besides the image itself.
     """
 
     time: TimeGiven
     folds: tuple[int, ...]
+    parts: int
     all_folds: bool = False
     views: int = 1
 
@@ -300,7 +290,7 @@ def _beside_training(
 ) -> dict[str, float]:
     """Seconds of everything but steps and validation."""
     seconds = {"planning": ask.time.spent, "starting": machine.start}
-    held = facts.images * folds / max(len(ask.folds), folds)
+    held = facts.images * folds / ask.parts
     seconds["reading images"] = facts.images * cost.letterbox
     if ask.time.until == "train":
         return seconds
@@ -416,7 +406,7 @@ def _written(
     loss, why_loss = _loss(facts)
     augmentation, why_augmentation = _augmentation(facts, epochs)
     pads = facts.aspects > 1.5
-    validation = facts.images / max(len(ask.folds), 2) * (cost.predict + facts.decode)
+    validation = facts.images / ask.parts * (cost.predict + facts.decode)
     validations = max(
         1, min(20, int(bid.seconds["validation"] / len(bid.folds) / max(validation, 1e-9)))
     )

@@ -36,7 +36,6 @@ class DataFacts:
     """
 
     images: int
-    groups: int
     predicted: int
     classes: int
     exclusive: bool
@@ -74,7 +73,6 @@ def data_facts(
     ceilings, decode = _ceilings(labels, representative(images, areas), sorted(grids))
     return DataFacts(
         images=len(images),
-        groups=training["group"].nunique(),
         predicted=predicted,
         classes=areas.shape[1],
         exclusive=competition.exclusive,

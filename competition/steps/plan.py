@@ -48,6 +48,7 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
         return path
     begun = time.time() if asked.begun is None else asked.begun
     folds = entry_of(project.competition, folds=asked.folds).folds
+    parts = project.competition.split.folds
     fixed = bool(asked.folds) or project.competition.ensemble.folds is not None
     refuse_faulty_data(project, otherwise="nothing was planned")
     started = time.perf_counter()
@@ -71,7 +72,7 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
 
     def chosen() -> tuple[TimeGiven, Choice]:
         time_given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
-        ask = PlanRequest(time_given, folds, all_folds=fixed, views=len(project.views))
+        ask = PlanRequest(time_given, folds, parts, all_folds=fixed, views=len(project.views))
         return time_given, choose(facts, found, costs.of, ask, networks)
 
     with project.watch("timing steps", 1) as advance:

@@ -21,7 +21,6 @@ CEILINGS = {
 GRIDS = {(48, 48): 0.85, (64, 64): 0.92, **CEILINGS}
 FACTS = DataFacts(
     images=300,
-    groups=300,
     predicted=100,
     classes=2,
     exclusive=False,
@@ -38,7 +37,7 @@ FACTS = DataFacts(
     decode=0.001,
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
-MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4))
+MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4), parts=5)
 LITE = {"unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
 ROADS = {"native": (1024, 1024), "sizes": tuple(THIN), "ceilings": THIN}
@@ -139,6 +138,12 @@ def test_a_batch_fits_the_card():
     for fitting in (8, 16):
         machine = MACHINE._replace(kind="cuda", memory=fitting * 384 * 384 * 2000 + 1)
         assert chosen(facts, machine, cost_of=costs(1e-9))["batch"] == fitting
+
+
+def test_one_fold_of_five_predicts_a_fifth_of_the_images():
+    one = choose(FACTS, MACHINE, costs(), minutes(15, folds=(0,), all_folds=True)["ask"], LITE)
+    five = choose(FACTS, MACHINE, costs(), minutes(15, all_folds=True)["ask"], LITE)
+    assert five.seconds["decisions"] > 3 * one.seconds["decisions"]
 
 
 def test_until_trained_leaves_all_the_time_to_training():
