@@ -115,8 +115,8 @@ CROPS = {"cpu": 256}
 class PlanRequest(NamedTuple):
     """What is asked of a plan: in how much time, on which folds.
 
-    folds: that may be trained, of so many `parts` of the split; all_folds: that must be; views: test-time
-    ones besides the image itself.
+    folds: that may be trained, of so many `parts` of the split; all_folds: that must be; views:
+    test-time ones besides the image itself.
     """
 
     time: TimeGiven

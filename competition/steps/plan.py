@@ -1,6 +1,7 @@
 """Planning the recipe for the time at hand. torch is imported where it is needed."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -47,39 +48,52 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
         project.say(f"plan: done already; {path}")
         return path
     begun = time.time() if asked.begun is None else asked.begun
-    folds = entry_of(project.competition, folds=asked.folds).folds
-    parts = project.competition.split.folds
-    fixed = bool(asked.folds) or project.competition.ensemble.folds is not None
+    folds = entry_of(project.competition, folds=asked.folds).folds  # refuses what is no fold
     refuse_faulty_data(project, otherwise="nothing was planned")
-    started = time.perf_counter()
     machine = machine_of()
+    minutes = _minutes(project, asked, machine)
+    choice_for = _chooser(project, machine, fresh=force)
+
+    def chosen() -> tuple[TimeGiven, Choice]:
+        given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
+        own = project.competition.ensemble.folds is not None
+        parts, views = project.competition.split.folds, len(project.views)
+        asks = PlanRequest(given, folds, parts, all_folds=own or bool(asked.folds), views=views)
+        return given, choice_for(asks)
+
+    chosen()  # times what it asks for, which takes of the time that is left
+    given, choice = chosen()
+    write_plan(path, choice, given, machine.line())
+    _tell(project, path, choice, minutes)
+    return path
+
+
+def _minutes(project: Project, asked: TimeAsked, machine: Machine) -> float:
+    if asked.minutes is not None:
+        return asked.minutes
+    usual = USUAL_MINUTES.get(machine.kind, USUAL_ON_CARDS)
+    project.say(f"plan: for {usual:g} minutes, the usual; --minutes or --hours says otherwise")
+    return usual
+
+
+def _chooser(project: Project, machine: Machine, *, fresh: bool) -> Callable[[PlanRequest], Choice]:
+    """Everything that a choice rests on but the time. fresh: no step is taken from what was timed."""
+    started = time.perf_counter()
     networks = _networks(project, machine)
     start = time.perf_counter() - started
     training = project.rows("train")
     training = training[training["image"].isin(project.folds["image"])]
     predicted = len(project.rows("test")) + len(project.rows("holdout"))
     facts = data_facts(project.competition, training, predicted, project.labels)
-    usual = USUAL_MINUTES.get(machine.kind, USUAL_ON_CARDS)
-    if asked.minutes is None:
-        project.say(f"plan: for {usual:g} minutes, the usual; --minutes or --hours says otherwise")
-    minutes = usual if asked.minutes is None else asked.minutes
-    names = representative(list(training["image"]), project.labels.areas(training["image"]))[
-        :PROBED
-    ]
-    probe = Probe(project.competition, training[training["image"].isin(names)], project.labels)
-    costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=force)
+    names = list(training["image"])
+    shown = representative(names, project.labels.areas(names))[:PROBED]
+    probe = Probe(project.competition, training[training["image"].isin(shown)], project.labels)
+    costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=fresh)
     found = MachineFacts(machine.kind, memory_for_steps(machine), start)
+    return lambda asks: choose(facts, found, costs.of, asks, networks)
 
-    def chosen() -> tuple[TimeGiven, Choice]:
-        time_given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
-        ask = PlanRequest(time_given, folds, parts, all_folds=fixed, views=len(project.views))
-        return time_given, choose(facts, found, costs.of, ask, networks)
 
-    with project.watch("timing steps", 1) as advance:
-        chosen()  # measures what it asks for, which takes of the time that is left
-        advance()
-    time_given, choice = chosen()
-    write_plan(path, choice, time_given, machine.line())
+def _tell(project: Project, path: Path, choice: Choice, minutes: float) -> None:
     project.say(path.read_text(encoding="utf-8"))
     whole = sum(choice.seconds.values())
     project.say(f"planned: {duration(whole)} of {duration(60 * minutes)}; wrote {path}; commit it")
@@ -88,7 +102,6 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
             f"warning: {minutes:g} minutes are too few for this machine and these data: the least that "
             f"does anything takes {duration(whole)}"
         )
-    return path
 
 
 def _refuse_another(plan: PlanFile, asked: TimeAsked, path: Path) -> None:
