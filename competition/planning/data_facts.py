@@ -30,8 +30,8 @@ class DataFacts:
     share of pairs of image and class without a pixel; empty_images: of images without any mask;
     labelled: of pixels that have a class; class_share: of pixels that one class has, on average.
     mirrored: whether every class may be mirrored as it is; turned: whether upside down or by quarters
-    too. sizes: input sizes (h, w) that are considered; ceilings: of each and of its half, mean Dice of
-    the truth shrunk to it and enlarged again, over classes that are there; decode: seconds of wall
+    too. sizes: input sizes (h, w) that are considered; ceilings: of each, mean Dice of the truth shrunk
+    to it and enlarged again, over classes that are there; decode: seconds of wall
     time to make masks of one image of the largest and score them.
     """
 
@@ -69,8 +69,7 @@ def data_facts(
     overlap = labels.shared_areas(images)
     permutation = competition.flip_permutation if competition.may_flip else None
     sizes = sizes_for(native)
-    grids = dict.fromkeys([*((size[0] // 2, size[1] // 2) for size in sizes), *sizes])
-    ceilings, decode = _ceilings(labels, representative(images, areas), sorted(grids))
+    ceilings, decode = _ceilings(labels, representative(images, areas), sizes)
     return DataFacts(
         images=len(images),
         predicted=predicted,

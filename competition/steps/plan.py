@@ -125,7 +125,7 @@ def _networks(project: Project, machine: Machine) -> dict[str, bool]:
         found["upernet"] = True
     try:
         weights_file(recipe_named("unet-lite0", {}).weights)
-        found |= {"unet-lite0": True, "light-unet-lite0": True}
+        found["light-unet-lite0" if machine.kind == "cpu" else "unet-lite0"] = True
     except InputFault as fault:
         project.say(f"note: {fault}")
         found["unet-resnet18"] = _has_weights("unet-resnet18")

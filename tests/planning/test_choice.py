@@ -18,7 +18,6 @@ CEILINGS = {
     (256, 256): 0.995,
     (384, 384): 0.998,
 }
-GRIDS = {(48, 48): 0.85, (64, 64): 0.92, **CEILINGS}
 FACTS = DataFacts(
     images=300,
     predicted=100,
@@ -33,12 +32,12 @@ FACTS = DataFacts(
     mirrored=False,
     turned=False,
     sizes=tuple(CEILINGS),
-    ceilings=GRIDS,
+    ceilings=CEILINGS,
     decode=0.001,
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
 MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4), parts=5)
-LITE = {"unet-lite0": True}
+LITE = {"light-unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
 ROADS = {"native": (1024, 1024), "sizes": tuple(THIN), "ceilings": THIN}
 
@@ -77,6 +76,7 @@ OTHERWISE = [
     ("sampling.centred", {"facts": replace(FACTS, **ROADS)}),
     ("sampling.positives", {"facts": replace(FACTS, empty_images=0.95, empty_masks=0.95)}),
     ("batch", CARD),
+    ("batch", minutes(60, folds=(0,), all_folds=True)),
     ("loss", {"facts": replace(FACTS, exclusive=True)}),
     ("loss", {"facts": replace(FACTS, empty_masks=0.2)}),
     ("network.prior", {"facts": replace(FACTS, class_share=0.2)}),
@@ -182,17 +182,3 @@ def test_sizes_have_the_aspect_of_the_images_and_end_at_them():
     sizes = sizes_for((256, 1600))
     assert sizes[-1][0] >= 256
     assert all(4 < width / height < 9 for height, width in sizes[2:])
-
-
-def test_the_light_decoder_is_for_masks_that_its_coarser_logits_can_hold():
-    both = {"unet-lite0": True, "light-unet-lite0": True}
-    coarse = replace(FACTS, ceilings=dict.fromkeys(GRIDS, 0.999))
-    half = {size: 0.5 if size[0] < 384 else 0.99 for size in {**GRIDS, (192, 192): 0}}
-    fine = replace(FACTS, sizes=((384, 384),), ceilings=half)
-
-    def cost_of(recipe):
-        cost = costs()(recipe)
-        return replace(cost, step=cost.step / 2) if recipe.network.stride == 2 else cost
-
-    assert chosen(coarse, cost_of=cost_of, networks=both)["base"] == "light-unet-lite0"
-    assert chosen(fine, cost_of=cost_of, networks=both)["base"] == "unet-lite0"
