@@ -100,6 +100,9 @@ FEWEST_STEPS = 20
 """Less moves nothing, whatever the time."""
 VALIDATING = 0.04
 """Share of the training time that validation may take."""
+MOST_VALIDATIONS = 20
+UNLIKE_ASPECTS = 1.5
+"""From which images of other aspects are padded, not stretched."""
 LATE_AT_MOST = 0.05
 """Share of the time by which a plan may be over, for its fewest steps."""
 TUNING = 50.0
@@ -114,7 +117,7 @@ class PlanRequest(NamedTuple):
     """What is asked of a plan: in how much time, on which folds.
 
     folds: that may be trained, of so many `parts` of the split; all_folds: that must be; views:
-    test-time ones besides the image itself.
+    test-time ones besides the image itself; seeds: networks of each fold.
     """
 
     time: TimeGiven
@@ -122,6 +125,7 @@ class PlanRequest(NamedTuple):
     parts: int
     all_folds: bool = False
     views: int = 1
+    seeds: int = 1
 
 
 def choose(
@@ -180,6 +184,7 @@ class _Bid(NamedTuple):
     batch: int
     steps: int
     folds: tuple[int, ...]
+    networks: int
     cost: StepCost
     seconds: dict[str, float]
 
@@ -264,16 +269,17 @@ def _bid(
     for count in counts:
         seconds = _beside_training(draft, facts, machine, cost, ask, count)
         left = ask.time.seconds - sum(seconds.values())
-        steps = max(FEWEST_STEPS, int(left * (1 - VALIDATING) / count / cost.step))
+        trained = count * ask.seeds
+        steps = max(FEWEST_STEPS, int(left * (1 - VALIDATING) / trained / cost.step))
         if steps * batch >= ENOUGH or count == counts[-1]:
             break
-    seconds["training"] = steps * cost.step * count
+    seconds["training"] = steps * cost.step * trained
     seconds["validation"] = seconds["training"] * VALIDATING
     error = _expected_error(draft, facts, steps * batch)
     late = max(0.0, sum(seconds.values()) - ask.time.seconds * (1 + LATE_AT_MOST))
     if machine.memory and cost.memory > machine.memory:
         late = math.inf
-    return _Bid(late, error, batch, steps, ask.folds[:count], cost, seconds)
+    return _Bid(late, error, batch, steps, ask.folds[:count], trained, cost, seconds)
 
 
 def _beside_training(
@@ -292,8 +298,8 @@ def _beside_training(
         return seconds
     seconds["starting"] += machine.start + LIGHT_STARTS * LIGHT
     seconds["reading images"] += facts.predicted * cost.letterbox
-    views = held + facts.predicted * folds
-    seconds["prediction"] = views * (cost.predict * (1 + ask.views) + facts.decode)
+    images = (held + facts.predicted * folds) * ask.seeds
+    seconds["prediction"] = images * (cost.predict * (1 + ask.views) + facts.decode)
     seconds["decisions"] = (TUNING * held + 2 * facts.predicted) * facts.decode
     return seconds
 
@@ -397,71 +403,64 @@ def _written(
     pretrained: bool,
 ) -> Choice:
     """Line by line, in the order in which they follow from each other."""
-    steps, cost, training = bid.steps, bid.cost, bid.seconds["training"]
-    epochs = steps * bid.batch / facts.images
-    loss, why_loss = _loss(facts)
-    augmentation, why_augmentation = _augmentation(facts, epochs)
-    pads = facts.aspects > 1.5
-    validation = facts.images / ask.parts * (cost.predict + facts.decode)
-    validations = max(
-        1, min(20, int(bid.seconds["validation"] / len(bid.folds) / max(validation, 1e-9)))
-    )
-    every = math.ceil(steps / validations)
+    at_hand = f"{'' if pretrained else 'no '}published weights are at hand"
     lines = [
         Reasoned("base", draft.network, NETWORKS[draft.network].why),
-        Reasoned(
-            "pretrained",
-            pretrained,
-            "published weights are at hand" if pretrained else "no published weights are at hand",
-        ),
+        Reasoned("pretrained", pretrained, at_hand),
+        *_input_lines(draft, facts),
+        Reasoned("batch", bid.batch, _why_batch(bid, machine)),
+        Reasoned("loss", *_loss(facts)),
+        Reasoned("network.prior", *_prior(facts)),
+        Reasoned("optimizer.learning_rate", *_learning_rate(draft.network, bid.batch)),
+        *_length_lines(bid, facts, ask),
+    ]
+    cpu_seconds = bid.steps * bid.cost.cpu * bid.networks
+    return Choice(tuple(lines), bid.folds, _why_folds(bid, ask), bid.seconds, cpu_seconds)
+
+
+def _input_lines(draft: _Draft, facts: DataFacts) -> list[Reasoned]:
+    """What the network sees of which images."""
+    fit = "pad" if facts.aspects > UNLIKE_ASPECTS else "stretch"
+    lines = [
         Reasoned("size", list(draft.size), _why_size(draft, facts)),
-        Reasoned(
-            "fit",
-            "pad" if pads else "stretch",
-            f"widths / heights differ by {facts.aspects:.2g} times",
-        ),
+        Reasoned("fit", fit, f"widths / heights differ by {facts.aspects:.2g} times"),
     ]
     if draft.crop is not None:
         reason = f"a step on the whole of {_times(draft.size)} would cost too many steps"
         lines.append(Reasoned("sampling.crop", list(draft.crop), reason))
     if facts.empty_images > RARE:
-        reason = (
-            f"{facts.empty_images:.0%} of the images have no mask: more of the others, at first"
-        )
+        share = f"{facts.empty_images:.0%} of the images have no mask"
+        reason = f"{share}: more of the others, at first"
         lines.append(Reasoned("sampling.positives", list(MORE_POSITIVES), reason))
     elif draft.crop is not None:
         lines.append(Reasoned("sampling.centred", 0.33, "some crops of each batch show a mask"))
-    batch_reason = (
-        f"{steps:,} steps; a larger one would make them rarer"
-        if machine.kind == "cpu"
-        else f"{cost.memory / 2**30:.1f} GiB of {machine.memory / 2**30:.0f}; larger ones are no faster"
-    )
-    lines += [
-        Reasoned("batch", bid.batch, batch_reason),
-        Reasoned("loss", loss, why_loss),
-        Reasoned("network.prior", *_prior(facts)),
-        Reasoned("optimizer.learning_rate", *_learning_rate(draft.network, bid.batch)),
-        Reasoned(
-            "schedule.iterations",
-            steps,
-            f"{training / len(bid.folds):.0f} s at {cost.step:.3g} s a step; each image "
-            f"{epochs:.1f} times",
-        ),
+    return lines
+
+
+def _length_lines(bid: _Bid, facts: DataFacts, ask: PlanRequest) -> list[Reasoned]:
+    """How long it trains, and what follows from that."""
+    cost, steps = bid.cost, bid.steps
+    epochs = steps * bid.batch / facts.images
+    seconds = f"{steps * cost.step:.0f} s at {cost.step:.3g} s a step"
+    augmentation, reason = _augmentation(facts, epochs)
+    validation = facts.images / ask.parts * (cost.predict + facts.decode)
+    affordable = int(steps * cost.step * VALIDATING / max(validation, 1e-9))
+    validations = max(1, min(MOST_VALIDATIONS, affordable))
+    every = math.ceil(steps / validations)
+    told = f"{math.ceil(steps / every)} validations, {VALIDATING:.0%} of the time at most"
+    return [
+        Reasoned("schedule.iterations", steps, f"{seconds}; each image {epochs:.1f} times"),
         Reasoned("ema", *_ema(steps)),
+        *(Reasoned(f"augmentation.{key}", value, reason) for key, value in augmentation.items()),
+        Reasoned("validate_every", every, told),
     ]
-    lines += [
-        Reasoned(f"augmentation.{key}", value, why_augmentation)
-        for key, value in augmentation.items()
-    ]
-    reason = f"{validations} validations, {VALIDATING:.0%} of the time at most"
-    lines.append(Reasoned("validate_every", every, reason))
-    return Choice(
-        tuple(lines),
-        bid.folds,
-        _why_folds(bid, ask),
-        bid.seconds,
-        steps * cost.cpu * len(bid.folds),
-    )
+
+
+def _why_batch(bid: _Bid, machine: MachineFacts) -> str:
+    if machine.kind == "cpu":
+        return f"{bid.steps:,} steps; a larger one would make them rarer"
+    used, there = bid.cost.memory / 2**30, machine.memory / 2**30
+    return f"{used:.1f} GiB of {there:.0f}; larger ones are no faster"
 
 
 def _why_size(draft: _Draft, facts: DataFacts) -> str:

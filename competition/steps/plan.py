@@ -15,7 +15,7 @@ from competition.planning.step_costs import Probe, StepCosts
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.recipes import recipe_named
-from competition.recipes.planned import PlanFile, read_plan
+from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.recipes.weights_file import weights_file
 from competition.steps.folds import refuse_faulty_data
 
@@ -52,13 +52,22 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
     refuse_faulty_data(project, otherwise="nothing was planned")
     machine = machine_of()
     minutes = _minutes(project, asked, machine)
+    others = [name for name in project.competition.ensemble.recipes if name != AUTO]
+    if others:
+        project.say(f"note: {', '.join(others)} take time of their own, which is not planned")
     choice_for = _chooser(project, machine, fresh=force)
 
     def chosen() -> tuple[TimeGiven, Choice]:
         given = TimeGiven(60 * minutes, asked.until, time.time() - begun)
         own = project.competition.ensemble.folds is not None
-        parts, views = project.competition.split.folds, len(project.views)
-        asks = PlanRequest(given, folds, parts, all_folds=own or bool(asked.folds), views=views)
+        asks = PlanRequest(
+            given,
+            folds,
+            parts=project.competition.split.folds,
+            all_folds=own or bool(asked.folds),
+            views=len(project.views),
+            seeds=len(project.competition.ensemble.seeds),
+        )
         return given, choice_for(asks)
 
     chosen()  # times what it asks for, which takes of the time that is left

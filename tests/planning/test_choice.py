@@ -146,6 +146,19 @@ def test_one_fold_of_five_predicts_a_fifth_of_the_images():
     assert five.seconds["decisions"] > 3 * one.seconds["decisions"]
 
 
+def test_seeds_share_the_time():
+    one, three = (
+        choose(FACTS, MACHINE, costs(), minutes(15, all_folds=True, seeds=n)["ask"], LITE)
+        for n in (1, 3)
+    )
+    steps = [
+        next(line.value for line in choice.recipe if line.key == "schedule.iterations")
+        for choice in (one, three)
+    ]
+    assert steps[0] > steps[1]
+    assert sum(three.seconds.values()) <= 15 * 60
+
+
 def test_until_trained_leaves_all_the_time_to_training():
     trained = MINUTES._replace(time=TimeGiven(15 * 60, "train", 10.0), all_folds=True)
     submitted = MINUTES._replace(all_folds=True)

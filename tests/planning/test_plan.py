@@ -107,6 +107,16 @@ def test_the_reasons_are_shown_and_too_little_time_is_said(planned, planned_file
     assert "warning: 0.01 minutes are too few" in text
 
 
+def test_recipes_beside_the_plan_are_said_to_take_their_own_time(planned, planned_file, timed):
+    both = planned_file.with_name("both.toml")
+    both.write_text(planned_file.read_text().replace('["auto"]', '["auto", "tiny"]'))
+    said = []
+    project = reopened(planned, both)
+    project.say = said.append
+    plan_recipe(project, TimeAsked(minutes=2))
+    assert "note: tiny take time of their own, which is not planned" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
