@@ -68,7 +68,8 @@ def run(
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * min(1, steps / 20 + 0.05) * (1 + math.cos(math.pi * gone)) / 2
         pairs = [
-            augment(image=shown[n], mask=masks[n]) for n in rng.choice(names, 8, replace=False)
+            augment(image=shown[n], mask=masks[n])
+            for n in rng.choice(names, 8, replace=len(names) < 8)
         ]
         images = torch.stack([torch.from_numpy(p["image"].transpose(2, 0, 1)) for p in pairs])
         targets = torch.stack(
@@ -101,6 +102,8 @@ def growing(
     average: torch.Tensor, current: torch.Tensor, updates: torch.Tensor | int
 ) -> torch.Tensor:
     """A moving average whose decay grows to .99, so that a short run forgets its first steps."""
+    if not current.is_floating_point():  # norms count their batches
+        return current
     return torch.lerp(average, current, 1 - min(0.99, float((1 + updates) / (10 + updates))))
 
 

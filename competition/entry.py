@@ -8,6 +8,7 @@ from pathlib import Path
 
 from competition.errors import InputFault
 from competition.recipes import Recipe
+from competition.recipes.planned import AUTO
 from competition.spec import Competition
 from competition.workspace import Workspace, checked_name
 
@@ -56,6 +57,11 @@ class Entry:
     name: str
     members: tuple[Member, ...]
     folds: tuple[int, ...]
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether a plan makes a recipe of it."""
+        return any(member.recipe == AUTO for member in self.members)
 
     def folder(self, workspace: Workspace) -> Path:
         return workspace.runs / "entries" / self.name

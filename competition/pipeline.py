@@ -234,7 +234,7 @@ class Pipeline:
     def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         """Every stage that leads to `goal` for this entry, first things first."""
         made: list[Stage] = [Stage(("folds",), (self.folds(),))]
-        if self.project.plans:
+        if self.project.plans and entry.is_planned:
             made.append(Stage(("plan",), (self.plan(),)))
         rounds = {member.pseudo for member in entry.members if member.pseudo}
         for name in sorted(rounds):

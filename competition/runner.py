@@ -32,6 +32,8 @@ class Runner:
     step: Callable[[CommandWords], None] = run_step
     begun: float = field(default_factory=time.time)
     """Seconds since 1970: a plan counts from here."""
+    asked: set[str] = field(default_factory=set)
+    """Commands that were carried out, or shown, already."""
 
     @property
     def project(self) -> Project:
@@ -41,6 +43,7 @@ class Runner:
 
     def run(self, words: CommandWords) -> None:
         """One command on this competition."""
+        self.asked.add(words[0])
         chosen = [] if self.file is None else ["--competition", str(self.file)]
         self.step([*words, *chosen])
 
@@ -61,14 +64,16 @@ class Runner:
         """The plan, where the file leaves its recipe to one and it is not there, or where something is
         asked of it; words: options of the command `plan`.
         """
-        self.split()
         project = self.project
         if words and not project.plans:
             raise InputFault(
                 f"[ensemble] recipes = {list(project.competition.ensemble.recipes)} are not planned; "
                 'minutes are for recipes = ["auto"]'
             )
-        if project.plans and (words or Pipeline(project).plan().state().kind != "fresh"):
+        if not project.plans or "plan" in self.asked:
+            return
+        if words or Pipeline(project).plan().state().kind != "fresh":
+            self.split()
             self.run(["plan", *words, "--begun", f"{self.begun:.3f}"])
 
     def prepare(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
@@ -94,14 +99,16 @@ class Runner:
 
     def _before(self, goal: Goal, entry: Entry | None, *, plain: bool) -> list[Stage]:
         """The stages that lead to the goal, the goal's own the last."""
-        self.plan()
+        if entry is None or entry.is_planned:
+            self.plan()
+        self.split()
         project = self.project
         wanted = entry_of(project.competition) if entry is None else entry
         return Pipeline(project).stages(goal, wanted, plain=plain)
 
     def split(self) -> None:
         """The folds, first of all: a project that was opened before them knows no holdout."""
-        if Pipeline(self.project).folds().state().kind != "fresh":
+        if "folds" not in self.asked and Pipeline(self.project).folds().state().kind != "fresh":
             self.run(["folds"])
 
     def _perform(self, stages: Iterable[Stage]) -> None:

@@ -147,7 +147,8 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
         aside = partial(engine, stdout=sys.stderr) if values.get("as_json") else engine
         runner = Runner(values["competition"], aside)
         runner.write_demo()
-        if before not in (_nothing, _before_plan) and not values.get("recipe"):
+        own_recipes = values.get("recipe") or values.get("source") or values.get("name")
+        if before not in (_nothing, _before_plan) and not own_recipes:
             runner.plan(_plan_words(name, values))
         before(runner, values)
         parameters = typer.main.get_group(app).commands[name].params

@@ -10,7 +10,7 @@ import pandas as pd
 from competition.data.labels import LabelCache
 from competition.data.letterbox import GridSize, Letterbox
 from competition.masks import Runs, runs_from_logits
-from competition.scoring.overlap import dice_statistics
+from competition.scoring.overlap import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
 SIDES = (96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
@@ -94,7 +94,7 @@ def sizes_for(native: GridSize) -> tuple[GridSize, ...]:
     the image.
 
     >>> sizes_for((120, 240))
-    ((64, 128), (96, 192), (128, 256))
+    ((64, 128), (96, 192), (128, 224), (128, 256))
     """
     across = (native[1] / native[0]) ** 0.5
     found: dict[GridSize, None] = {}
@@ -136,8 +136,8 @@ def _ceilings(
             logits = letterbox.covered(truth)
             begun = time.perf_counter()
             reached = runs_from_logits(logits, letterbox.native, 0.5)
-            shared, own, other = dice_statistics(truth, reached)
+            dice = dice_from_statistics(*dice_statistics(truth, reached))
             seconds += (time.perf_counter() - begun) / len(images)
-            scores.append(np.where(own > 0, 2 * shared / np.maximum(own + other, 1), np.nan))
+            scores.append(np.where(truth.area() > 0, dice, np.nan))
         found[size] = float(np.nanmean(np.stack(scores)))
     return found, seconds

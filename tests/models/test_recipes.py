@@ -89,7 +89,7 @@ def test_no_file_is_read_before_a_recipe_is_asked_for():
 def test_a_twin_starts_from_scratch_and_keeps_what_is_compared():
     for name, twin in TWINS.items():
         full = FULL[name]
-        assert twin.pretrained == (name == "unet-lite0") and twin.size <= full.size
+        assert twin.pretrained == name.endswith("unet-lite0") and twin.size <= full.size
         assert twin.loss == full.loss and twin.augmentation == full.augmentation
         assert (twin.network.kind, twin.network.norm) == (full.network.kind, full.network.norm)
         assert (twin.network.head, twin.network.up) == (full.network.head, full.network.up)
