@@ -3,6 +3,7 @@
 torch is imported where it is needed: who reads a plan can do without it.
 """
 
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 1
 """Steps that are not timed: the first ones choose kernels and ask for memory."""
-FEWEST, MOST, MOST_SECONDS = 2, 10, 3.0
+FEWEST, MOST, MOST_SECONDS = 3, 20, 5.0
 """Steps that are timed at least and at most, and after how many seconds no further one is begun."""
 
 
@@ -113,8 +114,8 @@ def measure_step(recipe: Recipe, probe: Probe, machine: Machine) -> StepCost:
         seed=0,
         fused=machine.dtype != "float16",
     )
-    taken = _least(_steps(step, recipe, batch, clock))
-    predicted = _least(_predictions(step, shown, clock)).wall / recipe.batch
+    taken = _median(_steps(step, recipe, batch, clock))
+    predicted = _median(_predictions(step, shown, clock)).wall / recipe.batch
     wall = taken.wall + examples.wall
     if machine.workers:  # examples are made beside the step
         wall = max(taken.wall, examples.wall / machine.workers)
@@ -207,9 +208,14 @@ def _channels_last() -> Any:
 
 def _steps(step: Any, recipe: Recipe, batch: dict[str, Any], clock: _Clock) -> Iterator[_Moment]:
     """What steps take, without making the batch, which is the same in each."""
+    from torch.optim.swa_utils import AveragedModel
+
+    from competition.training.weight_averaging import ema_step
+
     machine = clock.machine
     optimizer, _ = step.optimizer(machine.kind)
     step.network.train()
+    average = AveragedModel(step.network, multi_avg_fn=ema_step(recipe.ema), use_buffers=True)
     for number in count():
         begun = clock.now()
         for index in range(recipe.accumulate):
@@ -220,6 +226,7 @@ def _steps(step: Any, recipe: Recipe, batch: dict[str, Any], clock: _Clock) -> I
         step.clip()
         optimizer.step()
         optimizer.zero_grad()
+        average.update_parameters(step.network)
         yield clock.now() - begun
 
 
@@ -238,9 +245,9 @@ def _predictions(step: Any, shown: np.ndarray, clock: _Clock) -> Iterator[_Momen
         yield clock.now() - begun
 
 
-def _least(taken: Iterator[_Moment]) -> _Moment:
-    """Of a few after the warm-up, each of wall and processor for itself: what else the machine does
-    makes some slower, and none faster.
+def _median(taken: Iterator[_Moment]) -> _Moment:
+    """Of several after the warm-up, each of wall and processor for itself: what else the machine does
+    makes some of a run's steps slower too.
     """
     found: list[_Moment] = []
     begun = time.perf_counter()
@@ -250,4 +257,4 @@ def _least(taken: Iterator[_Moment]) -> _Moment:
             len(found) >= FEWEST and time.perf_counter() - begun > MOST_SECONDS
         ):
             break
-    return _Moment(*(min(values) for values in zip(*found, strict=True)))
+    return _Moment(*(statistics.median(values) for values in zip(*found, strict=True)))

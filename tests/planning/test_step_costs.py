@@ -8,6 +8,7 @@ from competition.machine import machine_of
 from competition.planning import step_costs
 from competition.planning.step_costs import Probe, StepCosts, measure_step
 from competition.recipes import derive
+from competition.training import weight_averaging
 
 
 @pytest.fixture
@@ -51,7 +52,20 @@ def test_what_was_timed_is_kept_by_recipe_and_machine(probe, tiny, timed, tmp_pa
     assert len(timed) == 5
 
 
-def test_the_least_of_a_few_counts_after_the_first(monkeypatch):
-    moments = [step_costs._Moment(*pair) for pair in ((1, 1), (2, 5), (3, 4), (4, 6))]
+def test_the_median_of_several_counts_after_the_first(monkeypatch):
+    pairs = ((1, 1), (2, 5), (3, 4), (40, 6))
+    moments = [step_costs._Moment(*pair) for pair in pairs]
     monkeypatch.setattr(step_costs, "MOST", 3)
-    assert step_costs._least(iter(moments)) == (2, 4)
+    assert step_costs._median(iter(moments)) == (3, 5)
+
+
+def test_a_timed_step_moves_the_average_as_a_training_does(probe, tiny, monkeypatch):
+    moved = []
+
+    def counted(decay):
+        return lambda averages, current, updates: moved.append(decay)
+
+    monkeypatch.setattr(weight_averaging, "ema_step", counted)
+    measure_step(tiny, probe, machine_of())
+    assert len(moved) >= step_costs.FEWEST
+    assert set(moved) == {tiny.ema}
