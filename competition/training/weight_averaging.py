@@ -19,7 +19,7 @@ from competition.scoring.metrics import Metric
 from competition.training.progress import metric_over
 from competition.training.step import ImageScores
 
-Move = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], None]
+Move = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
 """(averages, current, updates so far) → averages moved in place; counters are taken over."""
 
 
@@ -30,7 +30,7 @@ def ema_step(decay: float) -> Move:
     fold 0: .28 after 384 steps at 256² without it, .54 after 320 steps at 192² with it).
     """
 
-    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
         _move(averages, current, 1 - min(decay, float((1 + updates) / (10 + updates))))
 
     return move
@@ -60,7 +60,9 @@ def measure_norms(network: SegmentationNetwork, loader: DataLoader) -> None:
         norm.eval()
 
 
-def equal_step(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor) -> None:
+def equal_step(
+    averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int
+) -> None:
     _move(averages, current, 1 / (1 + float(updates)))
 
 
