@@ -108,7 +108,13 @@ class Runner:
 
     def split(self) -> None:
         """The folds, first of all: a project that was opened before them knows no holdout."""
-        if "folds" not in self.asked and Pipeline(self.project).folds().state().kind != "fresh":
+        if "folds" in self.asked:
+            return
+        self.write_demo()
+        project = Project.open(
+            self.file, planned=False
+        )  # no plan, however damaged, decides the folds
+        if Pipeline(project).folds().state().kind != "fresh":
             self.run(["folds"])
 
     def _perform(self, stages: Iterable[Stage]) -> None:

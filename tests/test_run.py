@@ -106,6 +106,17 @@ def test_a_plan_that_is_there_is_taken_unless_something_is_asked_of_it(planned, 
     assert tuple(train[1:5]) == ("--recipe", "auto", "--fold", "1")
 
 
+def test_a_damaged_plan_can_be_planned_anew(planned, steps, capsys):
+    path = Path("folds/demo.plan.toml")
+    path.parent.mkdir()
+    path.write_text("[plan")
+    assert main(["run", "train", "--competition", str(planned)]) == 2
+    assert "is not a plan" in capsys.readouterr().err
+    main(["run", "plan", "--force", "--competition", str(planned)])
+    assert steps[-1][0] == "plan"
+    assert "--force" in steps[-1]
+
+
 def test_minutes_are_for_a_recipe_that_is_planned(file, steps, capsys):
     assert main(["run", "train", "--minutes", "5", "--competition", str(file)]) == 2
     assert "are not planned" in capsys.readouterr().err
