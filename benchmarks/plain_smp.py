@@ -46,9 +46,7 @@ def run(
         n: cv2.resize(project.pixels(n), (side, side), interpolation=cv2.INTER_AREA) for n in truth
     }
     masks = {n: shrunk(truth[n].to_dense(), side) for n in names}
-    mirrored = project.permutation is not None and list(project.permutation) == list(
-        range(len(project.classes))
-    )
+    mirrored = project.permutation == tuple(range(len(project.classes)))
     augment = albumentations.Compose(
         [
             albumentations.HorizontalFlip(p=0.5 * mirrored),

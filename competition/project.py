@@ -229,7 +229,7 @@ class Project:
     @property
     def permutation(self) -> tuple[int, ...] | None:
         """Of the classes under mirroring; None where it is forbidden."""
-        return self.competition.flip_permutation if self.competition.may_flip else None
+        return self.competition.permutation
 
     def recipe(self, name: str) -> Recipe:
         """The recipe `name`, its network for the competition's images."""

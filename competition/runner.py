@@ -111,9 +111,7 @@ class Runner:
         if "folds" in self.asked:
             return
         self.write_demo()
-        project = Project.open(
-            self.file, planned=False
-        )  # no plan, however damaged, decides the folds
+        project = Project.open(self.file, planned=False)  # folds rest on no plan, damaged or not
         if Pipeline(project).folds().state().kind != "fresh":
             self.run(["folds"])
 

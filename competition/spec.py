@@ -689,6 +689,11 @@ class Competition(Settings):
         return tuple(order)
 
     @property
+    def permutation(self) -> tuple[int, ...] | None:
+        """Of the classes under mirroring; None where it is forbidden."""
+        return self.flip_permutation if self.may_flip else None
+
+    @property
     def label_format(self) -> RleFormat:
         """The text form of the label csv: the submission's, but for what `[labels]` says."""
         if not isinstance(self.labels, RleLabels):

@@ -130,9 +130,8 @@ def _plan_words(name: str, values: Values) -> list[str]:
     minutes = time_given.made(values)[0] if name in ("train", "submit") else None
     if minutes is None:
         return []
-    until = "train" if name == "train" else "submit"
     folds = [word for fold in values["fold"] or () for word in ("--fold", str(fold))]
-    return ["--minutes", f"{minutes:g}", "--until", until, *folds]
+    return ["--minutes", f"{minutes:g}", "--until", name, *folds]
 
 
 def _reached(name: str, before: Before) -> Callable[..., None]:

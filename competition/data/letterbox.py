@@ -91,8 +91,12 @@ class Letterbox:
     def covered(self, runs: Runs) -> np.ndarray:
         """Logits float32 (K, h, w) of a resized image, 0 where a class covers half of a pixel."""
         shares = [
-            cv2.resize(mask, self.resized[::-1], interpolation=cv2.INTER_AREA)
-            for mask in runs.to_dense().astype(np.float32)
+            cv2.resize(
+                mask.to_dense().astype(np.float32),  # one class at a time: all are half a gigabyte
+                self.resized[::-1],
+                interpolation=cv2.INTER_AREA,
+            )
+            for mask in runs
         ]
         return np.stack(shares) - np.float32(0.5)
 

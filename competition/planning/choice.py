@@ -109,8 +109,8 @@ TUNING = 50.0
 """Decisions are searched in about so many times what decoding the predictions once takes."""
 LIGHT_STARTS, LIGHT = 4, 3.0
 """Further processes until a submission, and seconds until one has begun."""
-CROPS = {"cpu": 256}
-"""Side of a crop at native scale, by device; 512 on cards."""
+CROP_ON_CPUS, CROP_ON_CARDS = 256, 512
+"""Side of a crop at native scale."""
 
 
 class PlanRequest(NamedTuple):
@@ -246,7 +246,7 @@ BATCH, FEW_STEPS = 8, 1_000
 
 def _crops(size: GridSize, machine: MachineFacts) -> list[GridSize | None]:
     """Whole images, and crops where an image is large enough for several."""
-    side = CROPS.get(machine.kind, 512)
+    side = CROP_ON_CPUS if machine.kind == "cpu" else CROP_ON_CARDS
     large = min(size) >= 2 * side
     return [None, (side, side)] if large else [None]
 

@@ -65,9 +65,7 @@ def data_facts(
     median = tuple(int(side) for side in np.median(natives, axis=0))
     native = (median[0], median[1])
     wide = natives[:, 1] / natives[:, 0]
-    classes = range(areas.shape[1])
     overlap = labels.shared_areas(images)
-    permutation = competition.flip_permutation if competition.may_flip else None
     sizes = sizes_for(native)
     ceilings, decode = _ceilings(labels, representative(images, areas), sizes)
     return DataFacts(
@@ -81,7 +79,7 @@ def data_facts(
         empty_images=float((areas == 0).all(axis=1).mean()),
         labelled=float(((areas.sum(axis=1) - overlap) / pixels).mean()),
         class_share=float((areas / pixels[:, None]).mean()),
-        mirrored=permutation == tuple(classes),
+        mirrored=competition.permutation == tuple(range(areas.shape[1])),
         turned=bool(competition.turns),
         sizes=sizes,
         ceilings=ceilings,

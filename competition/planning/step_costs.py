@@ -87,6 +87,8 @@ class StepCosts:
 
 def measure_step(recipe: Recipe, probe: Probe, machine: Machine) -> StepCost:
     """Steps of `recipe` on the probe's images, and its network's prediction of a batch of them."""
+    import torch
+
     from competition.models import build
     from competition.training.step import TrainingStep
 
@@ -105,7 +107,7 @@ def measure_step(recipe: Recipe, probe: Probe, machine: Machine) -> StepCost:
         del images, dataset  # Windows removes no folder with a mapped file
     network = build(recipe.network, len(probe.competition.classes), pretrained=False)
     # ty: ignore[no-matching-overload] torch's overloads leave memory_format out
-    network.to(machine.torch_device(), memory_format=_channels_last())
+    network.to(machine.torch_device(), memory_format=torch.channels_last)
     step = TrainingStep(
         network,
         recipe,
@@ -157,10 +159,10 @@ class _Clock:
             import torch
 
             return torch.cuda.max_memory_allocated(self.machine.torch_device())
-        return peak_memory_of_process()
+        return _peak_memory_of_process()
 
 
-def peak_memory_of_process() -> int:
+def _peak_memory_of_process() -> int:
     """Bytes that this process has held at most; 0 where the system does not tell."""
     try:
         import resource
@@ -186,9 +188,8 @@ def _training_set(recipe: Recipe, probe: Probe, images: LetterboxedImages) -> "T
 
     names = tuple(probe.rows["image"])
     labelled = Labelled(names, dict.fromkeys(names, images), probe.labels)
-    competition = probe.competition
-    permutation = competition.flip_permutation if competition.may_flip else None
-    return TrainingSet(labelled, recipe, permutation=permutation, seed=0, turns=competition.turns)
+    permutation, turns = probe.competition.permutation, probe.competition.turns
+    return TrainingSet(labelled, recipe, permutation=permutation, seed=0, turns=turns)
 
 
 def _batch(dataset: "TrainingSet", size: int) -> dict[str, Any]:
@@ -198,12 +199,6 @@ def _batch(dataset: "TrainingSet", size: int) -> dict[str, Any]:
 
     draws = [Draw(place, place % len(dataset), None, place) for place in range(size)]
     return default_collate([dataset[draw] for draw in draws])
-
-
-def _channels_last() -> Any:
-    import torch
-
-    return torch.channels_last
 
 
 def _steps(step: Any, recipe: Recipe, batch: dict[str, Any], clock: _Clock) -> Iterator[_Moment]:

@@ -3,12 +3,19 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from competition.entry import entry_of
 from competition.errors import InputFault, MachineFault
 from competition.machine import Machine, machine_of, memory_for_steps
-from competition.planning.choice import Choice, MachineFacts, PlanRequest, TimeGiven, choose
+from competition.planning.choice import (
+    Choice,
+    MachineFacts,
+    PlannedUntil,
+    PlanRequest,
+    TimeGiven,
+    choose,
+)
 from competition.planning.data_facts import data_facts, representative
 from competition.planning.plan_file import write_plan
 from competition.planning.step_costs import Probe, StepCosts
@@ -19,9 +26,8 @@ from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.recipes.weights_file import weights_file
 from competition.steps.folds import refuse_faulty_data
 
-USUAL_MINUTES = {"cpu": 60.0}
-"""Where nobody says how much time there is; on cards `USUAL_ON_CARDS`."""
-USUAL_ON_CARDS = 180.0
+USUAL_ON_CPUS, USUAL_ON_CARDS = 60.0, 180.0
+"""Minutes, where nobody says how many there are."""
 PROBED = 16
 """Images that steps are measured on."""
 
@@ -32,7 +38,7 @@ class TimeAsked(NamedTuple):
     """
 
     minutes: float | None = None
-    until: Literal["train", "submit"] = "submit"
+    until: PlannedUntil = "submit"
     begun: float | None = None
     folds: tuple[int, ...] = ()
 
@@ -80,16 +86,14 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
 def _minutes(project: Project, asked: TimeAsked, machine: Machine) -> float:
     if asked.minutes is not None:
         return asked.minutes
-    usual = USUAL_MINUTES.get(machine.kind, USUAL_ON_CARDS)
+    usual = USUAL_ON_CPUS if machine.kind == "cpu" else USUAL_ON_CARDS
     project.say(f"plan: for {usual:g} minutes, the usual; --minutes or --hours says otherwise")
     return usual
 
 
 def _chooser(project: Project, machine: Machine, *, fresh: bool) -> Callable[[PlanRequest], Choice]:
     """Everything that a choice rests on but the time. fresh: no step is taken from what was timed."""
-    started = time.perf_counter()
-    networks = _networks(project, machine)
-    start = time.perf_counter() - started
+    start, networks = _seconds_to_start(), _networks(project, machine)
     training = project.rows("train")
     training = training[training["image"].isin(project.folds["image"])]
     predicted = len(project.rows("test")) + len(project.rows("holdout"))
@@ -138,9 +142,15 @@ def _networks(project: Project, machine: Machine) -> dict[str, bool]:
     except InputFault as fault:
         project.say(f"note: {fault}")
         found["unet-resnet18"] = _has_weights("unet-resnet18")
-    from competition.training import fit  # noqa: F401  what a training imports, timed by the caller
-
     return found
+
+
+def _seconds_to_start() -> float:
+    """What a training imports, timed: before anything else here needs it."""
+    started = time.perf_counter()
+    from competition.training import fit  # noqa: F401
+
+    return time.perf_counter() - started
 
 
 def _has_weights(name: str) -> bool:

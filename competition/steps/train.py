@@ -38,7 +38,9 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             f"{machine.line()}"
         )
         if member.recipe == AUTO and project.plans:
-            project.say(_planned(read_plan(project.workspace.plan), task.training.iterations))
+            plan, seeds = read_plan(project.workspace.plan), project.competition.ensemble.seeds
+            networks = len(plan.folds) * len(seeds)
+            project.say(_planned(plan, networks, task.training.iterations))
         fitted = fit(task, folder, machine=machine, say=project.say, watch=project.watch)
         return {
             "images": len(task.train),
@@ -55,10 +57,10 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
     return folder / "checkpoint.pt"
 
 
-def _planned(plan: PlanFile, steps: int) -> str:
-    """How long a fold's network is planned to take, and when it ends then."""
+def _planned(plan: PlanFile, networks: int, steps: int) -> str:
+    """How long one of so many networks is planned to take, and when it ends then."""
     parts = (plan.seconds.get(part, 0.0) for part in ("training", "validation"))
-    seconds = sum(parts) / len(plan.folds)
+    seconds = sum(parts) / networks
     ends = time.strftime("%H:%M", time.localtime(time.time() + seconds))
     return f"planned: {steps} steps in {duration(seconds)}, until {ends}"
 

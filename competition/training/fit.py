@@ -30,9 +30,14 @@ from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
 from competition.training.checkpoint import Training, save_checkpoint
 from competition.training.losses import LossContext, needs_distances
-from competition.training.plan import Plan, plan_of
+from competition.training.plan import plan_of
 from competition.training.progress import Progress, metric_over
-from competition.training.sampler import run_sampler, share_without_mask, without_mask_note
+from competition.training.sampler import (
+    RunSampler,
+    run_sampler,
+    share_without_mask,
+    without_mask_note,
+)
 from competition.training.step import ImageScorer, ImageScores, TrainingStep
 from competition.training.trainer import Loaders, run_training
 from competition.training.weight_averaging import BestRounds, measure_norms
@@ -108,15 +113,17 @@ def _fitted(
     validated = [task.validation] if task.aside is None else [task.validation, task.aside]
     scorers = [scorer_at_native_size(side, metric, exclusive=task.exclusive) for side in validated]
     step.validate_with(*scorers)
+    sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed)
     if resumed is None:
-        sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed)
         empty = share_without_mask(sampler, task.train, recipe.batch)
         if empty:
             say(without_mask_note(empty, recipe))
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
     with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
         progress.advance = bar
-        loader = _training_loader(task, plan, machine, round_=progress.rounds_done())
+        # Loader processes draw their first batches before Lightning tells a resumed run where it is.
+        sampler.set_epoch(progress.rounds_done())
+        loader = _training_loader(task, sampler, machine)
         loaders = Loaders(loader, [_plain(side, recipe.batch) for side in validated])
         run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
@@ -132,12 +139,7 @@ def _fitted(
     return Trained(checkpoint, progress.dead())
 
 
-def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -> DataLoader:
-    """round_: the round that the run begins or goes on with, counted from 0.
-
-    The sampler must know it from the start: loader processes draw their first batches before
-    Lightning tells a resumed run where it is.
-    """
+def _training_loader(task: Task, sampler: RunSampler, machine: Machine) -> DataLoader:
     recipe, seed = task.training.recipe, task.training.seed
     distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
     dataset = TrainingSet(
@@ -148,8 +150,6 @@ def _training_loader(task: Task, plan: Plan, machine: Machine, *, round_: int) -
         distances=distances,
         turns=task.turns,
     )
-    sampler = run_sampler(task.train, recipe, plan, seed=seed)
-    sampler.set_epoch(round_)
     return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 

@@ -108,7 +108,7 @@ def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) ->
     shares = recipe.sampling.positives
     if shares is None:
         return RunSampler(len(labelled), examples=plan.examples, seed=seed)
-    masked = [bool(labelled.runs[image].area().any()) for image in labelled.images]
+    masked = _have_masks(labelled)
     positive = [index for index, has in enumerate(masked) if has]
     empty = [index for index, has in enumerate(masked) if not has]
     negative = empty if recipe.sampling.crop is None else range(len(masked))
@@ -124,12 +124,17 @@ def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) ->
     )
 
 
+def _have_masks(labelled: Labelled) -> list[bool]:
+    """Of each image, whether any class has a pixel."""
+    return [bool(labelled.runs[image].area().any()) for image in labelled.images]
+
+
 def share_without_mask(sampler: RunSampler, labelled: Labelled, batch: int) -> float:
     """Share of the first round's batches in which no example can show a mask; 0 without a batch.
 
     A crop may miss the mask of its image, so that of crops there are at least so many.
     """
-    masked = [bool(labelled.runs[image].area().any()) for image in labelled.images]
+    masked = _have_masks(labelled)
     draws = (sampler.draw(place) for place in range(sampler.examples // batch * batch))
     shown = [draw.positive is not False and masked[draw.index] for draw in draws]
     batches = np.reshape(np.array(shown, bool), (-1, batch))

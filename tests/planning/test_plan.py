@@ -6,8 +6,9 @@ from competition.__main__ import main
 from competition.entry import entry_of
 from competition.errors import InputFault
 from competition.project import Project
-from competition.recipes.planned import read_plan
+from competition.recipes.planned import PlanFile, read_plan
 from competition.steps import TimeAsked, plan_recipe
+from competition.steps.train import _planned
 
 
 def reopened(project, file, **options):
@@ -142,3 +143,11 @@ def test_the_whole_way_from_minutes_to_a_checked_csv(
         assert main([*words, *chosen]) == 0
     assert "until" in capsys.readouterr().out
     assert (planned.workspace.submissions / "main.csv").is_file()
+
+
+def test_the_planned_end_is_that_of_one_network_of_all_folds_and_seeds():
+    seconds = {"training": 570.0, "validation": 30.0, "decisions": 99.0}
+    plan = PlanFile(
+        minutes=15, until="train", folds=(0, 1), seconds=seconds, cpu_seconds=1, recipe={}
+    )
+    assert _planned(plan, 6, 50).startswith("planned: 50 steps in 1:40, until ")
