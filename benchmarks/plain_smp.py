@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from competition.machine import Machine, machine_of
 from competition.masks import Runs
+from competition.models.smp import whole_network
 from competition.models.weights import load_encoder
 from competition.project import Project
 from competition.scoring.metrics import score_image
@@ -57,7 +58,7 @@ def run(
     )
     model = smp.Unet(ENCODER, encoder_weights=None, classes=len(project.classes))
     if not scratch:
-        load_encoder(model.encoder, PACKAGE)
+        load_encoder(model.encoder, PACKAGE, beyond=whole_network(ENCODER))
     model.to(memory_format=torch.channels_last)
     average = AveragedModel(model, avg_fn=growing, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)

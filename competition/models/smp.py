@@ -59,7 +59,7 @@ class SmpBody(Body):
 
     def load_published(self, network: Smp, weights: str) -> None:
         """The encoder's own mean and deviation come with them."""
-        load_encoder(self.encoder, weights, beyond=_whole_network(network.encoder))
+        load_encoder(self.encoder, weights, beyond=whole_network(network.encoder))
         self.normalisation = _normalisation(network.encoder, pretrained=True)
 
     def forward(self, images: Tensor) -> Maps:
@@ -115,7 +115,7 @@ def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
     return Normalisation(mean, deviation)
 
 
-def _whole_network(encoder: str) -> list[str]:
+def whole_network(encoder: str) -> list[str]:
     """Names of the weights of the network that an encoder of timm's is cut from, as smp names them."""
     if not encoder.startswith(TIMM):
         return []
