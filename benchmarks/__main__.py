@@ -4,6 +4,7 @@ masks    decoding, encoding, thresholds, votes beside the usual way → docs/per
 tuning   thresholds, weights and heads of 5 models → docs/performance-tuning.md
 shakeup  whether Private lies in its predicted interval, over demos of many seeds
 plain_smp  a plain training script on fold 0, to set beside a plan of the same processor time
+made_up    the download of a made-up competition, to plan and to train on
 """
 
 import argparse
@@ -41,6 +42,10 @@ def main() -> None:
     plain.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
     plain.add_argument("--scratch", action="store_true", help="without published weights")
     plain.add_argument("--out", type=Path, default=Path("plain_smp.json"), help="scores by image")
+    made_up = suites.add_parser("made_up")
+    made_up.add_argument("kind", choices=("regions", "roads", "rare"))
+    made_up.add_argument("--out", type=Path, required=True, help="folder that isn't there yet")
+    made_up.add_argument("--seed", type=int, default=0)
     arguments = vars(parser.parse_args())
     if arguments["suite"] == "tuning":
         settle_memory()  # as `tune` does

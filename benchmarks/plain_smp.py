@@ -40,7 +40,8 @@ def run(
 ) -> None:
     """Train on fold 0 of the competition for so many minutes of processor time, then score it.
 
-    over: the Dice term's fraction, "image" or "batch"; rate: the highest learning rate. Writes {image: its classes' scores} to `out`.
+    over: the Dice term's fraction, "image" or "batch"; rate: the highest learning rate.
+    Writes {image: its classes' scores} to `out`.
     """
     project, began = Project.open(file), time.process_time()
     machine = machine_of()
