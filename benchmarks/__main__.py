@@ -40,6 +40,7 @@ def main() -> None:
         "--over", choices=("image", "batch"), default="image", help="Dice's fraction"
     )
     plain.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
+    plain.add_argument("--batch", type=int, default=8)
     plain.add_argument("--scratch", action="store_true", help="without published weights")
     plain.add_argument("--out", type=Path, default=Path("plain_smp.json"), help="scores by image")
     made_up = suites.add_parser("made_up")

@@ -35,6 +35,7 @@ def run(
     side: int,
     over: str,
     rate: float,
+    batch: int,
     scratch: bool,
     out: Path,
 ) -> None:
@@ -76,7 +77,7 @@ def run(
             group["lr"] = rate * min(1, steps / 20 + 0.05) * (1 + math.cos(math.pi * gone)) / 2
         pairs = [
             augment(image=shown[n], mask=masks[n])
-            for n in rng.choice(names, 8, replace=len(names) < 8)
+            for n in rng.choice(names, batch, replace=len(names) < batch)
         ]
         images = torch.stack([torch.from_numpy(p["image"].transpose(2, 0, 1)) for p in pairs])
         targets = torch.stack(

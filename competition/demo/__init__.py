@@ -25,6 +25,8 @@ from competition.demo.xray import draw_view, render
 from competition.errors import InputFault
 from competition.masks import RleFormat, Runs, polygons_from_runs
 from competition.masks.rle import encode_rows
+from competition.recipes import recipe_named
+from competition.recipes.weights_file import has_weights
 from competition.workspace import whole_folder
 
 PUBLIC = 0.3
@@ -67,11 +69,20 @@ def make_short_demo(folder: Path, *, seed: int = 0) -> None:
 
 
 def demo_toml(name: str, *, examples: int) -> str:
-    """Text of a demo's competition.toml; its recipes train on so many examples, at 64 × 64."""
+    """Text of a demo's competition.toml; its recipes train on so many examples, at 64 × 64.
+
+    Whether published weights are at hand is looked up here and written down, so that the demo runs
+    without them, and a file means the same recipes wherever it goes.
+    """
     template = (Path(__file__).parent / "competition.toml").read_text(encoding="utf-8")
     classes = "".join(f'    "{label}",\n' for label in CLASSES)
     batches = {"iterations": examples // 2, "half": examples // 4}  # of 2 and of 4 images
-    return Template(template).substitute(batches, name=name, classes=classes)
+    published = has_weights(recipe_named("light-unet-lite0", {}).weights)
+    weights = {
+        "published": "true" if published else "false",
+        "is_installed": "is installed" if published else "was not installed",
+    }
+    return Template(template).substitute(batches, **weights, name=name, classes=classes)
 
 
 def photograph(number: int, *, seed: int, size: int) -> Iterator[Picture]:

@@ -36,3 +36,12 @@ def weights_file(named: str) -> Path:
             f"({', '.join(path.name for path in files[:5])}); name one by its path"
         )
     return files[0]
+
+
+def has_weights(named: str) -> bool:
+    """Whether the file that a recipe's `weights` names is here."""
+    try:
+        weights_file(named)
+    except InputFault:
+        return False
+    return True

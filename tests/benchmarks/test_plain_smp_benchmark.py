@@ -18,7 +18,7 @@ def test_it_trains_for_its_time_and_scores_every_held_out_image(
     make_split(project)
     monkeypatch.chdir(project.workspace.root)
     out = tmp_path / "scores.json"
-    run(tiny_data / "competition.toml", 0.02, 0, 64, over, 1e-3, scratch, out)
+    run(tiny_data / "competition.toml", 0.02, 0, 64, over, 1e-3, 8, scratch, out)
     found = json.loads(out.read_text())
     assert set(found["images"]) == set(project.validation_images(0))
     assert found["steps"] > 0

@@ -71,6 +71,6 @@ def test_a_seed_runs_from_its_data_to_its_scores(monkeypatch, tmp_path):
         "main",
         "main-plain",
         "demo-unet-plain",
-        "demo-unet-resnet18-plain",
+        "demo-unet-lite0-plain",
     }
     assert all(one.standing.expected and one.standing.private for one in found)

@@ -59,10 +59,16 @@ def test_its_competition_file_reads_the_data(folder: Path) -> None:
     assert set(catalog["height"]) == set(catalog["width"]) == {SIZE}
 
 
-def test_every_recipe_of_its_ensemble_is_there(folder: Path) -> None:
-    competition = load_competition(folder / "competition.toml")
+@pytest.mark.parametrize("installed", [True, False])
+def test_it_starts_from_published_weights_only_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool
+) -> None:
+    monkeypatch.setattr("competition.demo.has_weights", lambda named: installed)
+    make_short_demo(tmp_path / "demo")
+    competition = load_competition(tmp_path / "demo" / "competition.toml")
     recipes = [recipe_named(name, competition.recipes) for name in competition.ensemble.recipes]
-    assert len(recipes) == 2 and all(not recipe.pretrained for recipe in recipes)
+    assert [recipe.pretrained for recipe in recipes] == [False, installed]
+    assert recipes[1].weights.startswith("package:")
 
 
 def test_the_short_demo_is_the_same_competition_in_little(folder: Path, tmp_path: Path) -> None:
