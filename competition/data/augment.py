@@ -37,18 +37,20 @@ def transform(settings: Augmentation) -> albumentations.Compose:
 
 
 def mirror(
-    image: np.ndarray, planes: np.ndarray, permutation: tuple[int, ...]
+    image: np.ndarray, planes: np.ndarray, permutation: tuple[int, ...], sets: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror left and right, and let the paired classes change places.
 
-    image (h, w, C); planes (P, h, w) uint8, further ones than those of the classes being
-    mirrored alone; permutation (K,) as `Competition` gives it.
+    image (h, w, C); planes (P, h, w) uint8: first those of the classes, `sets` times, further ones
+    being mirrored alone; permutation (K,) as `Competition` gives it.
     """
     planes = planes[:, :, ::-1]
     if permutation != tuple(range(len(permutation))):
-        bits = np.unpackbits(planes, axis=0, bitorder="little")[list(permutation)]
-        exchanged = np.packbits(bits, axis=0, bitorder="little")
-        planes = np.concatenate([exchanged, planes[len(exchanged) :]])
+        count = -(-len(permutation) // 8)
+        groups = np.split(planes, [place * count for place in range(1, sets + 1)])
+        bits = [np.unpackbits(one, axis=0, bitorder="little") for one in groups[:sets]]
+        exchanged = [np.packbits(one[list(permutation)], axis=0, bitorder="little") for one in bits]
+        planes = np.concatenate([*exchanged, groups[-1]])
     return np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(planes)
 
 
@@ -89,16 +91,17 @@ def augment(
     flip: tuple[float, tuple[int, ...]],
     seed: tuple[int, int, int],
     turns: Turns = NO_TURNS,
+    sets: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One augmented example; the same (run seed, epoch, index) gives the same example anywhere.
 
     albumentations 2.0.8 repeats one random stream in every worker and epoch unless it is seeded
     for each example. `flip` is the probability of mirroring and the permutation of classes. The image,
-    (h, w, C), keeps its dtype, uint8 or uint16.
+    (h, w, C), keeps its dtype, uint8 or uint16. `sets` is as for `mirror`.
     """
     random = np.random.default_rng(seed)
     if random.random() < flip[0]:
-        image, planes = mirror(image, planes, flip[1])
+        image, planes = mirror(image, planes, flip[1], sets)
     image, planes = turns.applied(image, planes, random)
     change.set_random_seed(int(random.integers(2**31)))
     # albumentations 2.0.8 has no noise for uint16; as float32, whose 24 bits lose none of 16, it has all

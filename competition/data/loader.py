@@ -44,14 +44,16 @@ class Labelled:
     letterboxed: Mapping[str, LetterboxedImages]
     runs: Mapping[str, Runs]
     ignored: Mapping[str, Runs] = field(default_factory=dict)
-    """Pixels (1, H, W) that do not count, of those images that may have some."""
+    """Pixels (1, H, W), or (K, H, W) of each class, that do not count, of those images that may have
+    some.
+    """
     annotators: Mapping[str, Runs] = field(default_factory=dict)
     """Masks (R * K, H, W) of R annotators, of those images that have some: what is trained on."""
 
-    def ignores(self) -> bool:
-        """Whether any pixel of any of the images does not count."""
+    def ignored_masks(self) -> int:
+        """How many masks say which pixels do not count: 0 where all do, 1 for all classes, or K."""
         found = (self.ignored.get(image) for image in self.images)
-        return any(mask is not None and len(mask) > 0 for mask in found)
+        return max((mask.classes for mask in found if mask is not None and len(mask)), default=0)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,7 +81,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         distances: the number of classes where the loss needs maps of signed distances; 0: none.
         """
         self.labelled, self.seed, self.distances = labelled, seed, distances
-        self.ignores = labelled.ignores()
+        self.ignored_masks = labelled.ignored_masks()
+        self.ignored_planes = -(-self.ignored_masks // 8)  # as many bit planes as the classes' own
         self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
@@ -101,7 +104,9 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             flip=self.flip,
             seed=seed,
             turns=self.turns,
+            sets=2 if self.ignored_masks > 1 else 1,
         )
+        classes = len(planes) - self.ignored_planes
         if self.sampling.crop is not None:
             pixels, planes = random_crop(
                 pixels,
@@ -110,15 +115,15 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
                 extent=letterbox.resized,
                 positive=draw.positive,
                 random=np.random.default_rng((*seed, 1)),
-                of_classes=len(planes) - self.ignores,
+                of_classes=classes,
             )
-        ignored = None
-        if self.ignores:
-            planes, ignored = planes[:-1], planes[-1:]
+        planes, ignored = planes[:classes], planes[classes:]
         example = {"images": channels_first(pixels), "planes": torch.from_numpy(planes)}
         example["place"] = torch.tensor(draw.place)
-        if ignored is not None:
-            example["ignored"] = torch.from_numpy(ignored)
+        if self.ignored_masks:
+            example["ignored" if self.ignored_masks == 1 else "ignored_planes"] = torch.from_numpy(
+                ignored
+            )
         if self.distances:
             masks = unpack(planes, self.distances).astype(bool)
             example["distances"] = torch.from_numpy(signed_distances(masks))
@@ -137,15 +142,22 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
 
     def _planes(self, image: str, seed: tuple[int, ...]) -> np.ndarray:
         """Bit planes uint8 (P, h, w) of an image's classes and, where any image ignores pixels, one
-        more: 1 where the pixel touches an ignored one, which no class then has.
+        more: 1 where the pixel touches an ignored one, which no class then has. Where classes ignore
+        pixels of their own it is P more, and a class has none of its own.
         """
         letterbox = self.labelled.letterboxed[image].letterboxes[image]
         planes = letterbox.planes(self._masks(image, seed))
-        if not self.ignores:
+        if not self.ignored_masks:
             return planes
         ignored = self.labelled.ignored.get(image)
-        touched = np.zeros_like(planes[:1]) if ignored is None else letterbox.touched(ignored)
-        return np.concatenate([planes * (1 - touched), touched])
+        if ignored is None:
+            touched = np.zeros_like(planes[: self.ignored_planes])
+        else:
+            touched = letterbox.touched(ignored)
+        of_all = touched if ignored is not None and ignored.classes > 1 else touched * np.uint8(255)
+        if self.ignored_masks == 1:
+            return np.concatenate([planes & ~of_all, touched])
+        return np.concatenate([planes & ~of_all, np.broadcast_to(of_all, planes.shape)])
 
 
 class PlainSet(Dataset[dict[str, Any]]):

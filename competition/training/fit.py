@@ -218,11 +218,12 @@ def loss_context_of(task: Task) -> LossContext:
     among the pixels that count.
     """
     runs = [task.train.runs[image] for image in task.train.images]
-    pixels = sum(one.height * one.width for one in runs)
-    ignored = (task.train.ignored.get(image) for image in task.train.images)
-    pixels -= sum(int(one.area()[0]) for one in ignored if one is not None)
+    pixels = np.full(runs[0].classes, sum(one.height * one.width for one in runs), float)
+    for image in task.train.images:
+        ignored = task.train.ignored.get(image)
+        pixels -= 0 if ignored is None else ignored.area()  # of all classes, or of each
     areas = np.sum([one.area() for one in runs], axis=0)
-    return LossContext(task.metric, task.exclusive, (areas / max(pixels, 1)).tolist())
+    return LossContext(task.metric, task.exclusive, (areas / np.maximum(pixels, 1)).tolist())
 
 
 def _plain(labelled: Labelled, batch: int) -> DataLoader:

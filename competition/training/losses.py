@@ -29,8 +29,8 @@ def term_values(
 ) -> Tensor:
     """The term's mean over images and classes, the classes weighted by `of_classes`.
 
-    ignored: bool (B,1,h,w), pixels that are 0 in the targets and surely absent in the logits: no
-    term is wrong there, and a mean over pixels is one over the others of the batch.
+    ignored: bool (B,1,h,w) or (B,K,h,w), pixels that are 0 in the targets and surely absent in the
+    logits: no term is wrong there, and a mean over pixels is one over the others of the batch.
     """
     counted = 1.0 if ignored is None else (~ignored).float().mean().clamp(min=1e-12)
     weights = None if of_classes is None else logits.new_tensor(of_classes)
@@ -77,14 +77,14 @@ def cross_entropy(
     """Cross-entropy over background and the classes, for masks that do not overlap.
 
     Background has the logit 0, so that a class wins a pixel only where its own logit is above 0;
-    it weighs 1. ignored: bool (B,1,h,w), pixels that weigh nothing.
+    it weighs 1. ignored: bool (B,1,h,w) or (B,K,h,w), pixels that weigh nothing, for any class.
     """
     labels = torch.where(targets.amax(1) >= 0.5, targets.argmax(1) + 1, 0)
     if weights is not None:
         weights = torch.cat([weights.new_ones(1), weights])
     if ignored is None:
         return functional.cross_entropy(_with_background(logits), labels, weights)
-    counted = (~ignored[:, 0]).float()
+    counted = (~ignored.any(1)).float()
     shares = counted if weights is None else weights[labels] * counted
     losses = functional.cross_entropy(_with_background(logits), labels, reduction="none")
     return (losses * shares).sum() / shares.sum().clamp(min=1e-12)
@@ -226,7 +226,7 @@ Loss = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 
 Coarser logits are enlarged to the targets' size first. `distances` (B,K,h,w): signed distances to each
 mask's edge in pixels, negative inside; for the boundary term alone, else None. `ignored`: bool
-(B,1,h,w), pixels that have no part in it; None: all have.
+(B,1,h,w), or of each class (B,K,h,w), pixels that have no part in it; None: all have.
 """
 
 

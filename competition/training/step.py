@@ -94,13 +94,16 @@ class TrainingStep:
     def _asked_for(
         self, batch: Mapping[str, Tensor], size: torch.Size
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Targets and distances (B,K,h,w) of a batch and which pixels are ignored, bool (B,1,h,w),
-        or at `size` where the loss is taken there: a cell that holds an ignored pixel is ignored.
+        """Targets and distances (B,K,h,w) of a batch and which pixels are ignored, bool (B,1,h,w) or
+        of each class (B,K,h,w), or at `size` where the loss is taken there: a cell that holds an
+        ignored pixel is ignored.
 
         None for the last where none is: such a batch is what it would be without the key.
         """
         targets, distances = unpack(batch["planes"], self.classes), batch.get("distances")
         ignored = batch["ignored"] > 0 if "ignored" in batch else None
+        if "ignored_planes" in batch:
+            ignored = unpack(batch["ignored_planes"], self.classes) > 0
         if ignored is not None and not ignored.any():
             ignored = None
         if self.recipe.loss_at == "image":

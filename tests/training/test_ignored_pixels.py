@@ -38,9 +38,9 @@ CONTEXT = LossContext(metric=Metric(name="iou", over="pixels"), frequencies=[0.3
 terms = pytest.mark.parametrize("term", TERMS, ids=str)
 
 
-def somewhere(seed: int = 1) -> torch.Tensor:
-    """bool (2,1,16,16)."""
-    return torch.from_numpy(np.random.default_rng(seed).random((2, 1, 16, 16)) < 0.3)
+def somewhere(seed: int = 1, classes: int = 1) -> torch.Tensor:
+    """bool (2,1,16,16), or of each class."""
+    return torch.from_numpy(np.random.default_rng(seed).random((2, classes, 16, 16)) < 0.3)
 
 
 def loss_and_slope(term, logits, targets, ignored):
@@ -51,14 +51,25 @@ def loss_and_slope(term, logits, targets, ignored):
     return value.detach(), slope
 
 
+@pytest.mark.parametrize("classes", [1, 3])
 @terms
-def test_gradients_are_zero_at_ignored_pixels_and_there_alone(term):
+def test_gradients_are_zero_at_ignored_pixels_and_there_alone(term, classes):
     logits, targets = batch(exclusive=True)
-    ignored = somewhere()
+    ignored = somewhere(classes=classes)
     value, slope = loss_and_slope(term, logits, targets, ignored)
     everywhere = ignored.expand_as(slope)
     assert value.isfinite() and slope.isfinite().all()
     assert (slope[everywhere] == 0).all() and (slope[~everywhere] != 0).any()
+
+
+def test_a_pixel_that_one_class_ignores_has_no_part_in_a_cross_entropy():
+    logits, targets = batch(exclusive=True)
+    ignored = somewhere(classes=3)
+    loss = build_loss(one("cross-entropy"))
+    by_class = loss(logits, targets, None, ignored)
+    assert by_class == pytest.approx(
+        loss(logits, targets, None, ignored.any(1, keepdim=True)).item()
+    )
 
 
 @terms
@@ -221,6 +232,33 @@ def test_ignored_pixels_move_with_the_classes():
         assert torch.equal(found, moved) and found.any()
 
 
+def test_a_class_may_ignore_pixels_that_others_do_not():
+    masks = np.zeros((33, 40, 60), bool)
+    masks[2, 10:30, 20:50] = masks[32, 4:9] = True
+    of_all = np.zeros((1, 40, 60), bool)
+    of_all[:, 20:] = True
+    ignored = {"a": Runs.from_dense(masks), "b": Runs.from_dense(of_all)}
+    examples = [training_set(ignored, flip=0.0)[Draw(0, i, None, i)] for i in (0, 1)]
+    plain = [training_set({}, flip=0.0)[Draw(0, i, None, i)] for i in (0, 1)]
+    for example, before, dense in zip(examples, plain, (masks, of_all), strict=True):
+        expected = torch.from_numpy(np.broadcast_to(dense[:, ::2, ::2], (33, 20, 30)).copy())
+        expected |= torch.from_numpy(np.broadcast_to(dense[:, 1::2, 1::2], (33, 20, 30)).copy())
+        assert torch.equal(unpack(example["ignored_planes"], 33) > 0, expected)
+        assert torch.equal(unpack(example["planes"], 33), unpack(before["planes"], 33) & ~expected)
+        assert "ignored" not in example
+
+
+def test_ignored_pixels_of_paired_classes_change_places_with_them():
+    masks = np.zeros((33, 40, 60), bool)
+    masks[0, 10:30, :20] = True
+    pairs = (32, *range(1, 32), 0)
+    dataset = training_set({"a": Runs.from_dense(masks)}, flip=1.0)
+    dataset.flip = (1.0, pairs)
+    found = unpack(dataset[Draw(0, 0, None, 0)]["ignored_planes"], 33) > 0
+    assert found.flatten(1).any(1).nonzero().tolist() == [[32]]
+    assert found[32, 5:15, 20:].all()
+
+
 def test_where_no_pixel_is_ignored_examples_are_what_they_were():
     nothing = {"a": Runs.empty((1, 40, 60)), "b": Runs.empty((1, 40, 60))}
     for dataset in (training_set(nothing), training_set({})):
@@ -249,15 +287,19 @@ def test_a_step_of_a_batch_without_ignored_pixels_is_the_same_bit_by_bit(project
 
 
 @pytest.mark.parametrize("loss_at", ["image", "logits"])
-def test_labels_of_ignored_pixels_change_no_step(project, loss_at):
-    losses = []
-    for bits in (0, 255):
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_labels_of_ignored_pixels_change_no_step(project, loss_at, of_classes):
+    losses, bit = [], 2 if of_classes else 255
+    for bits in (0, bit):
         step, example = step_and_batch(project, loss_at)
-        example["ignored"] = torch.zeros_like(example["planes"][:, :1])
-        example["ignored"][:, :, 3:17, 5:9] = 1
-        example["planes"][:, :, 3:17, 5:9] = bits
+        key, planes = "ignored_planes" if of_classes else "ignored", example["planes"]
+        example[key] = torch.zeros_like(planes if of_classes else planes[:, :1])
+        example[key][:, 0, 3:17, 5:9] = bit
+        planes[:, 0, 3:17, 5:9] = planes[:, 0, 3:17, 5:9] & ~bit | bits
         losses.append(step.loss(example, step=0, index=0))
     assert torch.equal(*losses)
+    step, example = step_and_batch(project, loss_at)
+    assert not torch.equal(losses[0], step.loss(example, step=0, index=0))
 
 
 def step_and_batch(project, loss_at):
