@@ -63,6 +63,11 @@ class Entry:
         """Whether a plan makes a recipe of it."""
         return any(member.recipe == AUTO for member in self.members)
 
+    @property
+    def round(self) -> str | None:
+        """The pseudo round that its networks are trained with."""
+        return self.members[0].pseudo
+
     def folder(self, workspace: Workspace) -> Path:
         return workspace.runs / "entries" / self.name
 

@@ -19,11 +19,12 @@ from competition.errors import InputFault
 from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
+from competition.pseudo.rounds import RoundSettings, TeacherEntry, read_round
 from competition.recipes import Recipe
 from competition.recipes.weights_file import weights_file
 from competition.settings import DEFAULTS
 from competition.solution import read_score, score_path
-from competition.workspace import file_sha256
+from competition.workspace import file_sha256, read_json
 
 if TYPE_CHECKING:
     from competition.project import Project
@@ -59,7 +60,7 @@ _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that
 _LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
-Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo"]
+Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -221,15 +222,110 @@ class Pipeline:
         written = map(self._plain_submission, entries)
         return [path for path in written if read_score(path) is None]
 
-    def pseudo(self, round_name: str, *, after: tuple[str, ...] = ()) -> Step:
-        """A round is kept as it is once it is there: it may come from any csv."""
+    def pseudo(self, name: str, settings: RoundSettings | None = None) -> Step:
+        """A round; settings: those that are asked for, by default its own."""
+        folder = self.workspace.pseudo(name)
+        settings = settings or self.round_settings(name)
+        after = () if settings.csv else (f"predict {self.teachers(settings).name}",)
         return Step(
-            f"pseudo {round_name}",
-            dict,
-            (self.workspace.pseudo(round_name) / "receipt.json",),
-            None,
+            f"pseudo {name}",
+            lambda: self._round_inputs(folder, settings),
+            (folder / "labels.csv",),
+            folder / "receipt.json",
             after,
         )
+
+    def round_settings(self, name: str) -> RoundSettings:
+        """Those of a round that is there, else the usual ones with the file's own ensemble for
+        teachers.
+        """
+        folder = self.workspace.pseudo(name)
+        if (folder / "receipt.json").exists():
+            return read_round(folder, self.project.competition).settings
+        return RoundSettings(
+            teachers=teacher_entry(entry_of(self.project.competition, pseudo=NO_ROUND))
+        )
+
+    def teachers(self, settings: RoundSettings) -> Entry:
+        """Whose predictions a round is made of."""
+        made = settings.teachers
+        assert made is not None
+        return entry_of(
+            self.project.competition,
+            recipes=made.recipes,
+            folds=made.folds,
+            seeds=made.seeds,
+            pseudo=made.pseudo or NO_ROUND,
+            pretrained=made.pretrained,
+        )
+
+    def teacher_of(self, student: Entry) -> Entry:
+        """The entry that a student is compared with: itself without its round, or with the round that
+        the teachers of its own were trained with.
+        """
+        rounds = {member.pseudo for member in student.members}
+        name = next(iter(rounds))
+        if name is None or len(rounds) > 1:
+            raise InputFault(
+                f"entry {student.name!r} learns from no round, so there is nothing to judge; name one "
+                "by --pseudo ROUND"
+            )
+        made, first = self.round_settings(name).teachers, student.members[0]
+        before = None if made is None else made.pseudo
+        return entry_of(
+            self.project.competition,
+            recipes=tuple(dict.fromkeys(member.recipe for member in student.members)),
+            folds=student.folds,
+            seeds=tuple(dict.fromkeys(member.seed for member in student.members)),
+            pseudo=before or NO_ROUND,
+            pretrained=first.pretrained,
+            continued=first.continued,
+        )
+
+    def verdict(self, student: Entry) -> Step:
+        """Student against teacher."""
+        folder = student.folder(self.workspace)
+        teacher = self.teacher_of(student)
+        return Step(
+            f"verdict {student.name}",
+            lambda: (
+                self._decision_inputs(student)
+                | {
+                    f"teacher: {key}": value
+                    for key, value in self._decision_inputs(teacher).items()
+                }
+            ),
+            (folder / "verdict.json",),
+            folder / "verdict.receipt.json",
+            (f"predict {student.name}", f"predict {teacher.name}"),
+        )
+
+    def _round_inputs(self, folder: Path, settings: RoundSettings) -> Inputs:
+        """What a round depends on. What is not here (a round may come from git alone) is taken to be
+        what it was.
+        """
+        spec = self._spec("classes", "exclusive")
+        inputs = {
+            "settings": hash_of(settings.model_dump(mode="json")),
+            "competition": hash_of(spec),
+        }
+        if settings.csv is not None:
+            sources = {"csv": Path(settings.csv)}
+        else:
+            entry = self.teachers(settings)
+            sources = {
+                f"predictions {member} fold {fold}": (
+                    self.workspace.run(str(member), fold) / "test" / "store.json"
+                )
+                for member in entry.members
+                for fold in entry.folds
+            }
+        path = folder / "receipt.json"
+        before = read_json(path).get("inputs", {}) if path.exists() else {}
+        for name, source in sources.items():
+            gone = not source.is_file() and name in before
+            inputs[name] = before[name] if gone else _file(source, "predict")
+        return inputs
 
     def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         """Every stage that leads to `goal` for this entry, first things first."""
@@ -238,18 +334,21 @@ class Pipeline:
             made.append(Stage(("plan",), (self.plan(),)))
         rounds = {member.pseudo for member in entry.members if member.pseudo}
         for name in sorted(rounds):
-            if self.pseudo(name).state().kind == "fresh":
-                continue
-            made += self.pseudo_stages(name, pretrained=entry.members[0].pretrained)
+            if self.pseudo(name).state().kind != "fresh":
+                made += self.pseudo_stages(name)
+        if rounds and goal in ("verdict", "submit"):
+            made += self.stages("predict", self.teacher_of(entry))
         made += self._until(goal, entry, plain=plain)
         return made
 
-    def pseudo_stages(self, name: str, *, pretrained: bool = True) -> list[Stage]:
-        """What leads to a pseudo round: the file's ensemble, trained without one, and decided."""
-        teacher = entry_of(self.project.competition, pseudo=NO_ROUND, pretrained=pretrained)
-        command = ("pseudo", *options_of(teacher), "--round", name)
-        step = self.pseudo(name, after=(f"tune {teacher.name}",))
-        return [*self._until("tune", teacher), Stage(command, (step,))]
+    def pseudo_stages(self, name: str) -> list[Stage]:
+        """What leads to a pseudo round: its teachers' predictions."""
+        settings = self.round_settings(name)
+        command = ("pseudo", "--round", name)
+        if settings.csv is not None:
+            return [Stage(command, (self.pseudo(name),))]
+        teachers = self.teachers(settings)
+        return [*self.stages("predict", teachers), Stage(command, (self.pseudo(name),))]
 
     def ablation_stages(self, experiment: Experiment, *, submitted: bool) -> list[Stage]:
         """What leads to an ablation's table; `submitted`: plain submissions of each trial too.
@@ -285,6 +384,7 @@ class Pipeline:
             "train": tuple(self.train(*pair) for pair in pairs),
             "predict": (*(self.predict(*pair) for pair in pairs), *means),
             "ensemble": (self.ensemble(entry),),
+            **({"verdict": (self.verdict(entry),)} if entry.round else {}),
             **({} if plain else {"tune": (self.tune(entry),)}),
             "submit": (self.submit(entry, plain=plain),),
         }
@@ -408,6 +508,18 @@ def _sha256_of_weights(named: str) -> str:
 
 def submission_name(entry: Entry, *, plain: bool) -> str:
     return entry.name + ("-plain" if plain else "")
+
+
+def teacher_entry(entry: Entry) -> TeacherEntry:
+    """As a round writes it down."""
+    first = entry.members[0]
+    return TeacherEntry(
+        recipes=tuple(dict.fromkeys(member.recipe for member in entry.members)),
+        seeds=tuple(dict.fromkeys(member.seed for member in entry.members)),
+        folds=entry.folds,
+        pretrained=first.pretrained,
+        pseudo=first.pseudo,
+    )
 
 
 def options_of(entry: Entry) -> tuple[str, ...]:

@@ -24,8 +24,13 @@ class Settings(BaseModel):
     @classmethod
     def read(cls, path: Path, *, what: str, again: str) -> Self:
         """What a JSON file holds; InputFault, saying `what` it should be, where it is damaged."""
+        return cls.parsed(read_json(path), path, what=what, again=again)
+
+    @classmethod
+    def parsed(cls, value: object, path: Path, *, what: str, again: str) -> Self:
+        """Plain values, found in the file at `path`; as `read`."""
         try:
-            return cls.model_validate(read_json(path))
+            return cls.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
             found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -65,10 +65,27 @@ def _before_submit(runner: Any, values: Values) -> None:
 
 
 def _before_pseudo(runner: Any, values: Values) -> None:
-    """The teachers' decisions, unless the labels come from a csv."""
+    """The teachers' predictions, unless the labels come from a csv."""
     if values["source"] is None:
         runner.project.require_test_part("no image to label")
-        _before("submit", on_teachers)(runner, values)
+        _before("predict", on_teachers)(runner, values)
+
+
+def _after_pseudo(runner: Any, values: Values) -> None:
+    """Students of the round, in the place of the teachers, and the verdict."""
+    from competition.entry import entry_of
+
+    runner.reach(
+        "verdict",
+        entry_of(
+            runner.project.competition,
+            recipes=tuple(values["recipe"] or ()),
+            folds=tuple(values["fold"] or ()),
+            seeds=tuple(values["seed"] or ()),
+            pseudo=values["round_name"],
+            pretrained=values["pretrained"],
+        ),
+    )
 
 
 def _before_ablation(runner: Any, values: Values) -> None:
@@ -97,10 +114,14 @@ GOALS: dict[str, Before] = {
     "submit": _before_submit,
     "holdout": _before("submit", on_entry),  # what is scored there is what would be submitted
     "pseudo": _before_pseudo,
+    "verdict": _before("verdict", on_entry),
     "leaderboard": _nothing,
     "status": _nothing,
     "ablation": _before_ablation,
 }
+
+AFTER: dict[str, Before] = {"pseudo": _after_pseudo}
+"""What a goal goes on to."""
 
 Answers = Annotated[
     Path | None,
@@ -152,6 +173,7 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
         before(runner, values)
         parameters = typer.main.get_group(app).commands[name].params
         engine([name, *words_of(parameters, values)])
+        AFTER.get(name, _nothing)(runner, values)
 
     return reached
 

@@ -38,6 +38,10 @@ def submit(
     entry: "Entry",
     force: bool,
     plain: Plain = False,
+    despite_verdict: Annotated[
+        bool,
+        typer.Option("--despite-verdict", help="Also with a pseudo round that was not adopted"),
+    ] = False,
 ) -> None:
     """Write the submission in the sample's form, read it back, and only then let it appear.
 
@@ -45,6 +49,8 @@ def submit(
     """
     from competition import steps
 
+    if not despite_verdict:
+        steps.refuse_unadopted(project, entry)
     typer.echo(str(steps.submit_entry(project, entry, plain=plain, force=force)))
 
 
@@ -74,18 +80,72 @@ def pseudo(
             "--from", help="A submission csv to take the labels from, instead of the predictions"
         ),
     ] = None,
-    confidence: Annotated[
-        float,
+    all_folds: Annotated[
+        bool | None,
         typer.Option(
-            min=0, max=1, help="Least share of decided pixels (p < .2 or > .8) of an image"
+            "--all-folds/--per-fold",
+            help="Every student learns from all folds' networks, which saw what it is validated on; "
+            "or from those of its own fold alone",
+            show_default="per fold",
         ),
-    ] = 0.9,
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="What is taken for confidence: expected-dice, decided, margin or agreement",
+            show_default="expected-dice",
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of each class, and of its empty, small and large masks, the surest share",
+            show_default="0.7",
+        ),
+    ] = None,
+    least: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least confidence of a class", show_default="0.0"),
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            help="LOW,HIGH: a pixel with a probability between them does not count",
+            show_default="0.3,0.7",
+        ),
+    ] = None,
 ) -> None:
-    """Turn confident test predictions into training labels: pseudo/<competition>/<round>."""
+    """Turn confident test predictions into training labels: pseudo/<competition>/<round>.
+
+    What is not given is as it was when the round was made, else the usual. `podium run pseudo` goes on:
+    it trains students and judges the round.
+    """
     from competition import steps
 
-    choice = steps.PseudoRound(round_name, source, confidence)
-    typer.echo(steps.make_pseudo_round(project, entry, choice, force=force).text())
+    asked = {
+        "all_folds": all_folds,
+        "measure": measure,
+        "share": share,
+        "least": least,
+        "levels": levels,
+    }
+    settings = steps.round_settings(project, entry, round_name, source, asked)
+    typer.echo(steps.make_pseudo_round(project, round_name, settings, force=force).text())
+
+
+@app.command()
+@on_entry
+@forcible
+def verdict(project: "Project", entry: "Entry", force: bool) -> None:
+    """Judge a pseudo round: its students against their teachers, out of fold, by the chain's own test.
+
+    `submit` takes a round only where it was adopted.
+    """
+    from competition import steps
+
+    typer.echo(steps.judge_round(project, entry, force=force).text())
 
 
 @app.command()

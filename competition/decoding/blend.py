@@ -11,6 +11,7 @@ import numpy as np
 
 from competition.decoding.head import Head
 from competition.errors import InputFault, listed
+from competition.inference.quantisation import sigmoid
 from competition.inference.store import Geometry, StoredLogits
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
@@ -287,7 +288,7 @@ def averaged_values(logits: np.ndarray, mean: Averaged) -> np.ndarray:
     """
     if mean == "logits":
         return logits
-    probabilities = (np.tanh(logits / 2) + 1) / 2  # sigmoid, which does not overflow as a tangent
+    probabilities = sigmoid(logits)
     match mean:
         case "probabilities":
             return probabilities

@@ -40,8 +40,12 @@ def quantise(logits: np.ndarray) -> np.ndarray:
 
 def probabilities() -> np.ndarray:
     """float32 (256,): the probability that each code stands for."""
-    logits = np.arange(256) * SCALE + OFFSET
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return sigmoid(np.arange(256) * SCALE + OFFSET).astype(np.float32)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logits → probabilities; as a tangent, which does not overflow."""
+    return (np.tanh(logits / 2) + 1) / 2
 
 
 def packed(planes: np.ndarray) -> bytes:

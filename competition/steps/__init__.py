@@ -13,7 +13,12 @@ from competition.steps.folds import make_split
 from competition.steps.holdout import score_holdout
 from competition.steps.plan import TimeAsked, plan_recipe
 from competition.steps.predict import average_folds, predict_entry, predict_network
-from competition.steps.pseudo import PseudoRound, make_pseudo_round
+from competition.steps.pseudo import (
+    judge_round,
+    make_pseudo_round,
+    refuse_unadopted,
+    round_settings,
+)
 from competition.steps.skeleton import measure_skeletons
 from competition.steps.submit import submit_entry
 from competition.steps.train import train_entry, train_network, training_task

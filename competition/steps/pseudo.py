@@ -1,55 +1,336 @@
-"""Decided test masks, or those of a csv, as training labels of the next round."""
+"""Rounds of pseudo labels, and whether one helped."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from competition import pseudo
-from competition.decoding.decisions import read_decisions
+import cv2
+import numpy as np
+import pandas as pd
+
+from competition.data.duplicates import pixel_hash
+from competition.decoding.blend import Blend, LogitGrid, blend
+from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
+from competition.errors import InputFault, nearest
+from competition.evaluation.groups import groups_and_folds
+from competition.inference.disagreement import FULL_CODE, inside
+from competition.inference.store import Store
+from competition.masks import Runs
+from competition.pipeline import teacher_entry
 from competition.project import Project
-from competition.steps.prediction_stores import mean_predictions
+from competition.pseudo.confidence import MEASURES, confidences
+from competition.pseudo.rounds import (
+    PseudoLabel,
+    RoundLabels,
+    RoundReceipt,
+    RoundSettings,
+    fold_teacher,
+    from_csv,
+    load_labels_of,
+    read_round,
+    write_labels,
+)
+from competition.pseudo.selection import Selection, refuse_vanished, sure_images
+from competition.pseudo.verdict import Verdict, judged
+from competition.steps.prediction_stores import out_of_fold, stores
+
+ALL_FOLDS = "all-folds"
+"""The name of the mean of all folds' networks, as a teacher."""
 
 
-@dataclass(frozen=True)
-class PseudoRound:
-    """A pseudo-label round: its name, the csv that its labels come from (None: our predictions), and
-    the least share of decided pixels of an image.
+def round_settings(
+    project: Project, entry: Entry, name: str, source: Path | None, asked: Mapping[str, Any]
+) -> RoundSettings:
+    """How a round is to be made. asked: settings by name, None where nothing is; entry: the teachers.
+
+    What is not asked for is as it was when the round was made, else the usual.
     """
+    before = project.pipeline.round_settings(name)
+    given = {key: value for key, value in asked.items() if value is not None}
+    if "levels" in given:
+        given["levels"] = _levels(given["levels"])
+    if "measure" in given and given["measure"] not in MEASURES:
+        expected = nearest(given["measure"], MEASURES, all_by="--help")
+        raise InputFault(f"--measure {given['measure']}: no such measure; {expected}")
+    if source is not None:
+        refused = [key for key in given if key != "all_folds"]
+        if refused:
+            raise InputFault(
+                f"--{refused[0]} is about predictions; of {source} nothing but its masks is known"
+            )
+        return RoundSettings(csv=str(source))
+    kept = {} if before.csv is not None else before.model_dump(exclude={"teachers", "csv"})
+    return RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
 
-    name: str
-    source: Path | None = None
-    confidence: float = 0.9
+
+def _levels(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low, high = -1.0, -1.0
+    if not 0 <= low <= 0.5 <= high <= 1:
+        raise InputFault(f"--levels {text}: expected LOW,HIGH with 0 ≤ LOW ≤ 0.5 ≤ HIGH ≤ 1")
+    return low, high
+
+
+def refuse_unadopted(project: Project, entry: Entry) -> None:
+    """InputFault where the entry learns from a round that is not adopted, or was not judged."""
+    if entry.round is None:
+        return
+    step = project.pipeline.verdict(entry)
+    state = step.state()
+    if state.kind != "fresh":
+        raise InputFault(
+            f"{entry.round} was not judged yet ({state.text()}): `podium verdict --pseudo "
+            f"{entry.round}` first, or --despite-verdict"
+        )
+    found = Verdict.read(step.outputs[0], what="a verdict", again="run `podium verdict --force`")
+    if not found.adopted:
+        raise InputFault(
+            f"{entry.round} was not adopted: its students gained {found.gain:+.4f} ({found.low:+.4f} "
+            f"to {found.high:+.4f}) over their teachers; --pseudo none submits these, "
+            "--despite-verdict the students"
+        )
 
 
 def make_pseudo_round(
-    project: Project, entry: Entry, chosen: PseudoRound, *, force: bool = False
-) -> pseudo.RoundReceipt:
-    """Make a round from the entry's test predictions or from a csv."""
-    folder = project.workspace.pseudo(chosen.name)
+    project: Project, name: str, settings: RoundSettings, *, force: bool = False
+) -> RoundReceipt:
+    """Make a round from predictions of the test images or from a csv."""
+    folder = project.workspace.pseudo(name)
+
+    def run() -> dict[str, Any]:
+        pairs, labels, left_out = _labels(project, settings)
+        receipt = RoundReceipt(
+            competition=project.competition.name,
+            classes=project.classes,
+            settings=settings,
+            teachers=_checkpoints(project, settings),
+            images={
+                teacher: int(rows["image"].nunique())
+                for teacher, rows in pairs[pairs["used"]].groupby("teacher", sort=False)
+            },
+            left_out=left_out,
+            labelled=labelled_shares(project),
+            pseudo=_shares(project, pairs, pairs["sure"] & (pairs["area"] > 0)),
+            ignored=_shares(project, pairs, ~pairs["sure"]),
+            labels_sha256=write_labels(folder, project.competition, labels, look=project.pixels),
+        )
+        project.say(f"wrote {folder}")
+        return {"round": receipt.model_dump(mode="json")}
+
+    project.perform(project.pipeline.pseudo(name, settings), run, force=force)
+    return read_round(folder, project.competition)
+
+
+def round_labels(project: Project, name: str, fold: int) -> tuple[RoundLabels, RoundReceipt]:
+    """What the student of a fold learns from a round."""
+    folder = project.workspace.pseudo(name)
+    receipt = read_round(folder, project.competition)
+    teacher = receipt.teacher_of(fold)
+    return load_labels_of(folder, project.competition, project.sizes, teacher), receipt
+
+
+def judge_round(project: Project, student: Entry, *, force: bool = False) -> Verdict:
+    """Student against teacher on the same out-of-fold images; writes verdict.json."""
+    teacher = project.pipeline.teacher_of(student)
+    target = student.folder(project.workspace) / "verdict.json"
 
     def run() -> None:
-        if chosen.source is None:
-            labels, origin = _confident(project, entry, chosen.confidence)
-        else:
-            labels = pseudo.from_csv(project.competition, chosen.source, project.sizes)
-            origin = pseudo.Origin.of_csv(chosen.source)
-        pseudo.make_round(folder, project.competition, labels, origin, look=project.pixels)
-        project.say(f"wrote {folder}")
+        sums = []
+        for entry in (teacher, student):
+            together = blend(out_of_fold(project, entry), exclusive=project.exclusive)
+            with project.watch(f"scoring {entry.name}", len(together.images)) as advance:
+                found = plain_sums(
+                    together,
+                    project.labels,
+                    project.metric_sums,
+                    ignored=project.ignored,
+                    advance=advance,
+                )
+            sums.append(found)
+        groups, _ = groups_and_folds(together.images, project.folds)
+        assert student.round is not None  # else it had no teacher
+        name = student.round
+        receipt = read_round(project.workspace.pseudo(name), project.competition)
+        verdict = judged(
+            name,
+            sums[0],
+            sums[1],
+            groups,
+            project.metric_sums,
+            classes=project.classes,
+            shares=(receipt.labelled, receipt.pseudo),
+            leak=any(receipt.indirect_leak(fold) for fold in student.folds),
+        )
+        verdict.write(target)
 
-    project.perform(project.pipeline.pseudo(chosen.name), run, force=force)
-    return pseudo.read_round(folder, project.competition)
+    project.perform(project.pipeline.verdict(student), run, force=force)
+    return Verdict.read(target, what="a verdict", again="run `podium verdict --force`")
 
 
-def _confident(
-    project: Project, entry: Entry, confidence: float
-) -> tuple[Iterator[pseudo.PseudoLabel], pseudo.Origin]:
-    """The entry's decided test masks with their shares of decided pixels, and whose they are."""
+def labelled_shares(project: Project) -> dict[str, float]:
+    """Class → the share of the images of the folds that have a mask of it."""
+    areas = np.array([project.labels[image].area() for image in project.folds["image"]])
+    return dict(zip(project.classes, np.mean(areas > 0, axis=0).tolist(), strict=True))
+
+
+class _Made(NamedTuple):
+    """pairs: of teacher, image and class, with `used` (the image is in the round) and `sure` (the class
+    is trained on there).
+    """
+
+    pairs: pd.DataFrame
+    labels: Iterable[PseudoLabel]
+    left_out: dict[str, str]
+
+
+def _labels(project: Project, settings: RoundSettings) -> _Made:
+    if settings.csv is not None:
+        return _labels_of_csv(project, settings.csv)
+    blends = _teachers(project, settings)
+    candidates = tuple(dict.fromkeys(image for one in blends.values() for image in one[0].images))
+    left_out = known_images(project, candidates)
+    pairs = _pairs(project, blends, settings, set(left_out))
+    sure = Selection(settings.least, settings.share).sure(pairs)
+    used = sure_images(pairs, sure)
+    refuse_vanished(pairs, sure & used, labelled_shares(project))
+    pairs = pairs.assign(used=used, sure=sure & used)
+    unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
+    left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
+    return _Made(pairs, _decided(project, blends, settings, pairs), left_out)
+
+
+def _labels_of_csv(project: Project, path: str) -> _Made:
+    """All images of a csv but those that the labels know already."""
+    every = list(from_csv(project.competition, Path(path), project.sizes, teacher=Path(path).name))
+    left_out = known_images(project, tuple(one.image for one in every))
+    labels = [one for one in every if one.image not in left_out]
+    rows = [
+        (one.teacher, one.image, name, int(area))
+        for one in labels
+        for name, area in zip(project.classes, one.masks.area(), strict=True)
+    ]
+    pairs = pd.DataFrame(rows, columns=["teacher", "image", "class", "area"])
+    pairs = pairs.assign(confidence=np.nan, used=True, sure=True)
+    refuse_vanished(pairs, np.ones(len(pairs), bool), labelled_shares(project))
+    return _Made(pairs, labels, left_out)
+
+
+Teachers = dict[str, tuple[Blend, tuple[Store, ...]]]
+
+
+def _teachers(project: Project, settings: RoundSettings) -> Teachers:
+    """By name, the mean of its members' predictions of the test images, and their stores."""
     project.require_test_part("no image to label")
-    path = entry.folder(project.workspace) / "decisions.json"
-    decisions = read_decisions(path, classes=project.classes)
-    readers = mean_predictions(project, entry)
-    together = decisions.mixture.blended(readers, exclusive=project.exclusive)
-    members = {name: store.provenance for name, store in readers.items()}
-    origin = pseudo.Origin.of_predictions(members, minimum=confidence)
-    return pseudo.from_predictions(together, decisions.rules), origin
+    entry = project.pipeline.teachers(settings)
+    sets = {fold_teacher(fold): (fold,) for fold in entry.folds}
+    if settings.all_folds:
+        sets = {ALL_FOLDS: entry.folds}
+    found: Teachers = {}
+    for name, folds in sets.items():
+        members = {
+            f"{member} fold {fold}": store
+            for member in entry.members
+            for fold, store in zip(folds, stores(project, member, folds, "test"), strict=True)
+        }
+        found[name] = blend(members, exclusive=project.exclusive), tuple(members.values())
+    return found
+
+
+def _checkpoints(project: Project, settings: RoundSettings) -> dict[str, tuple[str, ...]]:
+    if settings.csv is not None:
+        return {Path(settings.csv).name: ()}
+    return {
+        name: tuple(digest for store in found for digest in store.provenance.checkpoints)
+        for name, (_, found) in _teachers(project, settings).items()
+    }
+
+
+def _pairs(
+    project: Project, blends: Teachers, settings: RoundSettings, left_out: Collection[str]
+) -> pd.DataFrame:
+    rows = []
+    total = sum(len(together.images) for together, _ in blends.values())
+    with project.watch("how sure the teachers are", total) as advance:
+        for teacher, (together, read) in blends.items():
+            for image in together.images:
+                advance()
+                if image in left_out:
+                    continue
+                (masks,) = together.runs_at(image, np.array([0.5]))
+                grid = together.logit_grid(image)
+                spread = _disagreement(read, image, grid)
+                found = confidences(grid, spread, settings.measure, settings.levels)
+                rows += [
+                    (teacher, image, name, sure, int(area))
+                    for name, sure, area in zip(project.classes, found, masks.area(), strict=True)
+                ]
+    if not rows:
+        raise InputFault("no test image is left to label")
+    return pd.DataFrame(rows, columns=["teacher", "image", "class", "confidence", "area"])
+
+
+def _disagreement(read: tuple[Store, ...], image: str, grid: LogitGrid) -> np.ndarray:
+    """The mean of the networks', 0 to 1, on the part of the grid that shows the image."""
+    shape = inside(grid.values[0], grid.region).shape
+    planes = [inside(one.disagreement(image), one.geometry(image).region) for one in read]
+    alike = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in planes]
+    return np.mean(alike, axis=0) / FULL_CODE
+
+
+def _decided(
+    project: Project, blends: Teachers, settings: RoundSettings, pairs: pd.DataFrame
+) -> Iterator[PseudoLabel]:
+    """The images of the round; what is unsure of them does not count."""
+    count = len(project.classes)
+    thresholds = np.array([settings.levels[0], 0.5, settings.levels[1]])
+    used = pairs[pairs["used"]]
+    for (teacher, image), rows in used.groupby(["teacher", "image"], sort=False):
+        low, masks, high = blends[teacher][0].runs_at(image, thresholds)
+        between = low - high
+        # Elsewhere an exclusive class that is unsure says nothing against another one.
+        whole = low if project.exclusive and count > 1 else Runs.full(low.shape)
+        sure = rows["sure"].to_numpy()
+        ignored = Runs.stack([(between if sure[k] else whole)[k] for k in range(count)])
+        yield PseudoLabel(teacher, image, masks - ignored, ignored, rows["confidence"].to_numpy())
+
+
+def _shares(project: Project, pairs: pd.DataFrame, counted: pd.Series) -> dict[str, float]:
+    """Class → the share of the round's images, over all teachers, in which it is counted."""
+    chosen = counted[pairs["used"]].groupby(pairs["class"][pairs["used"]]).mean()
+    return {name: float(chosen[name]) for name in project.classes}
+
+
+def known_images(project: Project, candidates: tuple[str, ...]) -> dict[str, str]:
+    """Image → why it may not be in a round: it is labelled, or held out, or has the pixels of one.
+
+    A student would see what it is validated on; by name, by group, or as another file of the same
+    pixels, which nothing but the pixels tells.
+    """
+    known = [*project.folds["image"], *project.rows("holdout")["image"]]
+    groups = {project.groups[image]: image for image in known}
+    found: dict[str, str] = {}
+    for image in candidates:
+        other = groups.get(project.groups[image])
+        if image in set(known):
+            found[image] = "is labelled already"
+        elif other is not None:
+            found[image] = f"is of the group of {other!r}, which is labelled"
+    sizes = project.sizes
+    alike = {sizes[image] for image in candidates}
+    compared = [image for image in known if sizes[image] in alike]
+    with project.watch("comparing pixels", len(compared) + len(candidates)) as advance:
+        hashes: dict[str, str] = {}
+        for image in compared:
+            hashes.setdefault(pixel_hash(project.pixels(image)), image)
+            advance()
+        for image in candidates:
+            other = hashes.get(pixel_hash(project.pixels(image)))
+            advance()
+            if other is not None and image not in found:
+                found[image] = f"has the pixels of {other!r}, which is labelled"
+    for image, why in list(found.items())[:5]:
+        project.say(f"note: {image!r} {why}; not in the round")
+    return found

@@ -3,11 +3,10 @@
 import csv
 import time
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
-from competition import pseudo
 from competition.data.holdout import share_of_groups
 from competition.data.leaks import refuse_leak
 from competition.entry import Entry, Member
@@ -16,10 +15,12 @@ from competition.machine import machine_of
 from competition.masks import Runs
 from competition.progress_bar import duration
 from competition.project import Project
+from competition.pseudo.rounds import RoundLabels, read_round
 from competition.recipes import Recipe
 from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
+from competition.steps.pseudo import round_labels
 from competition.workspace import read_json
 
 
@@ -37,6 +38,10 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
             f"{machine.line()}"
         )
+        leak = None
+        if member.pseudo is not None:
+            folder_of = project.workspace.pseudo(member.pseudo)
+            leak = read_round(folder_of, project.competition).indirect_leak(fold)
         if member.recipe == AUTO and project.plans:
             plan, seeds = read_plan(project.workspace.plan), project.competition.ensemble.seeds
             networks = len(plan.folds) * len(seeds)
@@ -48,6 +53,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             "iterations": task.training.iterations_in_all,
             "ancestors": [one.model_dump() for one in task.training.ancestors],
             "dead classes": list(fitted.dead),
+            "indirect leak": leak,
             "empty submission": empty_score(task),
             "machine": machine.recorded(),
         }
@@ -100,9 +106,12 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     held = project.validation_images(fold)
     held_set = set(held)
     own = tuple(image for image in project.folds["image"] if image not in held_set)
-    extra = pseudo_labels(project, member, fold)
+    extra, unsure = pseudo_labels(project, member, fold)
     added = further_images(project, fold)
-    labels = ChainMap({**extra}, cast("MutableMapping[str, Runs]", project.labels))
+    labels, ignored = (
+        ChainMap(own_pairs, cast("MutableMapping[str, Runs]", known))
+        for own_pairs, known in ((extra, project.labels), (unsure, project.ignored))
+    )
     pixels = {}
     for split in ("train", *(["test"] if extra else []), *(["extra"] if added else [])):
         images_of = letterboxed(project, recipe, split)
@@ -124,7 +133,7 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     )
     return Task(
         training=training,
-        train=Labelled(images, pixels, labels, project.ignored, project.labels.annotators),
+        train=Labelled(images, pixels, labels, ignored, project.labels.annotators),
         validation=Labelled(held, pixels, project.labels, project.ignored),
         metric=project.competition.metric,
         exclusive=project.exclusive,
@@ -189,17 +198,18 @@ def _ancestry(project: Project, member: Member, fold: int) -> tuple[tuple[Any, .
     return (*training.ancestors, parent), network.state_dict()
 
 
-def pseudo_labels(project: Project, member: Member, fold: int) -> Mapping[str, Runs]:
-    """Labels of the member's pseudo round that this fold's network may see; empty without one."""
+def pseudo_labels(project: Project, member: Member, fold: int) -> RoundLabels:
+    """What this fold's network learns from the member's pseudo round; nothing without one."""
     if member.pseudo is None:
-        return {}
-    labels, receipt = pseudo.load_round(
-        project.workspace.pseudo(member.pseudo), project.competition, project.sizes
-    )
-    refuse_leak(labels, project.validation_images(fold), groups=project.groups)
+        return RoundLabels({}, {})
+    labels, receipt = round_labels(project, member.pseudo, fold)
+    refuse_leak(labels.masks, project.validation_images(fold), groups=project.groups)
     held_out = set(project.rows("holdout")["image"])
-    refuse_leak(labels, held_out, groups=project.groups, where="the holdout")
-    leak = pseudo.indirect_leak(receipt.origin, fold)
+    refuse_leak(labels.masks, held_out, groups=project.groups, where="the holdout")
+    project.say(
+        f"{len(labels.masks)} images of {member.pseudo}, teacher {receipt.teacher_of(fold)}"
+    )
+    leak = receipt.indirect_leak(fold)
     if leak:
         project.say(f"note: {leak}; the out-of-fold score may be flattered")
     return labels
