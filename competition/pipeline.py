@@ -344,11 +344,11 @@ class Pipeline:
     def pseudo_stages(self, name: str) -> list[Stage]:
         """What leads to a pseudo round: its teachers' predictions."""
         settings = self.round_settings(name)
-        command = ("pseudo", "--round", name)
+        made, step = ("pseudo", "--round", name), (self.pseudo(name),)
         if settings.csv is not None:
-            return [Stage(command, (self.pseudo(name),))]
+            return [Stage((*made, "--from", settings.csv), step)]
         teachers = self.teachers(settings)
-        return [*self.stages("predict", teachers), Stage(command, (self.pseudo(name),))]
+        return [*self.stages("predict", teachers), Stage((*made, *options_of(teachers)), step)]
 
     def ablation_stages(self, experiment: Experiment, *, submitted: bool) -> list[Stage]:
         """What leads to an ablation's table; `submitted`: plain submissions of each trial too.

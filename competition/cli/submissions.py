@@ -116,6 +116,15 @@ def pseudo(
             show_default="0.3,0.7",
         ),
     ] = None,
+    allow_missing: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-missing/--refuse-missing",
+            help="A class that is common among the labels and in no mask of the round is ignored; or "
+            "the round is refused",
+            show_default="refused",
+        ),
+    ] = None,
 ) -> None:
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>.
 
@@ -130,6 +139,7 @@ def pseudo(
         "share": share,
         "least": least,
         "levels": levels,
+        "allow_missing": allow_missing,
     }
     settings = steps.round_settings(project, entry, round_name, source, asked)
     typer.echo(steps.make_pseudo_round(project, round_name, settings, force=force).text())

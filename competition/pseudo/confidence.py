@@ -2,7 +2,7 @@
 
 Computed on the grid of the stored logits, where the network decided; padding is left out. Rank
 correlation (Spearman) with the Dice of a pair of image and class, out of fold: expected Dice .61 on
-teeth and .67 on nuclei, margin .57 and .72, decided .53 and .69; the share of decided pixels of the whole
+teeth and .67 on nuclei, margin .57 and .72, decided .53 and .69; share of decided pixels of the whole
 image, which the background makes high for all, .22 and .21.
 """
 

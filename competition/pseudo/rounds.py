@@ -43,7 +43,8 @@ class TeacherEntry(Settings):
 
 class RoundSettings(Settings):
     """How a round is made. csv: the submission that its labels are taken from; teachers: whose
-    predictions they are; one of the two. The rest is about predictions: nothing is known of a csv's.
+    predictions they are; one of the two. allow_missing: a common class without any mask is ignored, not
+    refused. The rest is about predictions: nothing is known of a csv's.
 
     all_folds: every student learns from the mean of all folds' networks, most of which were trained
     on what the student is validated on; else that of fold k learns from those of fold k alone.
@@ -56,6 +57,7 @@ class RoundSettings(Settings):
     least: float = 0.0
     share: float = 0.7
     levels: Levels = (0.3, 0.7)
+    allow_missing: bool = False
 
 
 class RoundReceipt(Settings):

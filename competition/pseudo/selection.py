@@ -51,24 +51,34 @@ def sure_images(pairs: pd.DataFrame, sure: np.ndarray) -> np.ndarray:
     return (shares >= SURE_CLASSES).to_numpy()
 
 
-def refuse_vanished(pairs: pd.DataFrame, used: np.ndarray, labelled: Mapping[str, float]) -> None:
-    """InputFault where a class that is common in the labels has no mask in a teacher's round.
+def found_classes(
+    pairs: pd.DataFrame, used: np.ndarray, labelled: Mapping[str, float], *, allow_missing: bool
+) -> np.ndarray:
+    """bool (N,): the pairs of classes that a teacher finds at all, or that are rare among the labels.
 
     used: bool (N,), the pairs whose masks are trained on; labelled: class → share of the labelled
-    images that have it.
+    images that have it. InputFault where a common one has no mask in a teacher's round, unless
+    that is allowed: it is to be ignored then, not taken for absent.
     """
     there = pairs[used & (pairs["area"] > 0).to_numpy()]
     kept = set(zip(there["teacher"], there["class"], strict=True))
-    faults = [
-        f"class {name!r} is in {labelled[name]:.0%} of the labelled images and in none of the round "
-        f"of teacher {teacher!r}"
+    missing = [
+        (teacher, name)
         for teacher in pairs["teacher"].unique()
         for name in labelled
         if labelled[name] >= COMMON and (teacher, name) not in kept
     ]
-    if faults:
+    if missing and not allow_missing:
+        faults = [
+            f"class {name!r} is in {labelled[name]:.0%} of the labelled images and in none of the "
+            f"round of teacher {teacher!r}"
+            for teacher, name in missing
+        ]
         raise InputFault(
             listed(faults)
             + "\na student would learn that there is none: train the teachers longer, "
-            "lower --least, or raise --share"
+            "lower --least, raise --share, or --allow-missing, by which such a class is ignored"
         )
+    keys = zip(pairs["teacher"], pairs["class"], strict=True)
+    lost = set(missing)
+    return np.array([key not in lost for key in keys], bool)

@@ -1,6 +1,7 @@
 """Rounds of pseudo labels, and whether one helped."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from competition.pseudo.rounds import (
     read_round,
     write_labels,
 )
-from competition.pseudo.selection import Selection, refuse_vanished, sure_images
+from competition.pseudo.selection import Selection, found_classes, sure_images
 from competition.pseudo.verdict import Verdict, judged
 from competition.steps.prediction_stores import out_of_fold, stores
 
@@ -54,12 +55,13 @@ def round_settings(
         expected = nearest(given["measure"], MEASURES, all_by="--help")
         raise InputFault(f"--measure {given['measure']}: no such measure; {expected}")
     if source is not None:
-        refused = [key for key in given if key != "all_folds"]
+        allowed = bool(given.pop("allow_missing", False))
+        refused = list(given)
         if refused:
             raise InputFault(
                 f"--{refused[0]} is about predictions; of {source} nothing but its masks is known"
             )
-        return RoundSettings(csv=str(source))
+        return RoundSettings(csv=str(source), allow_missing=allowed)
     kept = {} if before.csv is not None else before.model_dump(exclude={"teachers", "csv"})
     return RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
 
@@ -188,21 +190,22 @@ class _Made(NamedTuple):
 
 def _labels(project: Project, settings: RoundSettings) -> _Made:
     if settings.csv is not None:
-        return _labels_of_csv(project, settings.csv)
+        return _labels_of_csv(project, settings.csv, settings)
     blends = _teachers(project, settings)
     candidates = tuple(dict.fromkeys(image for one in blends.values() for image in one[0].images))
     left_out = known_images(project, candidates)
     pairs = _pairs(project, blends, settings, set(left_out))
     sure = Selection(settings.least, settings.share).sure(pairs)
     used = sure_images(pairs, sure)
-    refuse_vanished(pairs, sure & used, labelled_shares(project))
-    pairs = pairs.assign(used=used, sure=sure & used)
+    shares, allowed = labelled_shares(project), settings.allow_missing
+    sure &= used & found_classes(pairs, sure & used, shares, allow_missing=allowed)
+    pairs = pairs.assign(used=used, sure=sure)
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
     return _Made(pairs, _decided(project, blends, settings, pairs), left_out)
 
 
-def _labels_of_csv(project: Project, path: str) -> _Made:
+def _labels_of_csv(project: Project, path: str, settings: RoundSettings) -> _Made:
     """All images of a csv but those that the labels know already."""
     every = list(from_csv(project.competition, Path(path), project.sizes, teacher=Path(path).name))
     left_out = known_images(project, tuple(one.image for one in every))
@@ -213,9 +216,19 @@ def _labels_of_csv(project: Project, path: str) -> _Made:
         for name, area in zip(project.classes, one.masks.area(), strict=True)
     ]
     pairs = pd.DataFrame(rows, columns=["teacher", "image", "class", "area"])
-    pairs = pairs.assign(confidence=np.nan, used=True, sure=True)
-    refuse_vanished(pairs, np.ones(len(pairs), bool), labelled_shares(project))
-    return _Made(pairs, labels, left_out)
+    everything, shares = np.ones(len(pairs), bool), labelled_shares(project)
+    found = found_classes(pairs, everything, shares, allow_missing=settings.allow_missing)
+    lost = set(pairs["class"][~found])
+    pairs = pairs.assign(confidence=np.nan, used=True, sure=found)
+    places = [k for k, name in enumerate(project.classes) if name in lost]
+    return _Made(pairs, [_without(one, places) for one in labels], left_out)
+
+
+def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:
+    """The label, of which these classes do not count."""
+    whole, nothing = Runs.full(label.masks.shape), Runs.empty(label.masks.shape)
+    ignored = [(whole if k in classes else nothing)[k] for k in range(label.masks.classes)]
+    return replace(label, ignored=Runs.stack(ignored))
 
 
 Teachers = dict[str, tuple[Blend, tuple[Store, ...]]]
