@@ -198,7 +198,8 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     sure = Selection(settings.least, settings.share).sure(pairs)
     used = sure_images(pairs, sure)
     shares, allowed = labelled_shares(project), settings.allow_missing
-    sure &= used & found_classes(pairs, sure & used, shares, allow_missing=allowed)
+    sure = sure & used
+    sure = sure & found_classes(pairs, sure, shares, allow_missing=allowed)
     pairs = pairs.assign(used=used, sure=sure)
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
