@@ -92,8 +92,9 @@ processor time it had .883 of nuclei where the whole one had .877 (both at 128²
 SEEN, EARLY, LATE = 3_300, 0.7, 0.14
 """Up to so many images an error falls by their power .7, later by their power .14 (teeth at 192²: .65
 after 680, .43 after 1,112, .22 after 3,880; .176 after 10,680 at 224²)."""
-EDGES = 5.0
-"""A network's edges are off by so many times what sampling them at its size costs at best."""
+EDGES = 3.0
+"""A network's edges are off by so many times what sampling at its size costs at best. In 4 minutes of
+processor time the whole decoder on nuclei had .877 at 128² in 520 steps and .866 at 160² in 315."""
 ENOUGH = 8_000
 """Images that the network of each fold sees before another fold is trained."""
 FEWEST_STEPS = 20
