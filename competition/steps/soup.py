@@ -87,7 +87,9 @@ def _require_alike(project: Project, member: Member, folds: tuple[int, ...]) -> 
             unlike = [key for key in {**inputs, **own} if inputs.get(key) != own.get(key)]
             if unlike:
                 what = ", ".join(unlike)
-                faults.append(f"{name} was trained on fold {fold} with another {what} than {first}")
+                faults.append(
+                    f"{name} was trained on other inputs than {first}, fold {fold}: {what}"
+                )
     if faults:
         raise InputFault(
             listed(faults) + "\na soup is of networks that were trained alike; train them again"
