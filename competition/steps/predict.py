@@ -43,15 +43,7 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         for split in project.pipeline.averaged():
             wanted[split] = split, tuple(project.rows(split)["image"])
         for split, (rows_of, images) in wanted.items():
-            provenance = Provenance(
-                member=str(member),
-                recipe=training.recipe.name,
-                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
-                folds=(fold,),
-                part=split,
-                classes=training.classes,
-                checkpoints=(digest,),
-            )
+            provenance = provenance_of(member, training, split, (digest,))
             images_of = letterboxed(project, training.recipe, rows_of)
             title = f"predicting {provenance.member} {split}"
             with project.watch(title, len(images)) as advance:
@@ -67,6 +59,23 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         return {"machine": settings.machine.recorded()}
 
     project.perform(project.pipeline.predict(member, fold), run, force=force)
+
+
+def provenance_of(
+    member: Member, training: Any, split: PredictedSplit, checkpoints: tuple[str, ...]
+) -> Provenance:
+    """What a store of one network notes. training: its `checkpoint.Training`; checkpoints: the sha256
+    of its file.
+    """
+    return Provenance(
+        member=str(member),
+        recipe=training.recipe.name,
+        recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
+        folds=(training.fold,),
+        part=split,
+        classes=training.classes,
+        checkpoints=checkpoints,
+    )
 
 
 def average_folds(project: Project, member: Member, folds: tuple[int, ...]) -> None:
