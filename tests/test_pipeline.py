@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from competition import steps
 from competition.cli import app
+from competition.decoding.blend import blend
+from competition.decoding.calibration import areas_under, count_pixels, tradeoff_curves
 from competition.decoding.decisions import read_decisions
 from competition.decoding.ensemble import read_ensemble
 from competition.doctor import examine
@@ -27,6 +29,7 @@ from competition.project import Project
 from competition.recipes import Recipe
 from competition.solution import score_file
 from competition.steps import private_interval
+from competition.steps.prediction_stores import out_of_fold
 from competition.submission import check_submission, evidence_path, read_receipt
 
 
@@ -323,7 +326,11 @@ def test_tune_leaves_every_metric_beside_the_others(copied):
     labelled = np.stack([copied.labels[image].area() for image in images])
     assert [int(row["pixels"]) for row in plain] == labelled.sum(axis=0).tolist()
     assert [int(row["images"]) for row in plain] == (labelled > 0).sum(axis=0).tolist()
-    assert {row["area under ROC"] for row in plain} == {""} and rows[-1]["area under ROC"]
+    together = blend(out_of_fold(copied, entry))
+    curves = count_pixels(together, copied.labels.__getitem__, images).by_class
+    found = [float(row["area under ROC"] or "nan") for row in plain]
+    assert found == pytest.approx(areas_under(tradeoff_curves(curves))[1], abs=1e-6, nan_ok=True)
+    assert rows[-1]["area under ROC"]
     assert (folder / "confusion.png").stat().st_size > 5000
     assert decisions.images == len(images)
 

@@ -95,15 +95,14 @@ def write_metric_table(
 ) -> None:
     """A csv: for each way that masks were made, a row a class and one for each of `CLASS_MEANS`.
 
-    areas: float64 (2, K) under PR and ROC curves, by the way that masks were made; where there is
-    none the cells are empty, as they are where nothing can be measured.
+    areas: float64 (2, K) under PR and ROC curves, by the way that masks were made. A cell is empty
+    where nothing can be measured.
     """
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("masks", "class", "images", "pixels", *COLUMNS))
         for way, found in made.items():
-            missing = np.full((2, len(classes)), np.nan)
-            values = np.concatenate([found.values, areas.get(way, missing)])
+            values = np.concatenate([found.values, areas[way]])
             for k, name in enumerate(classes):
                 counts = found.images[k], found.pixels[k]
                 writer.writerow((way, name, *counts, *map(_cell, values[:, k])))

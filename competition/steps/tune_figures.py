@@ -43,8 +43,10 @@ from competition.tuning.parallel import over_images
 if TYPE_CHECKING:
     from competition.tuning.search import Tuned
 
-DECIDED = "as decided"
-"""Masks by decisions that saw these images: too good; those at threshold 0.5 are not."""
+PLAIN, DECIDED = "threshold 0.5", "as decided"
+"""Masks of the members' equal mean, for which nothing was fitted, and by decisions that saw these
+images: too good.
+"""
 
 _WORST, _LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
@@ -100,9 +102,11 @@ def draw_tuned(
         intervals=tuned.after.class_intervals(metric_sums),
         title=about,
     )
-    areas = draw_pixels(project, folder, together, chosen)
+    decided = draw_pixels(project, folder, together, chosen)
+    # Where no head and no weights were kept, both are the same logits.
+    areas = {PLAIN: decided if plain == together else _areas_of(project, plain), DECIDED: decided}
     ways = {
-        "threshold 0.5": masks_under(plain, plain_rules(classes)),
+        PLAIN: masks_under(plain, plain_rules(classes)),
         DECIDED: masks_under(together, decisions.rules),
     }
     draw_metrics(project, folder, spread(together.images), ways, areas)
@@ -140,15 +144,23 @@ def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndar
     return areas
 
 
+def _areas_of(project: Project, together: Blend) -> np.ndarray:
+    """float64 (2, K): see `areas_under`."""
+    images = spread(together.images)
+    truth = project.labels.__getitem__
+    counts = count_pixels(together, truth, images, ignored=project.ignored)
+    return areas_under(tradeoff_curves(counts.by_class))
+
+
 def draw_metrics(
     project: Project,
     folder: Path,
     images: Sequence[str],
     ways: Mapping[str, Masks],
-    areas: np.ndarray,
+    areas: Mapping[str, np.ndarray],
 ) -> None:
-    """metrics.csv, every metric of masks made in some ways, and the confusions of those as decided,
-    whose curves have these areas (2, K).
+    """metrics.csv, every metric of masks made in some ways, whose logits' curves have these areas
+    (2, K), and the confusions of those as decided.
     """
     spacing = project.competition.data.spacing or (1.0, 1.0)
 
@@ -161,7 +173,7 @@ def draw_metrics(
 
     by_way = zip(*over_images(work, images), strict=True)
     found = {way: ClassMetrics.of(rows) for way, rows in zip(ways, by_way, strict=True)}
-    write_metric_table(folder / "metrics.csv", found, {DECIDED: areas}, project.classes)
+    write_metric_table(folder / "metrics.csv", found, areas, project.classes)
     confusion(
         folder / "confusion.png",
         found[DECIDED].confusion,
