@@ -19,6 +19,7 @@ from competition.decoding.ensemble import read_ensemble
 from competition.doctor import examine
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
+from competition.evaluation import borders
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.part_differences import PartDifference
@@ -333,6 +334,25 @@ def test_tune_leaves_every_metric_beside_the_others(copied):
     assert rows[-1]["area under ROC"]
     assert (folder / "confusion.png").stat().st_size > 5000
     assert decisions.images == len(images)
+
+
+def test_tune_tells_borders_that_are_as_coarse_as_the_logits(copied, monkeypatch):
+    """The limits are moved, since the tiny network finds next to nothing."""
+    monkeypatch.setattr(borders, "FOUND", -1.0)
+    monkeypatch.setattr(borders, "_FEWEST", 1)
+    monkeypatch.setattr(borders, "_SHARE", 0.0)
+    entry, said = entry_of(copied.competition), []
+    together = blend(out_of_fold(copied, entry))
+    grid = together.shown_size(together.images[0])
+    project = Project.open(
+        copied.competition.folder / "competition.toml", copied.workspace.root, say=said.append
+    )
+    for least in (-1.0, 1.1):
+        monkeypatch.setattr(borders, "_LEAST", least)
+        steps.score_ensemble(project, entry, force=True)
+        steps.tune_entry(project, entry, force=True)
+    (told,) = [line for line in said if "coarse borders" in line]
+    assert told.startswith("warning: ") and f"the {grid[0]} × {grid[1]} of the logits" in told
 
 
 def test_an_edited_submission_is_stale(copied):

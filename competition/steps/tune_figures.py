@@ -17,6 +17,7 @@ from competition.decoding.calibration import (
 from competition.decoding.decisions import Decisions, decide, plain_rules
 from competition.decoding.ensemble import MemberScores
 from competition.decoding.threshold_sweep import ThresholdSweep
+from competition.evaluation.borders import coarse_text, dice_at, rough_text
 from competition.evaluation.metric_sums import Masks
 from competition.evaluation.metric_table import (
     ClassMetrics,
@@ -50,6 +51,9 @@ images: too good.
 
 _WORST, _LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
+
+_SHRUNK = 24
+"""Images, evenly spread, whose labels are shrunk to the size of the logits."""
 
 
 def draw_members(path: Path, ensemble: MemberScores) -> None:
@@ -109,7 +113,9 @@ def draw_tuned(
         PLAIN: masks_under(plain, plain_rules(classes)),
         DECIDED: masks_under(together, decisions.rules),
     }
-    draw_metrics(project, folder, spread(together.images), ways, areas)
+    images = spread(together.images)
+    measured = draw_metrics(project, folder, images, ways, areas)
+    say_borders(project, together, images, measured)
     draw_worst(project, folder / "worst.png", together, decisions, found)
 
 
@@ -158,9 +164,9 @@ def draw_metrics(
     images: Sequence[str],
     ways: Mapping[str, Masks],
     areas: Mapping[str, np.ndarray],
-) -> None:
+) -> tuple[ImageMetrics, ...]:
     """metrics.csv, every metric of masks made in some ways, whose logits' curves have these areas
-    (2, K), and the confusions of those as decided.
+    (2, K), and the confusions of those as decided, whose metrics by image it gives.
     """
     spacing = project.competition.data.spacing or (1.0, 1.0)
 
@@ -171,8 +177,8 @@ def draw_metrics(
             for masks in ways.values()
         ]
 
-    by_way = zip(*over_images(work, images), strict=True)
-    found = {way: ClassMetrics.of(rows) for way, rows in zip(ways, by_way, strict=True)}
+    by_way = dict(zip(ways, zip(*over_images(work, images), strict=True), strict=True))
+    found = {way: ClassMetrics.of(rows) for way, rows in by_way.items()}
     write_metric_table(folder / "metrics.csv", found, areas, project.classes)
     confusion(
         folder / "confusion.png",
@@ -180,6 +186,29 @@ def draw_metrics(
         names=[*project.classes, "no class"],
         title=f"{DECIDED}, {len(images)} images",
     )
+    return by_way[DECIDED]
+
+
+def say_borders(
+    project: Project, together: Blend, images: Sequence[str], measured: Sequence[ImageMetrics]
+) -> None:
+    """Warnings of borders that are rough, or as coarse as the logits; measured: of masks as decided."""
+    borders = np.sum([one.borders for one in measured], axis=0)
+    chosen = range(0, len(images), -(-len(images) // _SHRUNK))
+    some = [images[place] for place in chosen]
+
+    def work(place: int, image: str) -> np.ndarray:
+        grid = together.shown_size(image)
+        return dice_at(grid, project.labels[image], project.ignored[image])
+
+    dice = np.stack([measured[place].scores[0] for place in chosen])
+    reached = np.stack(over_images(work, some))
+    texts = (
+        rough_text(borders, project.classes),
+        coarse_text(dice, reached, together.shown_size(some[0])),
+    )
+    for text in filter(None, texts):
+        project.say(f"warning: {text}")
 
 
 def draw_worst(
