@@ -3,7 +3,7 @@
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from competition.errors import InputFault
@@ -31,6 +31,9 @@ class Member:
     continued: str | None = None
     """The member, by the name of its folder, whose weights this one goes on from, fold by fold."""
 
+    refined: bool = False
+    """Whether its predictions are those of `network`, refined by the image."""
+
     def __str__(self) -> str:
         """The name of its folder.
 
@@ -38,12 +41,20 @@ class Member:
         'unet+seed1+round1'
         >>> str(Member("unet-12k", continued=str(Member("unet"))))
         'unet-12k+from-unet'
+        >>> str(Member("unet", refined=True)), str(Member("unet", refined=True).network)
+        ('unet+refined', 'unet')
         """
         seed = f"+seed{self.seed}" if self.seed else ""
         scratch = "" if self.pretrained else "+scratch"
         pseudo = f"+{self.pseudo}" if self.pseudo else ""
         origin = f"+from-{self.continued}" if self.continued else ""
-        return self.recipe + scratch + seed + pseudo + origin
+        refined = "+refined" if self.refined else ""
+        return self.recipe + scratch + seed + pseudo + origin + refined
+
+    @property
+    def network(self) -> "Member":
+        """The member whose networks are trained: itself, unless it is refined."""
+        return replace(self, refined=False)
 
     def adapted(self, recipe: Recipe) -> Recipe:
         """The recipe as this member trains it: from scratch where it is asked to."""
@@ -57,6 +68,11 @@ class Entry:
     name: str
     members: tuple[Member, ...]
     folds: tuple[int, ...]
+
+    @property
+    def networks(self) -> tuple[Member, ...]:
+        """Those that are trained, each once."""
+        return tuple(dict.fromkeys(member.network for member in self.members))
 
     @property
     def is_planned(self) -> bool:
@@ -76,11 +92,12 @@ def entry_of(
     pseudo: str | None = None,
     pretrained: bool = True,
     continued: str | None = None,
+    may_refine: bool = True,
 ) -> Entry:
     """The entry of `[ensemble]`, but for what is given. Its name says what differs from the file.
 
     pseudo: a round, `NO_ROUND`, or None for the file's own. continued: the member that all of its
-    members go on from.
+    members go on from. may_refine: whether `[ensemble] refine` is obeyed.
     "main" is the file's own; "unet", "main+round1", "unet-folds-0-1" are others.
     """
     asked = competition.ensemble
@@ -90,10 +107,13 @@ def entry_of(
         checked_name("pseudo round", pseudo)
     if continued is not None and not _FOLDER.fullmatch(continued):
         raise InputFault(f"no member {continued!r}: expected the name of a folder of runs/")
+    refine = asked.refine if may_refine else None
+    kinds = (False,) if refine is None else (True,) if refine.only else (False, True)
     members = tuple(
-        Member(recipe, seed, pseudo, pretrained, continued)
+        Member(recipe, seed, pseudo, pretrained, continued, refined)
         for recipe in recipes or asked.recipes
         for seed in seeds or asked.seeds
+        for refined in kinds
     )
     chosen = tuple(sorted(set(folds or every)))
     _refuse_unknown_folds(chosen, competition)

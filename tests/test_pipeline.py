@@ -23,6 +23,7 @@ from competition.evaluation import borders
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.part_differences import PartDifference
+from competition.experiment import AblationChoice, experiment_of
 from competition.inference import views as inference_views
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
@@ -353,6 +354,67 @@ def test_tune_tells_borders_that_are_as_coarse_as_the_logits(copied, monkeypatch
         steps.tune_entry(project, entry, force=True)
     (told,) = [line for line in said if "coarse borders" in line]
     assert told.startswith("warning: ") and f"the {grid[0]} × {grid[1]} of the logits" in told
+
+
+def refining(project, words):
+    """The project with other words for `refine` in its file."""
+    path = project.competition.folder / "competition.toml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("refine")]
+    place = lines.index("[ensemble]") + 1
+    path.write_text("\n".join([*lines[:place], f"refine = {{ {words} }}", *lines[place:], ""]))
+    return reopened(project)
+
+
+def test_refined_predictions_are_members_of_their_own_that_need_no_training(copied):
+    project = refining(copied, "radius = 2, epsilon = 0.01")
+    entry = entry_of(project.competition)
+    kept = [project.workspace.run("tiny", 0) / name for name in ("train.json", "predict.json")]
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert [str(member) for member in entry.members] == ["tiny", "tiny+refined"]
+    found = kinds(project)
+    assert [name for name in found if name.startswith("train")] == [
+        "train tiny fold 0",
+        "train tiny fold 1",
+    ]
+    assert {found[f"{step} fold 0"].kind for step in ("train tiny", "predict tiny")} == {"fresh"}
+    assert found["predict tiny+refined fold 0"].kind == "missing"
+    steps.train_entry(project, entry)
+    steps.predict_entry(project, entry)
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    plain, refined = out_of_fold(project, entry).values()
+    image = plain.images[0]
+    assert plain.geometry(image).size == refined.geometry(image).size
+    assert not np.array_equal(plain.read(image).codes, refined.read(image).codes)
+    scored = steps.score_ensemble(project, entry)
+    assert [member.name for member in scored.members] == ["tiny", "tiny+refined"]
+    decisions = steps.tune_entry(project, entry)
+    assert set(decisions.mixture.weights) == {"tiny", "tiny+refined"}
+    assert "best member alone" in [step.name for step in decisions.steps]
+    path = steps.submit_entry(project, entry)
+    check_submission(project.competition, path, project.sample, project.sizes)
+    assert {state.kind for state in kinds(project).values()} == {"fresh"}
+
+    other = kinds(refining(project, "radius = 2, epsilon = 0.02"))
+    assert other["predict tiny fold 0"].kind == "fresh"
+    assert other["predict tiny+refined fold 0"].why == "refine changed"
+    (project.workspace.run("tiny", 1) / "test" / "store.json").write_text("{}")
+    other = kinds(refining(project, "radius = 2, epsilon = 0.01"))
+    assert other["predict tiny+refined fold 0"].kind == "fresh"
+    assert other["predict tiny+refined fold 1"].why == "predictions test changed"
+
+
+def test_refined_members_may_stand_alone_and_have_no_part_in_ablations(copied):
+    project = refining(copied, "radius = 2, epsilon = 0.01, only = true")
+    entry = entry_of(project.competition)
+    assert [str(member) for member in entry.members] == ["tiny+refined"]
+    found = kinds(project)
+    assert found["train tiny fold 0"].kind == found["predict tiny fold 0"].kind == "fresh"
+    shutil.rmtree(project.workspace.run("tiny", 0) / "oof")
+    steps.predict_entry(project, entry)  # first what is refined
+    assert list(out_of_fold(project, entry)) == ["tiny+refined"]
+    choice = AblationChoice("skips")
+    trials = experiment_of(project.competition, choice).entries
+    assert not any(member.refined for row in trials for one in row for member in one.members)
 
 
 def test_an_edited_submission_is_stale(copied):

@@ -70,8 +70,8 @@ def rough_text(borders: np.ndarray, classes: Sequence[str]) -> str:
         return ""
     more = f" and {len(shown) - _NAMED} more classes" if len(shown) > _NAMED else ""
     return (
-        f"rough borders: as decided, masks of {', '.join(shown[:_NAMED])}{more} have longer borders than "
-        "the labels at equal area, by specks, holes or ragged edges: more views or members in "
+        f"rough borders: as decided, masks of {', '.join(shown[:_NAMED])}{more} have longer borders "
+        "than the labels at equal area, by specks, holes or ragged edges: more views or members in "
         "[ensemble] average away what is random of it"
     )
 

@@ -66,7 +66,7 @@ def test_specks_and_ragged_edges_are_told_and_smooth_errors_are_not():
     for seed in range(12):
         field = drawn(seed)
         smooth.append((mask(field), mask(field + 5 * noise(seed, coarse=8))))
-        ragged.append((mask(field), mask(field + 8 * noise(seed, coarse=1))))
+        ragged.append((mask(field), mask(field + 2 * noise(seed, coarse=1))))
     assert image_metrics(*smooth[0], ignored=NONE).scores[0] > 0.8
     assert rough_text(borders_of(smooth), ["blob"]) == ""
     text = rough_text(borders_of(ragged), ["blob"])
