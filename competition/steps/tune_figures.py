@@ -44,7 +44,7 @@ from competition.tuning.parallel import over_images
 if TYPE_CHECKING:
     from competition.tuning.search import Tuned
 
-PLAIN, DECIDED = "threshold 0.5", "as decided"
+_PLAIN, DECIDED = "threshold 0.5", "as decided"
 """Masks of the members' equal mean, for which nothing was fitted, and by decisions that saw these
 images: too good.
 """
@@ -108,9 +108,12 @@ def draw_tuned(
     )
     decided = draw_pixels(project, folder, together, chosen)
     # Where no head and no weights were kept, both are the same logits.
-    areas = {PLAIN: decided if plain == together else _areas_of(project, plain), DECIDED: decided}
+    areas = {
+        _PLAIN: decided if plain == together else _areas_of(project, plain),
+        DECIDED: decided,
+    }
     ways = {
-        PLAIN: masks_under(plain, plain_rules(classes)),
+        _PLAIN: masks_under(plain, plain_rules(classes)),
         DECIDED: masks_under(together, decisions.rules),
     }
     images = spread(together.images)
