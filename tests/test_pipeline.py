@@ -390,6 +390,7 @@ def test_refined_predictions_are_members_of_their_own_that_need_no_training(copi
     decisions = steps.tune_entry(project, entry)
     assert set(decisions.mixture.weights) == {"tiny", "tiny+refined"}
     assert "best member alone" in [step.name for step in decisions.steps]
+    assert private_interval._member_rate(project, entry) == private_interval.USUAL
     path = steps.submit_entry(project, entry)
     check_submission(project.competition, path, project.sample, project.sizes)
     assert {state.kind for state in kinds(project).values()} == {"fresh"}
