@@ -32,6 +32,8 @@ class Member:
     """The member, by the name of its folder, whose weights this one goes on from, fold by fold."""
     soup: tuple[int, ...] = ()
     """The seeds whose networks' weights it is the mean of, fold by fold; none: it is trained itself."""
+    refined: bool = False
+    """Whether its predictions are those of `network`, refined by the image."""
 
     def __str__(self) -> str:
         """The name of its folder.
@@ -42,13 +44,21 @@ class Member:
         'unet-12k+from-unet'
         >>> str(Member("unet", soup=(0, 1)))
         'unet+soup0-1'
+        >>> str(Member("unet", refined=True)), str(Member("unet", refined=True).network)
+        ('unet+refined', 'unet')
         """
         seed = f"+seed{self.seed}" if self.seed else ""
         seed = "+soup" + "-".join(map(str, self.soup)) if self.soup else seed
         scratch = "" if self.pretrained else "+scratch"
         pseudo = f"+{self.pseudo}" if self.pseudo else ""
         origin = f"+from-{self.continued}" if self.continued else ""
-        return self.recipe + scratch + seed + pseudo + origin
+        refined = "+refined" if self.refined else ""
+        return self.recipe + scratch + seed + pseudo + origin + refined
+
+    @property
+    def network(self) -> "Member":
+        """The member whose networks are trained: itself, unless it is refined."""
+        return replace(self, refined=False)
 
     @property
     def ingredients(self) -> "tuple[Member, ...]":
@@ -69,13 +79,18 @@ class Entry:
     folds: tuple[int, ...]
 
     @property
+    def networks(self) -> tuple[Member, ...]:
+        """Those whose networks predict, each once."""
+        return tuple(dict.fromkeys(member.network for member in self.members))
+
+    @property
     def trained(self) -> tuple[Member, ...]:
-        """The members that are no soups."""
-        return tuple(member for member in self.members if not member.soup)
+        """Of these, those that are no soups."""
+        return tuple(member for member in self.networks if not member.soup)
 
     @property
     def soups(self) -> tuple[Member, ...]:
-        return tuple(member for member in self.members if member.soup)
+        return tuple(member for member in self.networks if member.soup)
 
     @property
     def is_planned(self) -> bool:
@@ -96,11 +111,13 @@ def entry_of(
     pretrained: bool = True,
     continued: str | None = None,
     soup: bool = False,
+    may_refine: bool = True,
 ) -> Entry:
     """The entry of `[ensemble]`, but for what is given. Its name says what differs from the file.
 
     pseudo: a round, `NO_ROUND`, or None for the file's own. continued: the member that all of its
-    members go on from; soup: whether the soup of each recipe's seeds is a member too.
+    members go on from; soup: whether the soup of each recipe's seeds is a member too. may_refine:
+    whether `[ensemble] refine` is obeyed.
     "main" is the file's own; "unet", "main+round1", "unet-folds-0-1" are others.
     """
     asked = competition.ensemble
@@ -110,10 +127,12 @@ def entry_of(
         checked_name("pseudo round", pseudo)
     if continued is not None and not _FOLDER.fullmatch(continued):
         raise InputFault(f"no member {continued!r}: expected the name of a folder of runs/")
+    refine = asked.refine if may_refine else None
+    kinds = (False,) if refine is None else (True,) if refine.only else (False, True)
     chosen = tuple(sorted(set(folds or every)))
     _refuse_unknown_folds(chosen, competition)
     mixed = _soup_of(seeds or asked.seeds, chosen) if soup else ()
-    members = tuple(
+    networks = (
         member
         for recipe in recipes or asked.recipes
         for member in (
@@ -121,6 +140,7 @@ def entry_of(
             *([Member(recipe, 0, pseudo, pretrained, continued, mixed)] if soup else []),
         )
     )
+    members = tuple(replace(one, refined=refined) for one in networks for refined in kinds)
     own_recipes = not recipes or recipes == asked.recipes
     own_seeds = not seeds or seeds == asked.seeds
     name = "main" if own_recipes else "+".join(recipes)

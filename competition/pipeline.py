@@ -90,6 +90,7 @@ class Pipeline:
         return Step("plan", dict, (self.workspace.plan,), None, ("folds",))
 
     def train(self, member: Member, fold: int) -> Step:
+        member = member.network
         folder = self.workspace.run(str(member), fold)
         return Step(
             f"train {member} fold {fold}",
@@ -127,6 +128,8 @@ class Pipeline:
 
     def predict(self, member: Member, fold: int) -> Step:
         """Out-of-fold and test predictions of one network."""
+        if member.refined:
+            return self._refine(member, fold)
         folder = self.workspace.run(str(member), fold)
         averaged = self.averaged()
         made_by = "soup" if member.soup else "train"
@@ -151,6 +154,31 @@ class Pipeline:
             tuple(folder / split / "store.json" for split in ("oof", *averaged)),
             folder / "predict.json",
             (f"soup {member}" if member.soup else f"train {member} fold {fold}",),
+        )
+
+    def _refine(self, member: Member, fold: int) -> Step:
+        """The predictions of a member's network, refined by the images."""
+        folder, source = (self.workspace.run(str(m), fold) for m in (member, member.network))
+        refinement = self.project.competition.ensemble.refine
+        assert refinement is not None  # else no member of an entry is refined
+        splits = ("oof", *self.averaged())
+        return Step(
+            f"predict {member} fold {fold}",
+            lambda: (
+                {
+                    "refine": hash_of([refinement.radius, refinement.epsilon]),
+                    "images": self._images("train"),
+                }
+                | {f"{one} images": self._images(one) for one in self.averaged()}
+                | self._pixels()
+                | {
+                    f"predictions {one}": _file(source / one / "store.json", "predict")
+                    for one in splits
+                }
+            ),
+            tuple(folder / split / "store.json" for split in splits),
+            folder / "predict.json",
+            (f"predict {member.network} fold {fold}",),
         )
 
     def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
@@ -302,6 +330,7 @@ class Pipeline:
 
     def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
         options, of_trained = options_of(entry), options_of(replace(entry, members=entry.trained))
+        networks = [(member, fold) for member in entry.networks for fold in entry.folds]
         pairs = [(member, fold) for member in entry.members for fold in entry.folds]
         means = [
             self.mean(member, entry.folds, split)
@@ -309,9 +338,14 @@ class Pipeline:
             for split in self.averaged()
         ]
         steps: dict[str, tuple[Step, ...]] = {
-            "train": tuple(self.train(member, fold) for member, fold in pairs if not member.soup),
+            "train": tuple(
+                self.train(member, fold) for member in entry.trained for fold in entry.folds
+            ),
             "soup": tuple(self.soup(member, entry.folds) for member in entry.soups),
-            "predict": (*(self.predict(*pair) for pair in pairs), *means),
+            "predict": (
+                *(self.predict(*pair) for pair in dict.fromkeys([*networks, *pairs])),
+                *means,
+            ),
             "ensemble": (self.ensemble(entry),),
             **({} if plain else {"tune": (self.tune(entry),)}),
             "submit": (self.submit(entry, plain=plain),),

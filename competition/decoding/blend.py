@@ -156,6 +156,12 @@ class Blend:
     def native_size(self, image: str) -> tuple[int, int]:
         return self.members[0].geometry(image).size
 
+    def shown_size(self, image: str) -> tuple[int, int]:
+        """Rows and columns of logits that show an image, of the member with the most of them."""
+        regions = [member.geometry(image).region for member in self.members]
+        _, _, rows, columns = max(regions, key=lambda region: region[2] * region[3])
+        return max(1, round(rows)), max(1, round(columns))
+
     def runs_at(
         self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None = None
     ) -> list[Runs]:

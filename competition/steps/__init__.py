@@ -12,7 +12,12 @@ from competition.steps.ensemble import score_ensemble
 from competition.steps.folds import make_split
 from competition.steps.holdout import score_holdout
 from competition.steps.plan import TimeAsked, plan_recipe
-from competition.steps.predict import average_folds, predict_entry, predict_network
+from competition.steps.predict import (
+    average_folds,
+    predict_entry,
+    predict_network,
+    refine_predictions,
+)
 from competition.steps.pseudo import PseudoRound, make_pseudo_round
 from competition.steps.skeleton import measure_skeletons
 from competition.steps.soup import make_soups

@@ -5,8 +5,9 @@ from typing import Any
 from competition.data.letterbox import LetterboxedImages, letterboxed_images
 from competition.entry import Entry, Member
 from competition.freshness import hash_of
+from competition.inference.guided_filter import refine_store
 from competition.inference.joined_stores import combine_folds
-from competition.inference.store import PredictedSplit, Provenance
+from competition.inference.store import PredictedSplit, Provenance, Store
 from competition.inference.views import refuse_unsquare
 from competition.machine import machine_of
 from competition.project import Project
@@ -15,11 +16,15 @@ from competition.steps.prediction_stores import stores
 
 
 def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
-    """Predict with every network of the entry; each member's test predictions are averaged."""
-    for member in entry.members:
+    """Predict with every network of the entry, and refine what is asked for; each member's test
+    predictions are averaged.
+    """
+    for member in dict.fromkeys([*entry.networks, *entry.members]):
+        one = refine_predictions if member.refined else predict_network
         for fold in entry.folds:
-            predict_network(project, member, fold, force=force)
-        average_folds(project, member, entry.folds)
+            one(project, member, fold, force=force)
+        if member in entry.members:
+            average_folds(project, member, entry.folds)
 
 
 def predict_network(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
@@ -76,6 +81,35 @@ def provenance_of(
         classes=training.classes,
         checkpoints=checkpoints,
     )
+
+
+def refine_predictions(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
+    """The predictions of a refined member: those of its network, which must be there, by the images."""
+    folder, source = (project.workspace.run(str(m), fold) for m in (member, member.network))
+
+    def run() -> None:
+        from competition.training.checkpoint import load_checkpoint
+
+        refinement = project.competition.ensemble.refine
+        assert refinement is not None  # else no member of an entry is refined
+        checkpoint = source / "checkpoint.pt"
+        _, training = load_checkpoint(
+            checkpoint, classes=project.classes, pixels=project.competition.data
+        )
+        for split in ("oof", *project.pipeline.averaged()):
+            store = Store.open(source / split, classes=project.classes)
+            images_of = letterboxed(project, training.recipe, "train" if split == "oof" else split)
+            with project.watch(f"refining {member} {split}", len(store)) as advance:
+                refine_store(
+                    store,
+                    images_of,
+                    folder / split,
+                    member=str(member),
+                    refinement=refinement,
+                    advance=advance,
+                )
+
+    project.perform(project.pipeline.predict(member, fold), run, force=force)
 
 
 def average_folds(project: Project, member: Member, folds: tuple[int, ...]) -> None:
