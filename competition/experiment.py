@@ -105,6 +105,7 @@ def _entries(
                 pseudo=own_round if trial.pseudo else NO_ROUND,
                 pretrained=choice.pretrained,
                 continued=trained[trial.continued, seed] if trial.continued else None,
+                may_refine=False,
             )
             trained.setdefault((trial.recipe, seed), str(entry.members[0]))
             row.append(entry)

@@ -1,13 +1,13 @@
 """The graph: which step needs which, what each reads and writes, and what is fresh, stale, missing.
 
-demo → folds → train → predict → mean → ensemble → tune → submit
-                 ↑______________ pseudo ________________|
+demo → folds → train (→ soup) → predict → mean → ensemble → tune → submit
+                 ↑__________________ pseudo ____________________|
 
 Commands run one kind of step each and never call another; `stages` lists the commands that a goal
 takes, in order, and tasks run those that are not fresh. Nothing here imports torch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,7 +60,9 @@ _LATER_KEYS |= {"colours", "background", "part", "masks.positives_only"}  # that
 _LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ignore_at"}
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
-Goal = Literal["folds", "train", "predict", "ensemble", "tune", "submit", "pseudo", "verdict"]
+Goal = Literal[
+    "folds", "train", "soup", "predict", "ensemble", "tune", "submit", "pseudo", "verdict"
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Pipeline:
         return Step("plan", dict, (self.workspace.plan,), None, ("folds",))
 
     def train(self, member: Member, fold: int) -> Step:
+        member = member.network
         folder = self.workspace.run(str(member), fold)
         return Step(
             f"train {member} fold {fold}",
@@ -100,15 +103,44 @@ class Pipeline:
             ("folds", *([f"pseudo {member.pseudo}"] if member.pseudo else [])),
         )
 
+    def soup(self, member: Member, folds: tuple[int, ...]) -> Step:
+        """A soup's networks, of all folds: which seeds go into one is chosen by the other folds."""
+        pairs = [(one, fold) for one in member.ingredients for fold in folds]
+        return Step(
+            f"soup {member}",
+            lambda: (
+                {
+                    **{
+                        f"checkpoint of {one} fold {fold}": _file(
+                            self.workspace.run(str(one), fold) / "checkpoint.pt", "train"
+                        )
+                        for one, fold in pairs
+                    },
+                    "split": hash_of([self.split(fold) for fold in folds]),
+                    "images": self._images("train"),
+                    "labels": self._labels(),
+                    "flips": hash_of(self._views()),
+                    "competition": hash_of(self._spec("classes", "exclusive", "metric", "objects")),
+                }
+                | self._pixels()
+            ),
+            tuple(self.workspace.run(str(member), fold) / "checkpoint.pt" for fold in folds),
+            self.workspace.runs / str(member) / "soup.json",
+            tuple(f"train {one} fold {fold}" for one, fold in pairs),
+        )
+
     def predict(self, member: Member, fold: int) -> Step:
         """Out-of-fold and test predictions of one network."""
+        if member.refined:
+            return self._refine(member, fold)
         folder = self.workspace.run(str(member), fold)
         averaged = self.averaged()
+        made_by = "soup" if member.soup else "train"
         return Step(
             f"predict {member} fold {fold}",
             lambda: (
                 {
-                    "checkpoint": _file(folder / "checkpoint.pt", "train"),
+                    "checkpoint": _file(folder / "checkpoint.pt", made_by),
                     "fold": hash_of(self.project.validation_images(fold)),
                     "images": self._images("train"),
                     "flips": hash_of(self._views()),
@@ -124,7 +156,32 @@ class Pipeline:
             ),
             tuple(folder / split / "store.json" for split in ("oof", *averaged)),
             folder / "predict.json",
-            (f"train {member} fold {fold}",),
+            (f"soup {member}" if member.soup else f"train {member} fold {fold}",),
+        )
+
+    def _refine(self, member: Member, fold: int) -> Step:
+        """The predictions of a member's network, refined by the images."""
+        folder, source = (self.workspace.run(str(m), fold) for m in (member, member.network))
+        refinement = self.project.competition.ensemble.refine
+        assert refinement is not None  # else no member of an entry is refined
+        splits = ("oof", *self.averaged())
+        return Step(
+            f"predict {member} fold {fold}",
+            lambda: (
+                {
+                    "refine": hash_of([refinement.radius, refinement.epsilon]),
+                    "images": self._images("train"),
+                }
+                | {f"{one} images": self._images(one) for one in self.averaged()}
+                | self._pixels()
+                | {
+                    f"predictions {one}": _file(source / one / "store.json", "predict")
+                    for one in splits
+                }
+            ),
+            tuple(folder / split / "store.json" for split in splits),
+            folder / "predict.json",
+            (f"predict {member.network} fold {fold}",),
         )
 
     def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
@@ -373,7 +430,8 @@ class Pipeline:
         return classes if views == ("mirror",) else [list(views), classes]
 
     def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
-        options = options_of(entry)
+        options, of_trained = options_of(entry), options_of(replace(entry, members=entry.trained))
+        networks = [(member, fold) for member in entry.networks for fold in entry.folds]
         pairs = [(member, fold) for member in entry.members for fold in entry.folds]
         means = [
             self.mean(member, entry.folds, split)
@@ -381,20 +439,30 @@ class Pipeline:
             for split in self.averaged()
         ]
         steps: dict[str, tuple[Step, ...]] = {
-            "train": tuple(self.train(*pair) for pair in pairs),
-            "predict": (*(self.predict(*pair) for pair in pairs), *means),
+            "train": tuple(
+                self.train(member, fold) for member in entry.trained for fold in entry.folds
+            ),
+            "soup": tuple(self.soup(member, entry.folds) for member in entry.soups),
+            "predict": (
+                *(self.predict(*pair) for pair in dict.fromkeys([*networks, *pairs])),
+                *means,
+            ),
             "ensemble": (self.ensemble(entry),),
             **({"verdict": (self.verdict(entry),)} if entry.round else {}),
             **({} if plain else {"tune": (self.tune(entry),)}),
             "submit": (self.submit(entry, plain=plain),),
         }
-        names = list(steps)
+        names = [name for name, made in steps.items() if made]
         if not self.project.has_test_part:
             names.remove("submit")
             goal = "tune" if goal == "submit" else goal
         names = names[: names.index(goal) + 1] if goal in names else []
         ending = {"submit": ("--plain",)} if plain else {}
-        return [Stage((name, *options, *ending.get(name, ())), steps[name]) for name in names]
+        words = {"train": of_trained, "soup": of_trained}
+        return [
+            Stage((name, *words.get(name, options), *ending.get(name, ())), steps[name])
+            for name in names
+        ]
 
     def _plain_submission(self, entry: Entry) -> Path:
         return self.workspace.submission(submission_name(entry, plain=True))
@@ -529,8 +597,9 @@ def options_of(entry: Entry) -> tuple[str, ...]:
         words += ["--recipe", recipe]
     for fold in entry.folds:
         words += ["--fold", str(fold)]
-    for seed in dict.fromkeys(member.seed for member in entry.members):
+    for seed in dict.fromkeys(member.seed for member in entry.trained):
         words += ["--seed", str(seed)]
+    words += ["--soup"] if entry.soups else []
     words += [] if entry.members[0].pretrained else ["--no-pretrained"]
     continued = entry.members[0].continued
     words += [] if continued is None else ["--continue-from", continued]

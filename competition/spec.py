@@ -522,6 +522,18 @@ class Split(Settings):
     )
 
 
+class Refinement(Settings):
+    """Stored predictions refined by the image: a guided filter (He, Sun & Tang 2010)."""
+
+    radius: int = Field(
+        ge=1, description="of its windows, in pixels of the size that the network sees"
+    )
+    epsilon: float = Field(
+        gt=0, description="variance of a window's pixels, from 0 to 1, that counts as an edge"
+    )
+    only: bool = Field(False, description="true: not beside the predictions as they are")
+
+
 class EnsembleTable(Settings):
     """What the submission is made of; the first recipe is what a bare `invoke train` trains."""
 
@@ -530,6 +542,9 @@ class EnsembleTable(Settings):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     views: tuple[str, ...] = Field(
         ("mirror",), description="test-time views; those that mirror are for where it is allowed"
+    )
+    refine: Refinement | None = Field(
+        None, description="refine every network's predictions by the image, as members of their own"
     )
     pseudo: str | None = Field(None, description="pseudo-label round that its networks train with")
 

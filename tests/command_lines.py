@@ -18,6 +18,7 @@ GOALS = COMMANDS.pop("run").commands
 EXAMPLES: dict[str, list[str]] = {
     "new": ["--preset", "salt", "--data", "PATH", "--set", "metric.name=dice"],
     "train": ["-r", "tiny", "--fold", "0", "--fold", "1", "--no-pretrained", "--workers", "0"],
+    "soup": ["--seed", "0", "--seed", "1"],
     "tune": ["--groups", "3"],
     "submit": ["--plain", "--force"],
     "pseudo": ["--round", "round2", "--from", "A.csv", "--confidence", "0.8"],

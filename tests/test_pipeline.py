@@ -12,14 +12,18 @@ from typer.testing import CliRunner
 
 from competition import steps
 from competition.cli import app
+from competition.decoding.blend import blend
+from competition.decoding.calibration import areas_under, count_pixels, tradeoff_curves
 from competition.decoding.decisions import read_decisions
 from competition.decoding.ensemble import read_ensemble
 from competition.doctor import examine
 from competition.entry import Member, entry_of
 from competition.errors import InputFault
+from competition.evaluation import borders
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.part_differences import PartDifference
+from competition.experiment import AblationChoice, experiment_of
 from competition.inference import views as inference_views
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
@@ -27,6 +31,7 @@ from competition.project import Project
 from competition.recipes import Recipe
 from competition.solution import score_file
 from competition.steps import private_interval
+from competition.steps.prediction_stores import out_of_fold
 from competition.submission import check_submission, evidence_path, read_receipt
 
 
@@ -323,9 +328,94 @@ def test_tune_leaves_every_metric_beside_the_others(copied):
     labelled = np.stack([copied.labels[image].area() for image in images])
     assert [int(row["pixels"]) for row in plain] == labelled.sum(axis=0).tolist()
     assert [int(row["images"]) for row in plain] == (labelled > 0).sum(axis=0).tolist()
-    assert {row["area under ROC"] for row in plain} == {""} and rows[-1]["area under ROC"]
+    together = blend(out_of_fold(copied, entry))
+    curves = count_pixels(together, copied.labels.__getitem__, images).by_class
+    found = [float(row["area under ROC"] or "nan") for row in plain]
+    assert found == pytest.approx(areas_under(tradeoff_curves(curves))[1], abs=1e-6, nan_ok=True)
+    assert rows[-1]["area under ROC"]
     assert (folder / "confusion.png").stat().st_size > 5000
     assert decisions.images == len(images)
+
+
+def test_tune_tells_borders_that_are_as_coarse_as_the_logits(copied, monkeypatch):
+    """The limits are moved, since the tiny network finds next to nothing."""
+    monkeypatch.setattr(borders, "FOUND", -1.0)
+    monkeypatch.setattr(borders, "_FEWEST", 1)
+    monkeypatch.setattr(borders, "_SHARE", 0.0)
+    entry, said = entry_of(copied.competition), []
+    together = blend(out_of_fold(copied, entry))
+    grid = together.shown_size(together.images[0])
+    project = Project.open(
+        copied.competition.folder / "competition.toml", copied.workspace.root, say=said.append
+    )
+    for least in (-1.0, 1.1):
+        monkeypatch.setattr(borders, "_LEAST", least)
+        steps.score_ensemble(project, entry, force=True)
+        steps.tune_entry(project, entry, force=True)
+    (told,) = [line for line in said if "coarse borders" in line]
+    assert told.startswith("warning: ") and f"the {grid[0]} × {grid[1]} of the logits" in told
+
+
+def refining(project, words):
+    """The project with other words for `refine` in its file."""
+    path = project.competition.folder / "competition.toml"
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("refine")]
+    place = lines.index("[ensemble]") + 1
+    path.write_text("\n".join([*lines[:place], f"refine = {{ {words} }}", *lines[place:], ""]))
+    return reopened(project)
+
+
+def test_refined_predictions_are_members_of_their_own_that_need_no_training(copied):
+    project = refining(copied, "radius = 2, epsilon = 0.01")
+    entry = entry_of(project.competition)
+    kept = [project.workspace.run("tiny", 0) / name for name in ("train.json", "predict.json")]
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert [str(member) for member in entry.members] == ["tiny", "tiny+refined"]
+    found = kinds(project)
+    assert [name for name in found if name.startswith("train")] == [
+        "train tiny fold 0",
+        "train tiny fold 1",
+    ]
+    assert {found[f"{step} fold 0"].kind for step in ("train tiny", "predict tiny")} == {"fresh"}
+    assert found["predict tiny+refined fold 0"].kind == "missing"
+    steps.train_entry(project, entry)
+    steps.predict_entry(project, entry)
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    plain, refined = out_of_fold(project, entry).values()
+    image = plain.images[0]
+    assert plain.geometry(image).size == refined.geometry(image).size
+    assert not np.array_equal(plain.read(image).codes, refined.read(image).codes)
+    scored = steps.score_ensemble(project, entry)
+    assert [member.name for member in scored.members] == ["tiny", "tiny+refined"]
+    decisions = steps.tune_entry(project, entry)
+    assert set(decisions.mixture.weights) == {"tiny", "tiny+refined"}
+    assert "best member alone" in [step.name for step in decisions.steps]
+    assert private_interval._member_rate(project, entry) == private_interval.USUAL
+    path = steps.submit_entry(project, entry)
+    check_submission(project.competition, path, project.sample, project.sizes)
+    assert {state.kind for state in kinds(project).values()} == {"fresh"}
+
+    other = kinds(refining(project, "radius = 2, epsilon = 0.02"))
+    assert other["predict tiny fold 0"].kind == "fresh"
+    assert other["predict tiny+refined fold 0"].why == "refine changed"
+    (project.workspace.run("tiny", 1) / "test" / "store.json").write_text("{}")
+    other = kinds(refining(project, "radius = 2, epsilon = 0.01"))
+    assert other["predict tiny+refined fold 0"].kind == "fresh"
+    assert other["predict tiny+refined fold 1"].why == "predictions test changed"
+
+
+def test_refined_members_may_stand_alone_and_have_no_part_in_ablations(copied):
+    project = refining(copied, "radius = 2, epsilon = 0.01, only = true")
+    entry = entry_of(project.competition)
+    assert [str(member) for member in entry.members] == ["tiny+refined"]
+    found = kinds(project)
+    assert found["train tiny fold 0"].kind == found["predict tiny fold 0"].kind == "fresh"
+    shutil.rmtree(project.workspace.run("tiny", 0) / "oof")
+    steps.predict_entry(project, entry)  # first what is refined
+    assert list(out_of_fold(project, entry)) == ["tiny+refined"]
+    choice = AblationChoice("skips")
+    trials = experiment_of(project.competition, choice).entries
+    assert not any(member.refined for row in trials for one in row for member in one.members)
 
 
 def test_an_edited_submission_is_stale(copied):

@@ -1,6 +1,6 @@
 """One command per step, in pipeline order: parse, call one function, say what was written.
 
-data.py  demo, new, doctor, folds, skeleton          networks.py     machine, train, predict
+data.py  demo, new, doctor, folds, skeleton          networks.py     machine, …, train, soup, predict
 decisions.py  ensemble, tune                         submissions.py  submit, score, vote, leaderboard, …
 experiments.py  ablation, models, export             run.py          `podium run GOAL`
 options.py  the app, and options that commands share  words.py       options as words again

@@ -1,4 +1,4 @@
-"""Commands on networks: training and prediction, and the machine that they run on."""
+"""Commands on networks: training, soups and prediction, and the machine that they run on."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from competition.cli.options import (
     on_entry,
     on_first_recipe,
     on_machine,
+    on_soups,
     open_project,
     time_given,
 )
@@ -84,6 +85,21 @@ def train(project: "Project", entry: "Entry", force: bool) -> None:
     from competition import steps
 
     steps.train_entry(project, entry, force=force)
+
+
+@app.command()
+@on_soups
+@on_machine("device", "dtype", "threads", "keep_memory")
+@forcible
+def soup(project: "Project", entry: "Entry", force: bool) -> None:
+    """Average the weights of each recipe's seeds to one network a fold, a member of its own.
+
+    For each fold the seeds are chosen greedily by the scores of the other folds: the best one, then
+    each further one that does not lower the score. `--soup` of the other commands takes it in.
+    """
+    from competition import steps
+
+    steps.make_soups(project, entry, force=force)
 
 
 @app.command()

@@ -140,6 +140,12 @@ Continued = Annotated[
         "(a folder of runs/COMPETITION), fold by fold",
     ),
 ]
+Soup = Annotated[
+    bool,
+    typer.Option(
+        "--soup", help="Also the soup of each recipe's seeds as a member (see `podium soup`)"
+    ),
+]
 Plain = Annotated[
     bool, typer.Option("--plain", help="Threshold 0.5, for comparison, not the tuned decisions")
 ]
@@ -216,9 +222,10 @@ def _of_ensemble(
     pseudo: Pseudo = None,
     pretrained: Pretrained = True,
     continued: Continued = None,
+    soup: Soup = False,
 ) -> "tuple[Project, Entry]":
     project = open_project(competition)
-    chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued}
+    chosen = {"pseudo": pseudo, "pretrained": pretrained, "continued": continued, "soup": soup}
     return project, _entry(project, recipe, fold=fold, seed=seed, **chosen)
 
 
@@ -229,6 +236,11 @@ def _of_first_recipe(
     project = open_project(competition)
     recipes = recipe or [project.competition.ensemble.recipes[0]]
     return project, _entry(project, recipes, **chosen)
+
+
+def _of_soups(**chosen: Any) -> "tuple[Project, Entry]":
+    """As `_of_ensemble`, whose options it takes, with soups."""
+    return _of_ensemble(**chosen, soup=True)
 
 
 def _of_teachers(
@@ -300,8 +312,10 @@ def _machine_option(setting: Setting) -> inspect.Parameter:
 
 
 on_entry = Group(_of_ensemble, gives=("project", "entry"))
+_trained_options = [one for one in on_entry.options if one.name != "soup"]
+on_soups = Group(with_options(_of_soups, _trained_options), gives=("project", "entry"))
 _entry_options = [
-    one.replace(annotation=FirstRecipe) if one.name == "recipe" else one for one in on_entry.options
+    one.replace(annotation=FirstRecipe) if one.name == "recipe" else one for one in _trained_options
 ]
 on_first_recipe = Group(with_options(_of_first_recipe, _entry_options), gives=("project", "entry"))
 on_teachers = Group(_of_teachers, gives=("project", "entry"))

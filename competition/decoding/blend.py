@@ -24,9 +24,25 @@ MOST_CODES = 257
 Weight = float | tuple[float, ...]
 """A member's weight in the blend: one for all classes, or one for each."""
 
-Averaged = Literal["logits", "probabilities", "geometric mean", "root mean square"]
-"""What is averaged at the nodes: logits, or probabilities by the power mean of exponent 1, 0 or 2.
-A mean of probabilities becomes a logit again before it is resized."""
+Averaged = Literal[
+    "logits",
+    "probabilities",
+    "geometric mean",
+    "root mean square",
+    "power mean 3",
+    "power mean 4",
+]
+"""What is averaged at the nodes: logits, or probabilities by a power mean. A mean of probabilities
+becomes a logit again before it is resized."""
+
+EXPONENTS: dict[Averaged, int] = {
+    "geometric mean": 0,
+    "probabilities": 1,
+    "root mean square": 2,
+    "power mean 3": 3,
+    "power mean 4": 4,
+}
+"""x of the power mean (Σ w p^x)^(1/x), which at 0 is the geometric mean."""
 
 _SUREST = 1e-6
 """Probabilities this near to 0 or 1 are not told from it."""
@@ -140,6 +156,12 @@ class Blend:
 
     def native_size(self, image: str) -> tuple[int, int]:
         return self.members[0].geometry(image).size
+
+    def shown_size(self, image: str) -> tuple[int, int]:
+        """Rows and columns of logits that show an image, of the member with the most of them."""
+        regions = [member.geometry(image).region for member in self.members]
+        _, _, rows, columns = max(regions, key=lambda region: region[2] * region[3])
+        return max(1, round(rows)), max(1, round(columns))
 
     def runs_at(
         self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None = None
@@ -283,32 +305,22 @@ def _add_codes(
 
 
 def averaged_values(logits: np.ndarray, mean: Averaged) -> np.ndarray:
-    """float32 logits → what is averaged in their place: p, log p, p², or themselves. It rises with
-    them, so that a threshold can be compared with the average as it is.
+    """float32 logits → what is averaged in their place: log p, p, p², p³, p⁴, or themselves. It rises
+    with them, so that a threshold can be compared with the average as it is.
     """
     if mean == "logits":
         return logits
     probabilities = sigmoid(logits)
-    match mean:
-        case "probabilities":
-            return probabilities
-        case "geometric mean":
-            return np.log(np.maximum(probabilities, _SUREST))
-        case "root mean square":
-            return probabilities**2
+    exponent = EXPONENTS[mean]
+    return probabilities**exponent if exponent else np.log(np.maximum(probabilities, _SUREST))
 
 
 def _logits(averages: np.ndarray, mean: Averaged) -> np.ndarray:
     """What was averaged → float32 logits; probabilities are clipped away from 0 and 1."""
-    match mean:
-        case "logits":
-            return averages
-        case "probabilities":
-            probabilities = averages.astype(np.float64)
-        case "geometric mean":
-            probabilities = np.exp(averages.astype(np.float64))
-        case "root mean square":
-            probabilities = np.sqrt(averages.astype(np.float64))
+    if mean == "logits":
+        return averages
+    exponent, averages = EXPONENTS[mean], averages.astype(np.float64)
+    probabilities = averages ** (1 / exponent) if exponent else np.exp(averages)
     return logit(np.clip(probabilities, _SUREST, 1 - _SUREST)).astype(np.float32)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from competition.decoding.blend import Averaged, Blend, Reader, blend
+from competition.decoding.blend import EXPONENTS, Averaged, Blend, Reader, blend
 from competition.decoding.head import Head
 from competition.decoding.postprocess import (
     CHAINS,
@@ -220,6 +220,9 @@ class Decisions(Settings):
         ]
         if self.mixture.alone is not None:
             lines.append(f"  of the members {self.mixture.alone} alone is submitted")
+        elif self.mixture.mean in EXPONENTS:
+            exponent = EXPONENTS[self.mixture.mean]
+            lines.append(f"  probabilities are averaged by the power mean of exponent {exponent}")
         if self.parts > 1:
             lines += [
                 f"  {self.cross_fitted}  nested cross-validation: decided again without each held-out "

@@ -8,24 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 
+from competition.evaluation.borders import found_borders, roughness
 from competition.masks import Runs
 from competition.scoring import Metric, dice_statistics, score_image
 from competition.scoring.overlap import frequency_weighted
 from competition.workspace import whole_file
 
 _BY_IMAGE = {"Dice": "dice", "IoU": "iou", "HD95": "hausdorff-95"}
-COLUMNS = (*_BY_IMAGE, "precision", "recall", "area under PR", "area under ROC")
+COLUMNS = (*_BY_IMAGE, "precision", "recall", "roughness", "area under PR", "area under ROC")
 CLASS_MEANS = ("mean over classes", "weighted by labelled pixels")
 
 
 class ImageMetrics(NamedTuple):
     """scores: float64 (3, K) Dice, IoU and HD95, NaN where a class is neither labelled nor predicted;
-    pixels: int64 (3, K) common, labelled, predicted; confusion: int64 (K + 1, K + 1), see
-    `ClassMetrics`.
+    pixels: int64 (3, K) common, labelled, predicted; borders: float64 (3, K), see `found_borders`;
+    confusion: int64 (K + 1, K + 1), see `ClassMetrics`.
     """
 
     scores: np.ndarray
     pixels: np.ndarray
+    borders: np.ndarray
     confusion: np.ndarray
 
 
@@ -39,7 +41,8 @@ def image_metrics(
     metrics = [Metric(name=name, empty="skip") for name in _BY_IMAGE.values()]
     scores = [score_image(truth, prediction, metric, spacing=spacing) for metric in metrics]
     pixels = np.stack(dice_statistics(truth, prediction))
-    return ImageMetrics(np.stack(scores), pixels, _confusion(truth, prediction, ignored))
+    borders = found_borders(truth, prediction, scores[0])
+    return ImageMetrics(np.stack(scores), pixels, borders, _confusion(truth, prediction, ignored))
 
 
 def _confusion(truth: Runs, prediction: Runs, ignored: Runs) -> np.ndarray:
@@ -59,9 +62,10 @@ def _with_no_class(masks: Runs, ignored: Runs) -> Runs:
 class ClassMetrics:
     """Of many images, by class.
 
-    images: int64 (K,) in which it is labelled; pixels: int64 (K,) labelled; values: float64 (5, K) of
-    the first five `COLUMNS`, NaN where there is nothing to measure: means over the images in which a
-    class is labelled or predicted, then shares of all pixels. confusion: int64 (K + 1, K + 1) pixels
+    images: int64 (K,) in which it is labelled; pixels: int64 (K,) labelled; values: float64 (6, K) of
+    the first six `COLUMNS`, NaN where there is nothing to measure: means over the images in which a
+    class is labelled or predicted, shares of all pixels, and `roughness`. borders: float64 (3, K), the
+    sum of `found_borders`. confusion: int64 (K + 1, K + 1) pixels
     that are labelled as the row says and predicted as the column does, no class being the last of
     both. Where classes overlap, a pixel counts once for each pair of them.
     """
@@ -69,11 +73,12 @@ class ClassMetrics:
     images: np.ndarray
     pixels: np.ndarray
     values: np.ndarray
+    borders: np.ndarray
     confusion: np.ndarray
 
     @classmethod
     def of(cls, found: Iterable[ImageMetrics]) -> "ClassMetrics":
-        scores, pixels, confusion = (np.stack(one) for one in zip(*found, strict=True))
+        scores, pixels, borders, confusion = (np.stack(one) for one in zip(*found, strict=True))
         counted = ~np.isnan(scores)
         common, labelled, predicted = pixels.sum(axis=0)
         with np.errstate(invalid="ignore"):
@@ -82,7 +87,8 @@ class ClassMetrics:
         return cls(
             (pixels[:, 1] > 0).sum(axis=0),
             labelled,
-            np.concatenate([means, shares]),
+            np.concatenate([means, shares, [roughness(borders.sum(axis=0))]]),
+            borders.sum(axis=0),
             confusion.sum(axis=0),
         )
 
@@ -95,15 +101,14 @@ def write_metric_table(
 ) -> None:
     """A csv: for each way that masks were made, a row a class and one for each of `CLASS_MEANS`.
 
-    areas: float64 (2, K) under PR and ROC curves, by the way that masks were made; where there is
-    none the cells are empty, as they are where nothing can be measured.
+    areas: float64 (2, K) under PR and ROC curves, by the way that masks were made. A cell is empty
+    where nothing can be measured.
     """
     with whole_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("masks", "class", "images", "pixels", *COLUMNS))
         for way, found in made.items():
-            missing = np.full((2, len(classes)), np.nan)
-            values = np.concatenate([found.values, areas.get(way, missing)])
+            values = np.concatenate([found.values, areas[way]])
             for k, name in enumerate(classes):
                 counts = found.images[k], found.pixels[k]
                 writer.writerow((way, name, *counts, *map(_cell, values[:, k])))

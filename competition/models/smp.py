@@ -49,8 +49,6 @@ class SmpBody(Body):
             drop_unused(model)
         self.encoder, self.decoder = model.encoder, model.decoder
         self.head = convolution(model.segmentation_head[0])
-        if network.stride == 2:
-            self.head = _without_finest_stage(self.decoder, classes)
         self.divisor = (
             PAN_SMALLEST if network.decoder == "PAN" else max(32, model.encoder.output_stride)
         )
@@ -68,18 +66,6 @@ class SmpBody(Body):
 
     def logit_layers(self) -> list[nn.Conv2d]:
         return [self.head]
-
-
-def _without_finest_stage(decoder: nn.Module, classes: int) -> nn.Conv2d:
-    """Take the last stage off a Unet's decoder, in place, which costs as much as all others where it
-    has the most pixels; returns the layer that makes logits of the stage before.
-    """
-    blocks = decoder.blocks
-    assert isinstance(blocks, nn.ModuleList)
-    left = blocks[:-1]
-    *_, last = (layer for layer in left.modules() if isinstance(layer, nn.Conv2d))
-    decoder.blocks = left
-    return nn.Conv2d(last.out_channels, classes, 3, padding=1)
 
 
 def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel, Normalisation]:

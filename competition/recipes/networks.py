@@ -126,17 +126,11 @@ class Smp(NetworkSettings):
     decoder_channels: tuple[int, ...] | None = Field(
         None, description="Unet: of its decoder's five stages, coarse to fine; none: smp's own"
     )
-    stride: Literal[1, 2] = Field(
-        1, description="Unet: of the logits; 2: the decoder's finest stage is left out"
-    )
 
     @model_validator(mode="after")
     def _stages_are_a_unets(self) -> Self:
-        given = self.decoder_channels is not None or self.stride != 1
-        if given and self.decoder != "Unet":
-            raise ValueError(
-                f"decoder_channels and stride are of decoder = 'Unet', not of {self.decoder!r}"
-            )
+        if self.decoder_channels is not None and self.decoder != "Unet":
+            raise ValueError(f"decoder_channels is of decoder = 'Unet', not of {self.decoder!r}")
         if self.decoder_channels is not None and (
             len(self.decoder_channels) != _STAGES or min(self.decoder_channels) < 1
         ):

@@ -5,8 +5,9 @@ from typing import Any
 from competition.data.letterbox import LetterboxedImages, letterboxed_images
 from competition.entry import Entry, Member
 from competition.freshness import hash_of
+from competition.inference.guided_filter import refine_store
 from competition.inference.joined_stores import combine_folds
-from competition.inference.store import PredictedSplit, Provenance
+from competition.inference.store import PredictedSplit, Provenance, Store
 from competition.inference.views import refuse_unsquare
 from competition.machine import machine_of
 from competition.project import Project
@@ -15,11 +16,15 @@ from competition.steps.prediction_stores import stores
 
 
 def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
-    """Predict with every network of the entry; each member's test predictions are averaged."""
-    for member in entry.members:
+    """Predict with every network of the entry, and refine what is asked for; each member's test
+    predictions are averaged.
+    """
+    for member in dict.fromkeys([*entry.networks, *entry.members]):
+        one = refine_predictions if member.refined else predict_network
         for fold in entry.folds:
-            predict_network(project, member, fold, force=force)
-        average_folds(project, member, entry.folds)
+            one(project, member, fold, force=force)
+        if member in entry.members:
+            average_folds(project, member, entry.folds)
 
 
 def predict_network(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
@@ -43,15 +48,7 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         for split in project.pipeline.averaged():
             wanted[split] = split, tuple(project.rows(split)["image"])
         for split, (rows_of, images) in wanted.items():
-            provenance = Provenance(
-                member=str(member),
-                recipe=training.recipe.name,
-                recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
-                folds=(fold,),
-                part=split,
-                classes=training.classes,
-                checkpoints=(digest,),
-            )
+            provenance = provenance_of(member, training, split, (digest,))
             images_of = letterboxed(project, training.recipe, rows_of)
             title = f"predicting {provenance.member} {split}"
             with project.watch(title, len(images)) as advance:
@@ -65,6 +62,52 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
                     advance=advance,
                 )
         return {"machine": settings.machine.recorded()}
+
+    project.perform(project.pipeline.predict(member, fold), run, force=force)
+
+
+def provenance_of(
+    member: Member, training: Any, split: PredictedSplit, checkpoints: tuple[str, ...]
+) -> Provenance:
+    """What a store of one network notes. training: its `checkpoint.Training`; checkpoints: the sha256
+    of its file.
+    """
+    return Provenance(
+        member=str(member),
+        recipe=training.recipe.name,
+        recipe_sha256=hash_of(training.recipe.model_dump(mode="json")),
+        folds=(training.fold,),
+        part=split,
+        classes=training.classes,
+        checkpoints=checkpoints,
+    )
+
+
+def refine_predictions(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
+    """The predictions of a refined member: those of its network, which must be there, by the images."""
+    folder, source = (project.workspace.run(str(m), fold) for m in (member, member.network))
+
+    def run() -> None:
+        from competition.training.checkpoint import load_checkpoint
+
+        refinement = project.competition.ensemble.refine
+        assert refinement is not None  # else no member of an entry is refined
+        checkpoint = source / "checkpoint.pt"
+        _, training = load_checkpoint(
+            checkpoint, classes=project.classes, pixels=project.competition.data
+        )
+        for split in ("oof", *project.pipeline.averaged()):
+            store = Store.open(source / split, classes=project.classes)
+            images_of = letterboxed(project, training.recipe, "train" if split == "oof" else split)
+            with project.watch(f"refining {member} {split}", len(store)) as advance:
+                refine_store(
+                    store,
+                    images_of,
+                    folder / split,
+                    member=str(member),
+                    refinement=refinement,
+                    advance=advance,
+                )
 
     project.perform(project.pipeline.predict(member, fold), run, force=force)
 

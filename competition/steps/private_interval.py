@@ -118,8 +118,12 @@ def _fold_shift(
 
 
 def _member_rate(project: Project, entry: Entry) -> Estimate:
-    """What averaging gains per distance, from the entry's members on labelled images."""
-    members = out_of_fold(project, entry)
+    """What averaging gains per distance, from the entry's members on labelled images.
+
+    Refined predictions are no other network's: they do not count beside those that they are made of.
+    """
+    alone = [one for one in entry.members if not (one.refined and one.network in entry.members)]
+    members = out_of_fold(project, replace(entry, members=tuple(alone)))
     if len(members) < 2:
         return USUAL
     rules = plain_rules(project.classes)

@@ -89,7 +89,7 @@ def _ended(folder: Path) -> str:
 def train_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
     """Train every network of the entry, one after another; not on data that the doctor calls wrong."""
     refuse_faulty_data(project, otherwise="nothing was trained")
-    for member in entry.members:
+    for member in entry.trained:
         for fold in entry.folds:
             train_network(project, member, fold, force=force)
     project.say("next: `podium predict`; `podium run submit` does all that is missing before a csv")

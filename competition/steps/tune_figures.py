@@ -17,6 +17,7 @@ from competition.decoding.calibration import (
 from competition.decoding.decisions import Decisions, decide, plain_rules
 from competition.decoding.ensemble import MemberScores
 from competition.decoding.threshold_sweep import ThresholdSweep
+from competition.evaluation.borders import coarse_text, dice_at, rough_text
 from competition.evaluation.metric_sums import Masks
 from competition.evaluation.metric_table import (
     ClassMetrics,
@@ -43,11 +44,16 @@ from competition.tuning.parallel import over_images
 if TYPE_CHECKING:
     from competition.tuning.search import Tuned
 
-DECIDED = "as decided"
-"""Masks by decisions that saw these images: too good; those at threshold 0.5 are not."""
+_PLAIN, DECIDED = "threshold 0.5", "as decided"
+"""Masks of the members' equal mean, for which nothing was fitted, and by decisions that saw these
+images: too good.
+"""
 
 _WORST, _LONGEST = 6, 240
 """Images on the sheet of the worst, and the longest side of one there, in pixels."""
+
+_SHRUNK = 24
+"""Images, evenly spread, whose labels are shrunk to the size of the logits."""
 
 
 def draw_members(path: Path, ensemble: MemberScores) -> None:
@@ -100,12 +106,19 @@ def draw_tuned(
         intervals=tuned.after.class_intervals(metric_sums),
         title=about,
     )
-    areas = draw_pixels(project, folder, together, chosen)
+    decided = draw_pixels(project, folder, together, chosen)
+    # Where no head and no weights were kept, both are the same logits.
+    areas = {
+        _PLAIN: decided if plain == together else _areas_of(project, plain),
+        DECIDED: decided,
+    }
     ways = {
-        "threshold 0.5": masks_under(plain, plain_rules(classes)),
+        _PLAIN: masks_under(plain, plain_rules(classes)),
         DECIDED: masks_under(together, decisions.rules),
     }
-    draw_metrics(project, folder, spread(together.images), ways, areas)
+    images = spread(together.images)
+    measured = draw_metrics(project, folder, images, ways, areas)
+    say_borders(project, together, images, measured)
     draw_worst(project, folder / "worst.png", together, decisions, found)
 
 
@@ -140,15 +153,23 @@ def draw_pixels(project: Project, folder: Path, together: Blend, chosen: np.ndar
     return areas
 
 
+def _areas_of(project: Project, together: Blend) -> np.ndarray:
+    """float64 (2, K): see `areas_under`."""
+    images = spread(together.images)
+    truth = project.labels.__getitem__
+    counts = count_pixels(together, truth, images, ignored=project.ignored)
+    return areas_under(tradeoff_curves(counts.by_class))
+
+
 def draw_metrics(
     project: Project,
     folder: Path,
     images: Sequence[str],
     ways: Mapping[str, Masks],
-    areas: np.ndarray,
-) -> None:
-    """metrics.csv, every metric of masks made in some ways, and the confusions of those as decided,
-    whose curves have these areas (2, K).
+    areas: Mapping[str, np.ndarray],
+) -> tuple[ImageMetrics, ...]:
+    """metrics.csv, every metric of masks made in some ways, whose logits' curves have these areas
+    (2, K), and the confusions of those as decided, whose metrics by image it gives.
     """
     spacing = project.competition.data.spacing or (1.0, 1.0)
 
@@ -159,15 +180,38 @@ def draw_metrics(
             for masks in ways.values()
         ]
 
-    by_way = zip(*over_images(work, images), strict=True)
-    found = {way: ClassMetrics.of(rows) for way, rows in zip(ways, by_way, strict=True)}
-    write_metric_table(folder / "metrics.csv", found, {DECIDED: areas}, project.classes)
+    by_way = dict(zip(ways, zip(*over_images(work, images), strict=True), strict=True))
+    found = {way: ClassMetrics.of(rows) for way, rows in by_way.items()}
+    write_metric_table(folder / "metrics.csv", found, areas, project.classes)
     confusion(
         folder / "confusion.png",
         found[DECIDED].confusion,
         names=[*project.classes, "no class"],
         title=f"{DECIDED}, {len(images)} images",
     )
+    return by_way[DECIDED]
+
+
+def say_borders(
+    project: Project, together: Blend, images: Sequence[str], measured: Sequence[ImageMetrics]
+) -> None:
+    """Warnings of borders that are rough, or as coarse as the logits; measured: of masks as decided."""
+    borders = np.sum([one.borders for one in measured], axis=0)
+    chosen = range(0, len(images), -(-len(images) // _SHRUNK))
+    some = [images[place] for place in chosen]
+
+    def work(place: int, image: str) -> np.ndarray:
+        grid = together.shown_size(image)
+        return dice_at(grid, project.labels[image], project.ignored[image])
+
+    dice = np.stack([measured[place].scores[0] for place in chosen])
+    reached = np.stack(over_images(work, some))
+    texts = (
+        rough_text(borders, project.classes),
+        coarse_text(dice, reached, together.shown_size(some[0])),
+    )
+    for text in filter(None, texts):
+        project.say(f"warning: {text}")
 
 
 def draw_worst(

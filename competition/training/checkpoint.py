@@ -48,6 +48,8 @@ class Training(Settings):
     """What is kept of its images, but for `depth`; None: three channels of 8 bits, as of old."""
     ancestors: tuple[Ancestor, ...] = ()
     """The members that it continues, first one first."""
+    soup: tuple[int, ...] = ()
+    """The seeds whose weights these are the mean of; `seed` is the first of them then."""
 
     @property
     def iterations_in_all(self) -> int:

@@ -124,7 +124,7 @@ def _fitted(
         # Loader processes draw their first batches before Lightning tells a resumed run where it is.
         sampler.set_epoch(progress.rounds_done())
         loader = _training_loader(task, sampler, machine)
-        loaders = Loaders(loader, [_plain(side, recipe.batch) for side in validated])
+        loaders = Loaders(loader, [plain_images(side, recipe.batch) for side in validated])
         run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
         step.network.load_state_dict(best.mean())
@@ -132,7 +132,7 @@ def _fitted(
     if recipe.swa is not None or best is not None:
         network = step.network.to(machine.torch_device())  # the trainer left it on the CPU
         with machine.autocast():
-            measure_norms(network, _plain(task.train, recipe.batch))
+            measure_norms(network, plain_images(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
     save_checkpoint(checkpoint, step.network, task.training)
     progress.clear()
@@ -226,8 +226,8 @@ def loss_context_of(task: Task) -> LossContext:
     return LossContext(task.metric, task.exclusive, (areas / np.maximum(pixels, 1)).tolist())
 
 
-def _plain(labelled: Labelled, batch: int) -> DataLoader:
-    """The images as they are, those that lie where the first one does: the organisers' own."""
+def plain_images(labelled: Labelled, batch: int) -> DataLoader:
+    """Loads the images as they are, those that lie where the first one does: the organisers' own."""
     letterboxed = labelled.letterboxed[labelled.images[0]]
     images = tuple(image for image in labelled.images if labelled.letterboxed[image] is letterboxed)
     return plain_loader(PlainSet(images, letterboxed), batch=batch)

@@ -1,4 +1,5 @@
-"""Averages of the weights along a run: the moving one, and the equal one of its last rounds (SWA).
+"""Averages of the weights: along a run the moving one and the equal one of its last rounds (SWA), and
+the mean of several.
 
 SWA (Izmailov et al. 2018) takes the plain mean of the weights at the ends of the last rounds. Running
 means and variances of batch normalisation belong to none of the networks that were averaged, so they
@@ -77,6 +78,40 @@ def _move(averages: Sequence[Tensor], current: Sequence[Tensor], share: float) -
 Weights = dict[str, Tensor]
 
 
+def mean_weights(several: Sequence[Weights]) -> Weights:
+    """The plain mean of the same network's weights; counters are the first one's."""
+    return {
+        name: torch.stack([weights[name] for weights in several]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in several[0].items()
+    }
+
+
+def greedy_seeds(
+    seeds: Sequence[int], score: Callable[[tuple[int, ...]], float]
+) -> tuple[int, ...]:
+    """The seeds of a soup, in order, after Wortsman et al. (2022): the one that scores best alone, then
+    each further one, the better first, that does not lower the score of the mean.
+
+    score: of the network with the mean of these seeds' weights, given in order; larger is better, NaN
+    the worst.
+    """
+    alone = {seed: _or_worst(score((seed,))) for seed in seeds}
+    first, *others = sorted(seeds, key=lambda seed: -alone[seed])
+    chosen, best = (first,), alone[first]
+    for seed in others:
+        more = tuple(sorted((*chosen, seed)))
+        value = _or_worst(score(more))
+        if value >= best:
+            chosen, best = more, value
+    return chosen
+
+
+def _or_worst(score: float) -> float:
+    return -math.inf if math.isnan(score) else score
+
+
 class KeptRound(NamedTuple):
     """What a validation saw: its step, the score on the groups set aside, and the weights."""
 
@@ -104,13 +139,7 @@ class BestRounds:
 
     def mean(self) -> Weights:
         """The mean of the kept weights; counters are the best round's."""
-        first = self.kept[0].weights
-        return {
-            name: torch.stack([one.weights[name] for one in self.kept]).mean(dim=0)
-            if value.is_floating_point()
-            else value
-            for name, value in first.items()
-        }
+        return mean_weights([one.weights for one in self.kept])
 
     def said(self) -> str:
         """One line: which rounds the mean is of."""

@@ -139,7 +139,7 @@ def gather_views(
 def mixture_of(mixer: Mixer, fit: FittedPlan) -> Mixture:
     """The mixture that a fit names, as it is written down."""
     fitted = mixer.fit(*fit)
-    return Mixture.of(mixer.samples.members, fitted.weights, fitted.heads, mean=fit[0].mean)
+    return Mixture.of(mixer.samples.members, fitted.weights, fitted.heads, mean=fitted.mean)
 
 
 def wanted_fits(plans: NestedPlans, parts: np.ndarray) -> list[set[FittedPlan]]:

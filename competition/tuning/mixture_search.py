@@ -5,10 +5,11 @@ is held out must have seen neither: fits are kept by the set of parts that they 
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
-from competition.decoding.blend import Averaged, averaged_values
+from competition.decoding.blend import EXPONENTS, Averaged, averaged_values
 from competition.decoding.decisions import StepReport
 from competition.decoding.head import Head, HeadKind
 from competition.decoding.threshold_sweep import THRESHOLDS
@@ -26,6 +27,13 @@ Without = frozenset[int]
 """Held-out parts that a fit has not seen."""
 
 
+MeanKind = Averaged | Literal["power mean"]
+"""What is averaged; of "power mean" the exponent is fitted."""
+
+POWER_MEANS = tuple(mean for mean, exponent in EXPONENTS.items() if exponent >= 2)
+"""What "power mean" is fitted among, the lowest exponent first."""
+
+
 @dataclass(frozen=True)
 class MixturePlan:
     """Which kind of head, and which kind of weights; None: the identity, equal weights.
@@ -36,15 +44,15 @@ class MixturePlan:
 
     head: HeadKind | None = None
     weights: WeightKind | None = None
-    mean: Averaged = "logits"
+    mean: MeanKind = "logits"
     cut: bool = False
 
 
 PLAIN = MixturePlan()
-MEANS: dict[str, Averaged] = {
+MEANS: dict[str, MeanKind] = {
     "mean of probabilities": "probabilities",
     "geometric mean of probabilities": "geometric mean",
-    "root mean square of probabilities": "root mean square",
+    "power mean of probabilities": "power mean",
 }
 """Steps that change what is averaged."""
 
@@ -74,13 +82,14 @@ def measured_on_grid(metric_sums: MetricSums) -> MetricSums:
 
 @dataclass(frozen=True, eq=False)
 class FittedMixture:
-    """A fitted plan: heads by member (None: identity), weights float64 (K, M), and the logits float64
-    (K,) that classes are cut at.
+    """A fitted plan: heads by member (None: identity), weights float64 (K, M), the logits float64 (K,)
+    that classes are cut at, and what is averaged.
     """
 
     heads: tuple[Head, ...] | None
     weights: np.ndarray
     cuts: np.ndarray
+    mean: Averaged = "logits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,24 +111,44 @@ class Mixer:
         return ~np.isin(self.parts, list(without))
 
     def fit(self, plan: MixturePlan, without: Without) -> FittedMixture:
-        """The plan fitted on all parts but some; what is averaged makes no difference to it."""
-        plan = replace(plan, mean="logits")
+        """The plan fitted on all parts but some; heads, weights and cuts are fitted to the mean of
+        logits, whatever is averaged.
+        """
         key = plan, without
         if key not in self._fits:
-            heads = None if plan.head is None else self._fitted_heads(plan.head, without)
-            weights = self._fitted_weights(plan, heads, without)
-            fitted = FittedMixture(heads, weights, np.zeros(len(weights)))
-            self._fits[key] = self._with_cuts(fitted, without) if plan.cut else fitted
+            self._fits[key] = self._fitted(plan, without)
         return self._fits[key]
+
+    def _fitted(self, plan: MixturePlan, without: Without) -> FittedMixture:
+        if plan.mean != "logits":
+            fitted = self.fit(replace(plan, mean="logits"), without)
+            if plan.mean == "power mean":
+                return replace(fitted, mean=self._fitted_mean(fitted, without))
+            return replace(fitted, mean=plan.mean)
+        heads = None if plan.head is None else self._fitted_heads(plan.head, without)
+        weights = self._fitted_weights(plan, heads, without)
+        fitted = FittedMixture(heads, weights, np.zeros(len(weights)))
+        return self._with_cuts(fitted, without) if plan.cut else fitted
 
     def outcome(self, plan: MixturePlan, without: Without, chosen: np.ndarray) -> np.ndarray:
         """What chosen images, bool (N,), add under the plan fitted without parts: (n, K, C)."""
         fitted = self.fit(plan, without)
+        return self._outcome(fitted, self._logits(fitted, chosen), chosen)
+
+    def _logits(self, fitted: FittedMixture, chosen: np.ndarray) -> list[np.ndarray]:
+        """Of each class the members' logits at the drawn pixels of chosen images, float32 (M, P)."""
+        return [
+            member_logits(sample.where(chosen), k, fitted.heads)
+            for k, sample in enumerate(self.samples.classes)
+        ]
+
+    def _outcome(
+        self, fitted: FittedMixture, logits: list[np.ndarray], chosen: np.ndarray
+    ) -> np.ndarray:
         decided = []
-        for k, sample in enumerate(self.samples.classes):
-            logits, cut = member_logits(sample.where(chosen), k, fitted.heads), fitted.cuts[k]
-            logits, cut = (averaged_values(values, plan.mean) for values in (logits, cut))
-            decided.append(fitted.weights[k].astype(np.float32) @ logits > cut)
+        for own, weights, cut in zip(logits, fitted.weights, fitted.cuts, strict=True):
+            values, level = (averaged_values(one, fitted.mean) for one in (own, cut))
+            decided.append(weights.astype(np.float32) @ values > level)
         return self._added(decided, chosen)
 
     def crossed(self, plan: MixturePlan, without: Without) -> np.ndarray:
@@ -158,6 +187,17 @@ class Mixer:
         if key not in self._heads:
             self._heads[key] = fit_heads(kind, self.samples, self.others(without))
         return self._heads[key]
+
+    def _fitted_mean(self, fitted: FittedMixture, without: Without) -> Averaged:
+        """The power mean that scores best on all parts but some, the lowest exponent of equals."""
+        chosen = self.others(without)
+        logits = self._logits(fitted, chosen)
+
+        def score(mean: Averaged) -> float:
+            added = self._outcome(replace(fitted, mean=mean), logits, chosen).sum(axis=0)
+            return float(np.nan_to_num(self.metric_sums.overall(added), nan=-np.inf))
+
+        return max(POWER_MEANS, key=score)
 
     def _fitted_weights(
         self, plan: MixturePlan, heads: tuple[Head, ...] | None, without: Without

@@ -64,7 +64,13 @@ def test_probabilities_are_averaged_where_that_is_asked_for(tmp_path):
         )
 
 
-POWERS = {"geometric mean": 0, "probabilities": 1, "root mean square": 2}
+POWERS = {
+    "geometric mean": 0,
+    "probabilities": 1,
+    "root mean square": 2,
+    "power mean 3": 3,
+    "power mean 4": 4,
+}
 
 
 @pytest.mark.parametrize("mean", POWERS)

@@ -64,6 +64,25 @@ def test_areas_are_the_average_precision_and_the_chance_to_tell_two_pixels_apart
     assert np.isnan([precision[1], chance[1]]).all()
 
 
+def test_a_stores_own_codes_are_the_bins_so_that_the_areas_are_exact(tmp_path):
+    """All pixels of two images and two classes in scikit-learn, by the codes that were stored."""
+    random = np.random.default_rng(0)
+    truth = {image: random.random((2, 20, 30)) < 0.3 for image in "ij"}
+    logits = {
+        image: random.normal(3 * inside - 1.5, 3).astype(np.float32)
+        for image, inside in truth.items()
+    }
+    store = store_of(tmp_path / "s", logits, size=(20, 30))
+    labels = {image: Runs.from_dense(inside) for image, inside in truth.items()}
+    counts = count_pixels(blend({"s": store}), labels.__getitem__, store.images)
+    areas = areas_under(tradeoff_curves(counts.by_class))
+    for k in range(2):
+        inside = np.concatenate([truth[image][k].ravel() for image in store.images])
+        codes = np.concatenate([store.codes(image)[k].ravel() for image in store.images])
+        assert areas[0, k] == pytest.approx(average_precision_score(inside, codes))
+        assert areas[1, k] == pytest.approx(roc_auc_score(inside, codes))
+
+
 def test_labels_drawn_as_predicted_are_reliable_and_others_are_not():
     random = np.random.default_rng(0)
     by_image = np.zeros((30, 2, BINS))

@@ -52,7 +52,6 @@ QUICK: dict[str, Network] = {
         decoder="Unet",
         encoder="tu-tf_efficientnet_lite0",
         decoder_channels=(32, 24, 16, 16, 16),
-        stride=2,
     ),
     "fpn-timm": Smp(decoder="FPN", encoder="tu-resnet18", presence=0.1, norm="instance"),
 }

@@ -249,6 +249,47 @@ def test_each_mean_gains_where_the_one_member_that_is_sure_is_right(mean, over, 
     ).adopted
 
 
+def disputed(right, wrong):
+    """Two members at .25 and a third, where they disagree, at `right` where the class is and at `wrong`
+    where it is not: p (images,) each.
+    """
+    generator = np.random.default_rng(3)
+    truth = generator.random((1, len(right), 60)) < 0.5
+    disagreed = generator.random(truth.shape[1:]) < 0.4
+    levels = np.full((3, *truth.shape[1:]), 0.25)
+    levels[2] = np.where(truth[0], np.array(right)[:, None], np.array(wrong)[:, None])
+    levels = np.where(disagreed, levels, np.where(truth[0], 0.99, 0.01))
+    codes = np.round(127.5 + 255 / 16 * np.log(levels / (1 - levels))).astype(np.uint8)
+    return Mixer(samples_of(codes[:, None], truth), partition(len(right)).parts, DICE)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "mean"),
+    [
+        (0.9, 0.7, "root mean square"),
+        (0.76, 0.67, "power mean 3"),
+        (0.7, 0.6, "power mean 4"),
+        (0.3, 0.25, "root mean square"),  # no exponent helps
+    ],
+)
+def test_the_exponent_that_tells_who_is_right_is_fitted(right, wrong, mean):
+    """Beside two at .25 the third outvotes them from .80 at exponent 2, .71 at 3, .66 at 4."""
+    mixer, plan = disputed([right] * 60, [wrong] * 60), MixturePlan(mean="power mean")
+    assert mixer.fit(plan, NOTHING).mean == mean
+    fixed = MixturePlan(mean=mean)
+    assert np.array_equal(mixer.crossed(plan, NOTHING), mixer.crossed(fixed, NOTHING))
+    report = mixer.report("power mean", (MixturePlan(mean="probabilities"), plan), partition(60))
+    assert report.adopted == (right > 0.5)
+
+
+def test_the_exponent_for_a_part_is_fitted_on_the_others():
+    first = partition(60).parts == 0
+    mixer = disputed(np.where(first, 0.95, 0.7), np.where(first, 0.7, 0.6))
+    plan = MixturePlan(mean="power mean")
+    assert mixer.fit(plan, frozenset({0})).mean == "power mean 4"
+    assert mixer.fit(plan, frozenset({1, 2, 3, 4})).mean == "root mean square"
+
+
 def test_one_member_has_no_weights_and_no_mean():
     assert [*plans_on(PLAIN, hidden().samples)] == ["head scale and bias", "head 1x1"]
     offered = plans_on(PLAIN, two_members().samples)
@@ -265,7 +306,7 @@ def test_one_class_has_no_other_to_mix_and_no_weights_of_its_own():
         "simplex weights",
         "mean of probabilities",
         "geometric mean of probabilities",
-        "root mean square of probabilities",
+        "power mean of probabilities",
     ]
 
 

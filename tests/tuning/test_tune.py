@@ -178,6 +178,36 @@ def test_a_member_that_beats_the_mean_is_submitted_alone_and_the_others_are_not_
     assert decisions.cross_fitted.value > decisions.plain.value + 0.1
 
 
+def test_the_exponent_that_was_fitted_is_written_said_and_applied(tmp_path):
+    """In a rim of each disc one member, another one in each image, is at .7 and the others at .25: a
+    power mean finds it. Beside the disc all are at .45, so that no bias and no threshold does.
+    """
+    truth, logits, rows = {}, {name: {} for name in "xyz"}, []
+    for number in range(36):
+        generator, image = np.random.default_rng(number), f"i{number}"
+        shape = np.stack([disc(*generator.uniform(8, 16, 2), 6) for _ in CLASSES])
+        truth[image] = Runs.from_dense(shape > 0)
+        rows.append((image, f"g{number // 2}", number // 2 % 3))
+        for place, name in enumerate("xyz"):
+            rim = 0.7 if place == number % 3 else 0.25
+            levels = np.select([shape > 2, shape > 0, shape > -4], [0.99, rim, 0.45], 0.01)
+            logits[name][image] = np.log(levels / (1 - levels)).astype(np.float32)
+    stores = {name: store_of(tmp_path / name, one, size=SIZE) for name, one in logits.items()}
+    folds = pd.DataFrame(rows, columns=["image", "group", "fold"])
+    spec = competition(tmp_path)
+    found = tune(stores, truth, folds, spec)
+    assert found.mixture.mean == "power mean 3"
+    assert "power mean of probabilities: kept" in found.text()
+    assert "  probabilities are averaged by the power mean of exponent 3\n" in found.text()
+    found.write(tmp_path / "decisions.json")
+    read = read_decisions(tmp_path / "decisions.json", classes=CLASSES)
+    assert read == found
+    together = read.mixture.blended(stores, exclusive=False)
+    masks = {image: decide(together, image, read.rules) for image in truth}
+    scores = [score_image(truth[image], masks[image], spec.metric) for image in truth]
+    assert aggregate(np.stack(scores), spec.metric) == pytest.approx(found.apparent)
+
+
 def test_of_one_member_and_of_a_mixture_nothing_is_said_to_be_alone(decided):
     assert decided.mixture.alone is None and "alone is submitted" not in decided.text()
     assert Mixture.equal(["one"]).alone is None
