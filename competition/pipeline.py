@@ -333,14 +333,15 @@ class Pipeline:
             self.project.competition,
             recipes=tuple(dict.fromkeys(member.recipe for member in student.members)),
             folds=student.folds,
-            seeds=tuple(dict.fromkeys(member.seed for member in student.members)),
+            seeds=tuple(dict.fromkeys(member.seed for member in student.trained)),
             pseudo=before or NO_ROUND,
             pretrained=first.pretrained,
             continued=first.continued,
+            soup=bool(student.soups),
         )
 
     def verdict(self, student: Entry) -> Step:
-        """Student against teacher."""
+        """Student against teacher, out of fold."""
         folder = student.folder(self.workspace)
         teacher = self.teacher_of(student)
         return Step(
@@ -393,9 +394,10 @@ class Pipeline:
         for name in sorted(rounds):
             if self.pseudo(name).state().kind != "fresh":
                 made += self.pseudo_stages(name)
-        if rounds and goal in ("verdict", "submit"):
+        judged = bool(rounds) and goal in ("verdict", "submit")
+        if judged:
             made += self.stages("predict", self.teacher_of(entry))
-        made += self._until(goal, entry, plain=plain)
+        made += self._until(goal, entry, plain=plain, judged=judged)
         return made
 
     def pseudo_stages(self, name: str) -> list[Stage]:
@@ -418,7 +420,11 @@ class Pipeline:
         if submitted:
             for row in experiment.entries:
                 for entry in row:
-                    made += self._until("submit", entry, plain=True)[-2:]
+                    for stage in self._until("submit", entry, plain=True)[-2:]:
+                        # A trial is compared whatever its round was worth.
+                        wanted = ("--despite-verdict",) if entry.round else ()
+                        ending = wanted if stage.command[0] == "submit" else ()
+                        made.append(replace(stage, command=(*stage.command, *ending)))
         return made
 
     def _views(self) -> list[Any] | None:
@@ -429,7 +435,10 @@ class Pipeline:
             return None
         return classes if views == ("mirror",) else [list(views), classes]
 
-    def _until(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
+    def _until(
+        self, goal: Goal, entry: Entry, *, plain: bool = False, judged: bool = False
+    ) -> list[Stage]:
+        """The entry's own stages; judged: with the verdict on its round."""
         options, of_trained = options_of(entry), options_of(replace(entry, members=entry.trained))
         networks = [(member, fold) for member in entry.networks for fold in entry.folds]
         pairs = [(member, fold) for member in entry.members for fold in entry.folds]
@@ -447,8 +456,8 @@ class Pipeline:
                 *(self.predict(*pair) for pair in dict.fromkeys([*networks, *pairs])),
                 *means,
             ),
+            **({"verdict": (self.verdict(entry),)} if entry.round and judged else {}),
             "ensemble": (self.ensemble(entry),),
-            **({"verdict": (self.verdict(entry),)} if entry.round else {}),
             **({} if plain else {"tune": (self.tune(entry),)}),
             "submit": (self.submit(entry, plain=plain),),
         }
@@ -583,7 +592,7 @@ def teacher_entry(entry: Entry) -> TeacherEntry:
     first = entry.members[0]
     return TeacherEntry(
         recipes=tuple(dict.fromkeys(member.recipe for member in entry.members)),
-        seeds=tuple(dict.fromkeys(member.seed for member in entry.members)),
+        seeds=tuple(dict.fromkeys(member.seed for member in entry.trained)),
         folds=entry.folds,
         pretrained=first.pretrained,
         pseudo=first.pseudo,

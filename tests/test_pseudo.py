@@ -1,235 +1,400 @@
-"""A pseudo round: confident labels that come back as they were, and never from a held-out person."""
+"""Rounds on a competition: without leaks, for the student that they are for, and judged."""
 
-import json
+import shutil
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from competition import steps
+from competition.cli import app
 from competition.data.leaks import refuse_leak
-from competition.decoding.blend import blend
-from competition.decoding.decisions import ClassRule, plain_rules
+from competition.entry import NO_ROUND, entry_of
 from competition.errors import InputFault
-from competition.inference.store import Geometry, Provenance, Store, StoreWriter
+from competition.inference.store import Geometry, Provenance, StoreWriter
 from competition.masks import Runs
-from competition.pseudo import (
-    Origin,
-    PseudoLabel,
-    from_csv,
-    from_predictions,
-    indirect_leak,
-    load_round,
-    make_round,
-    read_round,
-)
-from competition.spec import parse_competition
-from competition.submission import write_submission
+from competition.project import Project
+from competition.pseudo.verdict import Verdict
+from competition.steps.pseudo import known_images, round_labels
 from competition.workspace import Workspace
 
-CLASSES = ("a", "b")
-SIZES = {"0001": (6, 8), "NA": (5, 4), "x,y": (7, 7)}
+LEFT, RIGHT = slice(0, 12), slice(12, 24)
 
 
-def competition(tmp_path, classes=CLASSES, **submission):
-    table = {
-        "name": "hands",
-        "classes": classes,
-        "horizontal_flip": "allowed",
-        "data": {"root": ".", "train_images": "a/*.png", "test_images": "b/*.png"},
-        "labels": {"kind": "masks", "files": "m/{stem}.png", "values": "index"},
-        "submission": {
-            "sample": "sample.csv",
-            "image": "id",
-            "label": "class",
-            "rle": "rle",
-            "rows": "image-class",
-            "order": "columns",
-            "empty": "-",
-            **submission,
-        },
-        "metric": {"name": "dice"},
-        "ensemble": {"recipes": ["unet-resnet18-cpu"]},
-    }
-    return parse_competition(table, folder=tmp_path, source="competition.toml")
+def logits_of(masks, shift=0):
+    """Sure logits (K, 24, 24) of masks (K, H, W), moved to the right by so many cells."""
+    planes = [
+        cv2.resize(mask.to_dense().astype(np.float32), (24, 24), interpolation=cv2.INTER_AREA)
+        for mask in masks
+    ]
+    return np.roll(np.where(np.stack(planes) >= 0.3, 6.0, -6.0), shift, axis=2).astype(np.float32)
 
 
-def random_masks(seed=0, sizes=SIZES):
-    generator = np.random.default_rng(seed)
-    return {i: Runs.from_dense(generator.random((2, *size)) < 0.4) for i, size in sizes.items()}
-
-
-def origin(minimum=0.9, folds=(0, 1)):
+def write_store(project, member, fold, part, logits):
+    """A network's predictions, as if it had been trained; logits: (K, 24, 24) by image."""
+    folder = project.workspace.run(member, fold) / part
     provenance = Provenance(
-        member="unet",
-        recipe="unet",
+        member=member,
+        recipe="tiny",
         recipe_sha256="0",
-        folds=folds,
-        part="test",
-        classes=CLASSES,
-        checkpoints=("cafe",),
+        folds=(fold,),
+        part=part,
+        classes=project.classes,
+        checkpoints=(f"cafe{fold}",),
     )
-    return Origin.of_predictions({"unet": provenance}, minimum=minimum)
+    with StoreWriter(folder, provenance) as writer:
+        for image, values in logits.items():
+            whole = (0.0, 0.0, *map(float, values.shape[1:]))
+            writer.add(image, values, Geometry(project.sizes[image], whole))
 
 
-def candidates(masks, decided=0.95):
-    return [PseudoLabel(image, runs, decided) for image, runs in masks.items()]
+def half(project, image, columns):
+    """Logits by which every class is in some of these columns, and nowhere else."""
+    values = np.full((len(project.classes), 24, 24), -6, np.float32)
+    values[:, 4 : 8 + sorted(project.sizes).index(image) % 9, columns] = 6
+    return values
 
 
-@pytest.mark.parametrize("form", [{}, {"rows": "image-class", "relative": True, "base": 0}])
-def test_labels_come_back_as_they_were(tmp_path, form):
-    spec, masks = competition(tmp_path, **form), random_masks()
-    masks["NA"] = Runs.empty((2, 5, 4))
-    written = make_round(tmp_path / "round1", spec, candidates(masks), origin())
-    labels, receipt = load_round(tmp_path / "round1", spec, SIZES)
-    assert labels == masks
-    assert receipt == written
-    assert receipt.kept == dict.fromkeys(masks, 0.95)
+def write_test_stores(project, images=None):
+    """Of fold 0 every mask lies on the left, of fold 1 on the right."""
+    images = list(project.rows("test")["image"]) if images is None else images
+    for fold, columns in ((0, LEFT), (1, RIGHT)):
+        logits = {image: half(project, image, columns) for image in images}
+        write_store(project, "tiny", fold, "test", logits)
 
 
-def test_images_that_are_not_decided_enough_are_dropped_and_named(tmp_path):
-    spec, masks = competition(tmp_path), random_masks()
-    shares = {"0001": 0.9, "NA": 0.8999, "x,y": 0.99}
-    chosen = [PseudoLabel(image, masks[image], share) for image, share in shares.items()]
-    receipt = make_round(tmp_path / "round1", spec, chosen, origin(0.9))
-    assert receipt.kept == {"0001": 0.9, "x,y": 0.99}
-    assert receipt.dropped == {"NA": 0.8999}
-    assert receipt.text() == "2 of 3 images kept; 1 dropped, less than 0.9 of their pixels decided"
-    assert set(load_round(tmp_path / "round1", spec, SIZES)[0]) == {"0001", "x,y"}
+def write_oof_stores(project, member, shifts):
+    """The labels, moved by as many cells as are drawn from `shifts` for an image."""
+    for fold in (0, 1):
+        logits = {
+            image: logits_of(project.labels[image], shifts[place % len(shifts)])
+            for place, image in enumerate(project.validation_images(fold))
+        }
+        write_store(project, member, fold, "oof", logits)
 
 
-def test_a_round_without_images_is_refused_and_leaves_nothing(tmp_path):
-    spec = competition(tmp_path)
-    with pytest.raises(
-        InputFault, match="no image has 0.99 of its pixels decided; the most.*0.950"
-    ):
-        make_round(tmp_path / "round1", spec, candidates(random_masks()), origin(0.99))
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture(scope="module")
+def predicted(tiny_data, tmp_path_factory):
+    """A workspace with predictions of both folds and a round of them."""
+    project = opened(tiny_data, tmp_path_factory.mktemp("work"))
+    steps.make_split(project)
+    write_test_stores(project)
+    make(project)
+    return project
 
 
-def store_of(folder, logits):
-    with StoreWriter(
-        folder,
-        Provenance(
-            member="unet",
-            recipe="unet",
-            recipe_sha256="0",
-            folds=(0,),
-            part="test",
-            classes=CLASSES,
-        ),
-    ) as writer:
-        writer.add("i", logits, Geometry(logits.shape[1:], (0, 0, *logits.shape[1:])))
-    return Store.open(folder, classes=CLASSES)
+@pytest.fixture
+def copied(predicted, tmp_path):
+    """The same, to be changed."""
+    shutil.copytree(predicted.workspace.root, tmp_path / "work")
+    return opened(predicted.competition.root, tmp_path / "work")
 
 
-def test_a_pixel_is_decided_where_every_class_is(tmp_path):
-    logits = np.full((2, 10, 10), -4, np.float32)
-    logits[0, :, :5] = 4
-    logits[1, 0] = 0.5
-    logits[0, 1, :2] = 1.0
-    together = blend({"unet": store_of(tmp_path / "store", logits)})
-    rules = plain_rules(CLASSES)
-    (candidate,) = from_predictions(together, rules)
-    assert candidate.decided == pytest.approx(0.88)
-    assert candidate.masks.area().tolist() == [50, 10]
-    strict = {**rules, "a": ClassRule(threshold=0.8, top=0.8, minimum_area=0)}
-    assert next(from_predictions(together, strict)).masks.area().tolist() == [48, 10]
+def opened(data, root, say=lambda line: None):
+    return Project.open(data / "competition.toml", root, say=say)
 
 
-def submitted(tmp_path, spec, masks):
-    sample = tmp_path / "sample.csv"
-    sample.write_text("id,class,rle\n" + "".join(f'"{i}",{c},\n' for i in masks for c in CLASSES))
-    write_submission(spec, sample, masks.__getitem__, tmp_path / "sub.csv", {})
-    return tmp_path / "sub.csv"
+def settings_for(project, *, name="round1", source=None, **asked):
+    entry = entry_of(project.competition, pseudo=NO_ROUND)
+    return steps.round_settings(project, entry, name, source, asked)
 
 
-def test_any_submission_in_the_competitions_form_makes_a_round(tmp_path):
-    spec, masks = competition(tmp_path), random_masks()
-    path = submitted(tmp_path, spec, masks)
-    source = Origin.of_csv(path)
-    make_round(tmp_path / "round1", spec, from_csv(spec, path, SIZES), source)
-    labels, receipt = load_round(tmp_path / "round1", spec, SIZES)
-    assert labels == masks
-    assert receipt.origin.csv == "sub.csv" and len(receipt.origin.csv_sha256) == 64
-    assert receipt.kept == dict.fromkeys(masks)
+def make(project, name="round1", *, force=False, **asked):
+    settings = settings_for(project, name=name, **asked)
+    return steps.make_pseudo_round(project, name, settings, force=force)
 
 
-def test_labels_have_the_native_size_where_the_submission_has_another(tmp_path):
-    spec = competition(tmp_path, size=(3, 4))
-    small = random_masks(sizes={"0001": (3, 4)})
-    path = submitted(tmp_path, spec, small)
-    (candidate,) = from_csv(spec, path, SIZES)
-    dense = small["0001"].to_dense().repeat(2, axis=1).repeat(2, axis=2)
-    assert candidate.masks == Runs.from_dense(dense)
+def labels_csv(project, name="round1"):
+    path = project.workspace.pseudo(name) / "labels.csv"
+    return pd.read_csv(path, keep_default_na=False)
 
 
-def test_a_file_with_an_unknown_image_is_refused(tmp_path):
-    spec = competition(tmp_path, size=(3, 4))
-    path = submitted(tmp_path, spec, random_masks(sizes={"foreign": (3, 4)}))
-    with pytest.raises(InputFault, match="'foreign' is not one of the competition"):
-        list(from_csv(spec, path, SIZES))
+def test_the_student_of_a_fold_learns_from_the_networks_of_that_fold_alone(predicted):
+    for fold, columns in ((0, LEFT), (1, RIGHT)):
+        labels, receipt = round_labels(predicted, "round1", fold)
+        assert receipt.teachers[f"fold-{fold}"] == (f"cafe{fold}",)
+        assert receipt.indirect_leak(fold) is None
+        assert labels.masks
+        for masks in labels.masks.values():
+            there = masks.to_dense().any(axis=(0, 1))
+            middle = len(there) // 2
+            wrong = there[middle + 2 :] if columns is LEFT else there[: middle - 2]
+            assert there.any() and not wrong.any()
 
 
-def test_the_same_predictions_make_the_same_bytes(tmp_path):
-    spec, masks = competition(tmp_path), random_masks()
-    for name in ("one", "two"):
-        make_round(tmp_path / name, spec, candidates(masks), origin())
-    for file in ("labels.csv", "receipt.json"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+def test_a_fold_without_labels_has_no_student(predicted, tmp_path):
+    project = opened(predicted.competition.root, tmp_path)
+    steps.make_split(project)
+    write_test_stores(project)
+    entry = entry_of(project.competition, folds=(1,), pseudo=NO_ROUND)
+    settings = steps.round_settings(project, entry, "round1", None, {})
+    steps.make_pseudo_round(project, "round1", settings)
+    assert round_labels(project, "round1", 1)[0].masks
+    with pytest.raises(InputFault, match="no labels for the student of fold 0"):
+        round_labels(project, "round1", 0)
 
 
-def test_a_step_that_dies_leaves_the_round_before_it(tmp_path):
-    spec, masks = competition(tmp_path), random_masks()
-    make_round(tmp_path / "round1", spec, candidates(masks), origin())
-
-    def dying():
-        yield candidates(random_masks(1))[0]
-        raise RuntimeError("killed")
-
-    with pytest.raises(RuntimeError):
-        make_round(tmp_path / "round1", spec, dying(), origin())
-    assert load_round(tmp_path / "round1", spec, SIZES)[0] == masks
-    assert [path.name for path in tmp_path.iterdir()] == ["round1"]
+def test_with_all_folds_every_student_learns_from_their_mean(copied):
+    receipt = make(copied, "mean", all_folds=True, allow_missing=True)
+    assert list(receipt.images) == ["all-folds"]
+    assert receipt.teachers == {"all-folds": ("cafe0", "cafe1")}
+    one, other = (round_labels(copied, "mean", fold)[0] for fold in (0, 1))
+    assert one == other and receipt.indirect_leak(0)
 
 
-def test_edited_labels_are_refused(tmp_path):
-    spec = competition(tmp_path)
-    make_round(tmp_path / "round1", spec, candidates(random_masks()), origin())
-    path = tmp_path / "round1" / "labels.csv"
-    path.write_text(path.read_text().replace("0001,b", "0001,a"))
-    with pytest.raises(InputFault, match="labels.csv was changed since its receipt"):
-        load_round(tmp_path / "round1", spec, SIZES)
+@pytest.fixture
+def leaking(tiny_data, tmp_path):
+    """Four planted test images that are known: by file, by group, by pixels; and a labelled one."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    first, second, third = sorted((data / "train").rglob("*.png"))[:5:2]
+    planted = data / "test" / "DCM" / "ID900"
+    planted.mkdir()
+    shutil.copy(first, planted / "same_bytes.png")
+    pixels = cv2.imread(str(second), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(planted / "same_pixels.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert (planted / "same_pixels.png").read_bytes() != second.read_bytes()
+    beside = data / "test" / "DCM" / third.parent.name
+    beside.mkdir()
+    cv2.imwrite(str(beside / "same_group.png"), 255 - pixels)
+    project = opened(data, tmp_path / "work")
+    steps.make_split(project)
+    return project
 
 
-def test_a_round_of_another_class_order_is_refused(tmp_path):
-    make_round(tmp_path / "round1", competition(tmp_path), candidates(random_masks()), origin())
-    with pytest.raises(InputFault, match=r"labels of the classes \['a', 'b'\]"):
-        load_round(tmp_path / "round1", competition(tmp_path, classes=CLASSES[::-1]), SIZES)
+def test_images_that_a_student_may_be_validated_on_never_enter_a_round(leaking):
+    validated = leaking.validation_images(0)[0]
+    planted = ["same_bytes.png", "same_pixels.png", "same_group.png", validated]
+    images = [*leaking.rows("test")["image"], validated]
+    assert set(planted) <= set(images)
+    write_test_stores(leaking, images)
+    receipt = make(leaking, share=1.0)
+    entered = set(labels_csv(leaking)["image"])
+    assert entered == set(images) - set(planted) and len(entered) == 4
+    reasons = receipt.left_out
+    assert set(reasons) == set(planted)
+    assert reasons[validated] == "is labelled already"
+    assert reasons["same_bytes.png"].startswith("is of the group of")
+    assert reasons["same_group.png"].startswith("is of the group of")
+    assert reasons["same_pixels.png"].startswith("has the pixels of")
 
 
-def test_a_round_that_is_not_there_names_those_that_are(tmp_path):
-    spec = competition(tmp_path)
-    with pytest.raises(InputFault, match="no pseudo round 'round1'.*pseudo` makes one"):
-        read_round(tmp_path / "round1", spec)
-    make_round(tmp_path / "first", spec, candidates(random_masks()), origin())
-    with pytest.raises(InputFault, match="there are first"):
-        read_round(tmp_path / "round1", spec)
+def test_a_csv_brings_no_labelled_image_in_either(leaking):
+    validated = leaking.validation_images(0)[0]
+    rows = [
+        f"{image},{name},{'1 40' if name == leaking.classes[0] else '1 20'}"
+        for image in ("same_pixels.png", "same_group.png", validated)
+        for name in leaking.classes
+    ]
+    source = leaking.workspace.root / "friend.csv"
+    source.write_text("image_name,class,rle\n" + "\n".join(rows) + "\n")
+    with pytest.raises(InputFault, match="no image is left for the round:\n.*is labelled"):
+        make(leaking, source=source, allow_missing=True)
+    assert not leaking.workspace.pseudo("round1").exists()
+    assert set(known_images(leaking, tuple(leaking.rows("test")["image"]))) == {
+        "same_bytes.png",
+        "same_pixels.png",
+        "same_group.png",
+    }
 
 
-def test_an_image_that_left_the_competition_is_named(tmp_path):
-    spec = competition(tmp_path)
-    make_round(tmp_path / "round1", spec, candidates(random_masks()), origin())
-    fewer = {image: size for image, size in SIZES.items() if image != "NA"}
-    with pytest.raises(InputFault, match="image 'NA' is not one of the competition"):
-        load_round(tmp_path / "round1", spec, fewer)
+def vanishing(project):
+    """Fold 1 predicts nothing of the first class."""
+    images = list(project.rows("test")["image"])
+    logits = {image: half(project, image, RIGHT) for image in images}
+    for values in logits.values():
+        values[0] = -6
+    write_store(project, "tiny", 1, "test", logits)
 
 
-@pytest.mark.parametrize("content", ["{}", "", "[1]"])
-def test_a_damaged_receipt_is_named(tmp_path, content):
-    spec = competition(tmp_path)
-    make_round(tmp_path / "round1", spec, candidates(random_masks()), origin())
-    (tmp_path / "round1" / "receipt.json").write_text(content)
-    with pytest.raises(InputFault, match="receipt.json"):
-        read_round(tmp_path / "round1", spec)
+def test_a_class_that_vanishes_stops_the_round_and_leaves_the_one_before(copied):
+    before = labels_csv(copied)
+    make(copied, share=0.9)
+    vanishing(copied)
+    with pytest.raises(InputFault, match="class 'ulna' is in .* of teacher 'fold-1'"):
+        make(copied)
+    assert labels_csv(copied).shape[1] == before.shape[1]
+    assert round_labels(copied, "round1", 0)[0].masks
+    assert copied.pipeline.round_settings("round1").share == 0.9
+
+
+def test_with_leave_a_class_that_vanished_is_ignored_and_not_taken_for_absent(copied):
+    vanishing(copied)
+    make(copied, allow_missing=True)
+    for fold, whole in ((0, False), (1, True)):
+        labels, _ = round_labels(copied, "round1", fold)
+        for image, ignored in labels.ignored.items():
+            everything = ignored[0] == Runs.full((1, *copied.sizes[image]))[0]
+            assert bool(everything) <= whole or fold == 0
+            assert fold == 0 or everything
+            assert labels.masks[image][0].area() == 0 or fold == 0
+
+
+def test_pixels_between_the_levels_do_not_count_and_are_no_mask(copied):
+    images = list(copied.rows("test")["image"])
+    for fold in (0, 1):
+        logits = {image: half(copied, image, LEFT) for image in images}
+        for values in logits.values():
+            values[:, :, 12:14] = 0.2
+        write_store(copied, "tiny", fold, "test", logits)
+    make(copied, share=1.0)
+    labels, _ = round_labels(copied, "round1", 0)
+    for image, ignored in labels.ignored.items():
+        share = ignored.area() / np.prod(copied.sizes[image])
+        assert np.all((share > 0.05) & (share < 0.2))
+        assert np.all((ignored & labels.masks[image]).area() == 0)
+
+
+def test_a_round_of_one_sure_class_ignores_the_others(copied):
+    """Whatever is not among the surest share is ignored in whole images."""
+    make(copied, share=0.5)
+    rows = labels_csv(copied)
+    whole = [len(row.ignored.split()) == 2 and not row.rle for row in rows.itertuples()]
+    assert 0.2 < np.mean(whole) < 0.8
+
+
+def test_settings_that_are_not_asked_for_stay_as_they_were(copied):
+    make(copied, share=0.9, levels="0.2,0.8", measure="margin")
+    again = settings_for(copied, least=0.1)
+    assert (again.share, again.levels, again.measure) == (0.9, (0.2, 0.8), "margin")
+    assert again.least == 0.1
+    assert settings_for(copied, name="another") == settings_for(copied, name="third")
+
+
+def test_settings_that_make_no_sense_are_refused(copied):
+    with pytest.raises(InputFault, match="--levels 0.8,0.2: expected LOW,HIGH"):
+        settings_for(copied, levels="0.8,0.2")
+    with pytest.raises(InputFault, match="--measure marge: no such measure; .*margin"):
+        settings_for(copied, measure="marge")
+    with pytest.raises(InputFault, match="--all-folds is about predictions"):
+        settings_for(copied, source=copied.workspace.root / "a.csv", all_folds=True)
+    own = entry_of(copied.competition, pseudo="round1")
+    with pytest.raises(InputFault, match="would have learnt from round1 itself"):
+        steps.round_settings(copied, own, "round1", None, {})
+    second = steps.round_settings(copied, own, "round2", None, {})
+    assert second.teachers.pseudo == "round1"
+
+
+def state(project, name="round1", settings=None):
+    return project.pipeline.pseudo(name, settings).state()
+
+
+def test_a_round_is_outdated_when_a_teacher_or_a_setting_changes(copied):
+    assert state(copied).kind == "fresh"
+    other = settings_for(copied, share=0.8)
+    assert (state(copied, settings=other).kind, state(copied, settings=other).why) == (
+        "stale",
+        "settings changed",
+    )
+    vanishing(copied)
+    assert state(copied).why == "predictions tiny fold 1 changed"
+
+
+def test_a_round_is_done_where_its_teachers_are_gone(copied):
+    shutil.rmtree(copied.workspace.runs)
+    assert state(copied).kind == "fresh"
+    student = entry_of(copied.competition, pseudo="round1")
+    names = [stage.command[0] for stage in copied.pipeline.stages("train", student)]
+    assert names == ["folds", "train"]
+
+
+def test_a_round_of_a_csv_is_outdated_when_the_csv_changes_and_done_when_it_is_gone(copied):
+    source = copied.workspace.root / "friend.csv"
+    answers = pd.read_csv(copied.competition.root / "solution.csv", keep_default_na=False)
+    answers.drop(columns="Usage").to_csv(source, index=False)
+    make(copied, "friend", source=source, allow_missing=True)
+    assert state(copied, "friend").kind == "fresh"
+    assert settings_for(copied, name="friend", source=source).allow_missing
+    answers.drop(columns="Usage")[::-1].to_csv(source, index=False)
+    assert state(copied, "friend").why == "csv changed"
+    source.unlink()
+    assert state(copied, "friend").kind == "fresh"
+
+
+STUDENT = ["--pseudo", "round1"]
+
+
+@pytest.fixture
+def handed_in(monkeypatch):
+    """The entries that would be submitted."""
+    taken = []
+    monkeypatch.setattr(
+        steps, "submit_entry", lambda project, entry, **_: taken.append(entry.name) or "written"
+    )
+    return taken
+
+
+def submit(project, monkeypatch, *words):
+    monkeypatch.chdir(project.workspace.root)
+    file = str(project.competition.root / "competition.toml")
+    return CliRunner().invoke(app, ["submit", "-c", file, *STUDENT, *words])
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "adopted"), [((4, 3), (0, 1), True), ((0, 1), (4, 3), False)]
+)
+def test_submit_takes_a_round_only_where_it_was_adopted(
+    copied, handed_in, monkeypatch, teacher, student, adopted
+):
+    entry = entry_of(copied.competition, pseudo="round1")
+    refused = submit(copied, monkeypatch)
+    assert "was not judged yet (to do" in str(refused.exception) and not handed_in
+    write_oof_stores(copied, "tiny", teacher)
+    write_oof_stores(copied, "tiny+round1", student)
+    verdict = steps.judge_round(copied, entry)
+    assert verdict.adopted is adopted and not verdict.leak
+    assert verdict == Verdict.read(
+        entry.folder(copied.workspace) / "verdict.json", what="a verdict", again="again"
+    )
+    found = submit(copied, monkeypatch)
+    if adopted:
+        assert handed_in == ["main+round1"]
+        write_oof_stores(copied, "tiny+round1", (0, 0))
+        found = submit(copied, monkeypatch)
+        assert "was not judged yet (outdated: predictions tiny+round1" in str(found.exception)
+    else:
+        assert "round1 was not adopted: its students gained -0." in str(found.exception)
+        assert not handed_in
+    assert submit(copied, monkeypatch, "--despite-verdict").exit_code == 0
+    assert handed_in[-1] == "main+round1"
+
+
+def test_an_entry_without_a_round_has_no_verdict(copied):
+    with pytest.raises(InputFault, match="learns from no round, so there is nothing to judge"):
+        steps.judge_round(copied, entry_of(copied.competition, pseudo=NO_ROUND))
+
+
+def test_a_student_is_compared_with_its_like(copied):
+    """The same recipes, folds and seeds; soups with soups; a second round's with the first one's."""
+    spec, pipeline = copied.competition, copied.pipeline
+    student = entry_of(spec, pseudo="round1", seeds=(1, 2), soup=True)
+    assert pipeline.teacher_of(student) == entry_of(spec, pseudo=NO_ROUND, seeds=(1, 2), soup=True)
+    write_store(copied, "tiny+round1", 0, "test", {})
+    asked = steps.round_settings(copied, entry_of(spec, pseudo="round1"), "round2", None, {})
+    for fold, columns in ((0, LEFT), (1, RIGHT)):
+        images = copied.rows("test")["image"]
+        logits = {image: half(copied, image, columns) for image in images}
+        write_store(copied, "tiny+round1", fold, "test", logits)
+    steps.make_pseudo_round(copied, "round2", asked)
+    second = entry_of(spec, pseudo="round2")
+    assert pipeline.teacher_of(second) == entry_of(spec, pseudo="round1")
+
+
+def commands(stages):
+    return [stage.command[0] for stage in stages]
+
+
+def test_a_round_is_judged_before_it_is_submitted_and_not_for_its_sake_alone(copied):
+    student = entry_of(copied.competition, pseudo="round1")
+    teacher = ["folds", "train", "predict"]
+    own = ["folds", "train", "predict"]
+    stages = copied.pipeline.stages
+    assert commands(stages("verdict", student)) == [*own[:1], *teacher, *own[1:], "verdict"]
+    submitted = commands(stages("submit", student))
+    assert submitted == [*own[:1], *teacher, *own[1:], "verdict", "ensemble", "tune", "submit"]
+    assert commands(stages("tune", student)) == [*own, "ensemble", "tune"]
 
 
 GROUPS = {"v1": "ann", "v2": "bob", "t1": "eve", "t2": "ann", "t3": "bob"}
@@ -249,35 +414,6 @@ def test_another_image_of_a_held_out_person_is_never_trained_on():
 
 def test_images_of_other_people_are_trained_on():
     refuse_leak(["t1", "t3"], {"v1"}, groups=GROUPS)
-
-
-def test_a_teacher_that_saw_the_fold_is_an_indirect_leak():
-    note = indirect_leak(origin(folds=(0, 1, 2)), 0)
-    assert "trained on images of fold 0: unet of folds 1, 2" in note
-    assert indirect_leak(origin(folds=(0,)), 0) is None
-
-
-def test_nobody_knows_what_a_foreign_csv_was_made_with(tmp_path):
-    (tmp_path / "friend.csv").write_text("")
-    assert "friend.csv" in indirect_leak(Origin.of_csv(tmp_path / "friend.csv"), 0)
-
-
-def test_the_receipt_is_readable_and_holds_the_teachers(tmp_path):
-    make_round(tmp_path / "r", competition(tmp_path), candidates(random_masks()), origin())
-    receipt = json.loads((tmp_path / "r" / "receipt.json").read_text())
-    assert receipt["origin"]["teachers"]["unet"] == {
-        "recipe": "unet",
-        "folds": [0, 1],
-        "checkpoints": ["cafe"],
-    }
-
-
-def test_a_picture_shows_the_labels(tmp_path):
-    look = {image: np.zeros((*size, 3), np.uint8) for image, size in SIZES.items()}.__getitem__
-    make_round(
-        tmp_path / "r", competition(tmp_path), candidates(random_masks()), origin(), look=look
-    )
-    assert (tmp_path / "r" / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b", "..", ""])

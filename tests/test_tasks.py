@@ -115,7 +115,7 @@ def test_a_task_explains_its_options_with_their_defaults(name):
     assert code == 0 and "Competitionfile[default:./competition.toml,orthedemo's]" in told
     for option in shown(COMMANDS[name]):
         assert "".join(option.help.split()) in told
-    assert name != "pseudo" or "[default:0.9]" in told
+    assert name != "pseudo" or "[default:0.7]" in told
 
 
 def test_listing_tasks_imports_neither_torch_nor_pandas():

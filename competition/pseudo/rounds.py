@@ -238,14 +238,16 @@ def read_round(folder: Path, competition: Competition) -> RoundReceipt:
         raise InputFault(f"no pseudo round {folder.name!r} ({folder}); {_rounds_beside(folder)}")
     written = read_json(path)
     if "round" not in written:
-        raise InputFault(f"{path} is no receipt of a round, or of an older form; make it again")
+        raise InputFault(
+            f"{path} is no receipt of a round, or of an older form; delete {folder} and make it again"
+        )
     receipt = RoundReceipt.parsed(
-        written["round"], path, what="a round's receipt", again="make it again"
+        written["round"], path, what="a round's receipt", again=f"delete {folder} and make it again"
     )
     if receipt.classes != competition.classes:
         raise InputFault(
             f"{path}: labels of the classes {list(receipt.classes)}; the competition has "
-            f"{list(competition.classes)}; make the round again"
+            f"{list(competition.classes)}; delete {folder} and make it again"
         )
     return receipt
 

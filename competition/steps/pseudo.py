@@ -13,12 +13,12 @@ from competition.data.duplicates import pixel_hash
 from competition.decoding.blend import Blend, LogitGrid, blend
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
-from competition.errors import InputFault, nearest
+from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
 from competition.inference.store import Store
 from competition.masks import Runs
-from competition.pipeline import teacher_entry
+from competition.pipeline import options_of, teacher_entry
 from competition.project import Project
 from competition.pseudo.confidence import MEASURES, confidences
 from competition.pseudo.rounds import (
@@ -35,6 +35,7 @@ from competition.pseudo.rounds import (
 from competition.pseudo.selection import Selection, found_classes, sure_images
 from competition.pseudo.verdict import Verdict, judged
 from competition.steps.prediction_stores import out_of_fold, stores
+from competition.workspace import read_json, write_json
 
 ALL_FOLDS = "all-folds"
 """The name of the mean of all folds' networks, as a teacher."""
@@ -48,6 +49,7 @@ def round_settings(
     What is not asked for is as it was when the round was made, else the usual.
     """
     before = project.pipeline.round_settings(name)
+    _refuse_circle(project, entry, name)
     given = {key: value for key, value in asked.items() if value is not None}
     if "levels" in given:
         given["levels"] = _levels(given["levels"])
@@ -55,8 +57,8 @@ def round_settings(
         expected = nearest(given["measure"], MEASURES, all_by="--help")
         raise InputFault(f"--measure {given['measure']}: no such measure; {expected}")
     if source is not None:
-        allowed = bool(given.pop("allow_missing", False))
-        refused = list(given)
+        allowed = bool(given.pop("allow_missing", before.allow_missing))
+        refused = [key.replace("_", "-") for key in given]
         if refused:
             raise InputFault(
                 f"--{refused[0]} is about predictions; of {source} nothing but its masks is known"
@@ -64,6 +66,19 @@ def round_settings(
         return RoundSettings(csv=str(source), allow_missing=allowed)
     kept = {} if before.csv is not None else before.model_dump(exclude={"teachers", "csv"})
     return RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
+
+
+def _refuse_circle(project: Project, entry: Entry, name: str) -> None:
+    """InputFault where the teachers of a round would be its own students, or students of those."""
+    before = entry.round
+    while before is not None:
+        if before == name:
+            raise InputFault(
+                f"the teachers of {name} would have learnt from {name} itself; "
+                "name another one by --round"
+            )
+        made = project.pipeline.round_settings(before).teachers
+        before = None if made is None else made.pseudo
 
 
 def _levels(text: str) -> tuple[float, float]:
@@ -84,8 +99,8 @@ def refuse_unadopted(project: Project, entry: Entry) -> None:
     state = step.state()
     if state.kind != "fresh":
         raise InputFault(
-            f"{entry.round} was not judged yet ({state.text()}): `podium verdict --pseudo "
-            f"{entry.round}` first, or --despite-verdict"
+            f"{entry.round} was not judged yet ({state.text()}): "
+            f"`podium verdict {' '.join(options_of(entry))}` first, or --despite-verdict"
         )
     found = Verdict.read(step.outputs[0], what="a verdict", again="run `podium verdict --force`")
     if not found.adopted:
@@ -104,6 +119,11 @@ def make_pseudo_round(
 
     def run() -> dict[str, Any]:
         pairs, labels, left_out = _labels(project, settings)
+        if not pairs["used"].any():
+            raise InputFault(
+                "no image is left for the round:\n"
+                + listed([f"{image!r} {why}" for image, why in left_out.items()], first=5)
+            )
         receipt = RoundReceipt(
             competition=project.competition.name,
             classes=project.classes,
@@ -122,7 +142,15 @@ def make_pseudo_round(
         project.say(f"wrote {folder}")
         return {"round": receipt.model_dump(mode="json")}
 
-    project.perform(project.pipeline.pseudo(name, settings), run, force=force)
+    step = project.pipeline.pseudo(name, settings)
+    assert step.receipt is not None
+    before = read_json(step.receipt) if step.receipt.exists() else None
+    try:
+        project.perform(step, run, force=force)
+    except InputFault:
+        if before is not None:  # its labels are there as they were
+            write_json(step.receipt, before)
+        raise
     return read_round(folder, project.competition)
 
 
