@@ -1,12 +1,13 @@
 """The graph: which step needs which, what each reads and writes, and what is fresh, stale, missing.
 
 demo → folds → train (→ soup) → predict → mean → ensemble → tune → submit
-                 ↑__________________ pseudo ____________________|
+                 ↑____ pseudo ____|→ verdict
 
 Commands run one kind of step each and never call another; `stages` lists the commands that a goal
 takes, in order, and tasks run those that are not fresh. Nothing here imports torch.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -385,20 +386,25 @@ class Pipeline:
             inputs[name] = before[name] if gone else _file(source, "predict")
         return inputs
 
-    def stages(self, goal: Goal, entry: Entry, *, plain: bool = False) -> list[Stage]:
-        """Every stage that leads to `goal` for this entry, first things first."""
-        made: list[Stage] = [Stage(("folds",), (self.folds(),))]
+    def stages(
+        self, goal: Goal, entry: Entry, *, plain: bool = False, made: Collection[str] = ()
+    ) -> list[Stage]:
+        """Every stage that leads to `goal` for this entry, each once, first things first.
+
+        made: pseudo rounds that are taken to be there, whatever lies on the disk.
+        """
+        found: list[Stage] = [Stage(("folds",), (self.folds(),))]
         if self.project.plans and entry.is_planned:
-            made.append(Stage(("plan",), (self.plan(),)))
+            found.append(Stage(("plan",), (self.plan(),)))
         rounds = {member.pseudo for member in entry.members if member.pseudo}
-        for name in sorted(rounds):
+        for name in sorted(rounds - set(made)):
             if self.pseudo(name).state().kind != "fresh":
-                made += self.pseudo_stages(name)
+                found += self.pseudo_stages(name)
         judged = bool(rounds) and goal in ("verdict", "submit")
         if judged:
-            made += self.stages("predict", self.teacher_of(entry))
-        made += self._until(goal, entry, plain=plain, judged=judged)
-        return made
+            found += self.stages("predict", self.teacher_of(entry), made=made)
+        found += self._until(goal, entry, plain=plain, judged=judged)
+        return list({stage.command: stage for stage in found}.values())
 
     def pseudo_stages(self, name: str) -> list[Stage]:
         """What leads to a pseudo round: its teachers' predictions."""

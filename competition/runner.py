@@ -8,7 +8,7 @@ of this module are `podium run GOAL`, the tasks of a checkout, and a notebook:
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,9 +53,18 @@ class Runner:
         if own == demo_folder(Path.cwd()) / ACTIVE and not own.exists():
             self.step(["demo"])
 
-    def reach(self, goal: Goal, entry: Entry | None = None, *, plain: bool = False) -> None:
-        """The goal and whatever is missing before it; entry: the competition file's own."""
-        stages = self._before(goal, entry, plain=plain)
+    def reach(
+        self,
+        goal: Goal,
+        entry: Entry | None = None,
+        *,
+        plain: bool = False,
+        made: Collection[str] = (),
+    ) -> None:
+        """The goal and whatever is missing before it; entry: the competition file's own; made: pseudo
+        rounds that were made, or shown, just before.
+        """
+        stages = self._before(goal, entry, plain=plain, made=made)
         *before, last = stages
         self._perform(before)
         self.run(last.command)
@@ -97,14 +106,16 @@ class Runner:
         if unscored:
             self.run(["score", *map(str, unscored), "--solution", str(answers)])
 
-    def _before(self, goal: Goal, entry: Entry | None, *, plain: bool) -> list[Stage]:
+    def _before(
+        self, goal: Goal, entry: Entry | None, *, plain: bool, made: Collection[str] = ()
+    ) -> list[Stage]:
         """The stages that lead to the goal, the goal's own the last."""
         if entry is None or entry.is_planned:
             self.plan()
         self.split()
         project = self.project
         wanted = entry_of(project.competition) if entry is None else entry
-        return Pipeline(project).stages(goal, wanted, plain=plain)
+        return Pipeline(project).stages(goal, wanted, plain=plain, made=made)
 
     def split(self) -> None:
         """The folds, first of all: a project that was opened before them knows no holdout."""

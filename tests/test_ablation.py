@@ -169,4 +169,9 @@ def test_every_ablation_makes_entries_and_compares_within_a_family(tiny_data, tm
     assert any(stage.command[0] == "train" for stage in stages)
     rounds = {"pseudo"} if name == "pseudo" else set()
     assert rounds <= {stage.command[0] for stage in stages}
+    ends = [stage.command for stage in stages if stage.command[0] in ("ensemble", "submit")]
+    assert [words[0] for words in ends[:2]] == ["ensemble", "submit"]
+    for words in ends[1::2]:
+        learnt = words[words.index("--pseudo") + 1] != "none"
+        assert ("--despite-verdict" in words) == learnt
     assert Path(experiment.folder(project.workspace)).name == "ablations"

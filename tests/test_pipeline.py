@@ -46,7 +46,9 @@ def finished(tiny_data, tmp_path_factory):
     entry = entry_of(project.competition)
     whole_way(project, entry)
     steps.submit_entry(project, entry, plain=True)
-    steps.make_pseudo_round(project, entry, steps.PseudoRound("round1", confidence=0.0))
+    every = {"share": 1.0, "allow_missing": True}
+    settings = steps.round_settings(project, entry, "round1", None, every)
+    steps.make_pseudo_round(project, "round1", settings)
     return project
 
 
@@ -479,10 +481,10 @@ def test_a_fresh_checkout_lacks_everything_in_order(project):
     assert not any(stage.is_fresh() for stage in stages)
 
 
-def test_a_pseudo_round_that_is_not_there_is_made_by_the_ensemble_first(project):
+def test_a_pseudo_round_that_is_not_there_is_made_of_the_ensembles_predictions_first(project):
     entry = entry_of(project.competition, pseudo="round1")
     names = [stage.command[0] for stage in Pipeline(project).stages("train", entry)]
-    assert names == ["folds", "train", "predict", "ensemble", "tune", "pseudo", "train"]
+    assert names == ["folds", "train", "predict", "pseudo", "train"]
 
 
 def test_training_with_a_pseudo_round_sees_the_test_images_and_no_held_out_one(finished):
@@ -497,15 +499,14 @@ def test_training_with_a_pseudo_round_sees_the_test_images_and_no_held_out_one(f
 def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(copied):
     held = copied.validation_images(0)[0]
     folder = copied.workspace.pseudo("round1")
-    receipt = json.loads((folder / "receipt.json").read_text())
-    test_image = next(iter(receipt["kept"]))
+    test_image = copied.rows("test")["image"].iloc[0]
     for name in ("labels.csv", "receipt.json"):
         path = folder / name
         path.write_text(path.read_text().replace(test_image, held))
     from competition.workspace import file_sha256
 
     receipt = json.loads((folder / "receipt.json").read_text())
-    receipt["labels_sha256"] = file_sha256(folder / "labels.csv")
+    receipt["round"]["labels_sha256"] = file_sha256(folder / "labels.csv")
     (folder / "receipt.json").write_text(json.dumps(receipt))
     with pytest.raises(InputFault, match="is in the validation fold"):
         steps.training_task(copied, Member("tiny", pseudo="round1"), 0, copied.recipe("tiny"))
@@ -573,7 +574,8 @@ def test_a_data_set_without_a_test_part_goes_up_to_tuning_and_says_why_no_furthe
     with pytest.raises(InputFault, match="has no test part, so there is nothing to submit"):
         steps.submit_entry(project, entry)
     with pytest.raises(InputFault, match="has no test part, so there is no image to label"):
-        steps.make_pseudo_round(project, entry, steps.PseudoRound("round2"))
+        settings = steps.round_settings(project, entry, "round2", None, {})
+        steps.make_pseudo_round(project, "round2", settings)
 
 
 def test_nothing_is_trained_on_data_that_the_doctor_calls_wrong(copied):

@@ -179,7 +179,7 @@ def test_the_whole_way_without_what_only_posix_has(windows_files, tmp_path):
     again = [["train", "-c", file, "--force", "--fold", "0"], ["predict", "-c", file]]
     further = [
         ["submit", "-c", file, "--force"],
-        ["pseudo", "-c", file],
+        ["pseudo", "-c", file, "--allow-missing"],
         ["status", "-c", file],
         ["doctor", "-c", file],
     ]

@@ -136,10 +136,10 @@ def test_a_goal_from_nothing_takes_every_step_before_it_and_then_itself(file, st
     assert steps[-1] == ["submit", "--competition", str(file), "--fold", "0"]
 
 
-def test_a_plain_submission_needs_no_decisions_and_a_round_needs_its_teachers(file, steps):
+def test_a_plain_submission_needs_no_decisions_and_a_round_its_teachers_and_verdict(file, steps):
     main(["run", "submit", "-c", str(file), "--plain", "--pseudo", "round1"])
-    teachers = ["folds", "train", "predict", "ensemble", "tune", "pseudo"]
-    assert commands(steps) == [*teachers, "train", "predict", "ensemble", "submit"]
+    teachers = ["folds", "train", "predict", "pseudo"]
+    assert commands(steps) == [*teachers, "train", "predict", "verdict", "ensemble", "submit"]
     assert steps[-1][-1] == "--plain"
 
 
@@ -149,11 +149,19 @@ def test_what_is_done_is_not_done_again_but_the_goal_is(file, steps):
     assert steps == [["train", "--competition", str(file), "--force"]]
 
 
-def test_labels_from_a_csv_need_no_teachers(file, steps):
-    main(["run", "pseudo", "-c", str(file), "--from", "A.csv"])
+def test_a_round_goes_on_to_its_students_and_verdict_and_one_of_a_csv_needs_no_teachers(
+    file, steps
+):
+    main(["folds", "-c", str(file)])
+    main(["run", "pseudo", "-c", str(file), "--from", "A.csv", "--fold", "0"])
+    judged = ["train", "predict", "train", "predict", "verdict"]  # with whom it is compared
+    assert commands(steps) == ["pseudo", *judged]
+    assert "--pseudo none" in " ".join(steps[1]) and "--pseudo round1" in " ".join(steps[3])
+    first = len(steps)
     main(["run", "pseudo", "-c", str(file), "--round", "round2"])
-    assert commands(steps)[0] == "pseudo" and commands(steps)[-2:] == ["tune", "pseudo"]
-    assert steps[-1][-2:] == ["--round", "round2"]
+    assert commands(steps[first:]) == ["train", "predict", "pseudo", *judged]
+    assert steps[first + 2][-2:] == ["--round", "round2"]
+    assert "--pseudo round2" in " ".join(steps[-1])
 
 
 def test_an_ablation_trains_predicts_submits_and_scores_its_trials(file, steps):
@@ -169,7 +177,7 @@ def test_every_goal_is_entered_from_the_command_line_and_as_a_task(name, file, s
     words = [name, "-c", str(file), *EXAMPLES.get(name, [])]
     assert main(["run", *words]) == 0
     entered = list(steps)
-    assert commands(entered)[-1] == name
+    assert commands(entered)[-1] == ("verdict" if name == "pseudo" else name)
     tasks.ns[name](Context(), **parse_task(words).as_kwargs)
     assert [words for words in entered if words[0] != "folds" or name == "folds"] == list(
         steps[len(entered) :]

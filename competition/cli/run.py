@@ -86,6 +86,7 @@ def _after_pseudo(runner: Any, values: Values) -> None:
             pseudo=values["round_name"],
             pretrained=values["pretrained"],
         ),
+        made=(values["round_name"],),
     )
 
 

@@ -128,8 +128,8 @@ def pseudo(
 ) -> None:
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>.
 
-    What is not given is as it was when the round was made, else the usual. `podium run pseudo` goes on:
-    it trains students and judges the round.
+    How it is made is as it was when it was made before, where nothing else is given; the teachers are
+    those that are named. `podium run pseudo` goes on: it trains students and judges the round.
     """
     from competition import steps
 
@@ -149,7 +149,7 @@ def pseudo(
 @on_entry
 @forcible
 def verdict(project: "Project", entry: "Entry", force: bool) -> None:
-    """Judge a pseudo round: its students against their teachers, out of fold, by the chain's own test.
+    """Judge a pseudo round: its students against their teachers, out of fold, as `tune` judges a step.
 
     `submit` takes a round only where it was adopted.
     """

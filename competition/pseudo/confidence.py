@@ -17,7 +17,7 @@ from competition.inference.quantisation import sigmoid
 Measure = Literal["expected-dice", "decided", "margin", "agreement"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
-Levels = tuple[float, float]
+PixelLevels = tuple[float, float]
 """A pixel is undecided for a class where its probability lies between these."""
 
 _SUREST_PIXELS = 9
@@ -25,19 +25,19 @@ _SUREST_PIXELS = 9
 
 
 def confidences(
-    grid: LogitGrid, disagreement: np.ndarray, measure: Measure, levels: Levels
+    grid: LogitGrid, disagreement: np.ndarray, measure: Measure, levels: PixelLevels
 ) -> np.ndarray:
     """Of one image, float64 (K,), 0 to 1. disagreement: of folds and views, float (h, w), 0 to 1, on
     the part of the grid that shows the image.
 
     expected-dice  2Σp·m / (Σp + Σm) of the mask m that p ≥ ½ makes, times how sure it is that the
                    class is there at all; without a mask, how sure it is that it isn't
-    decided        share of decided pixels, of those where the class is possible
-    margin         mean |2p − 1| where the class is possible
-    agreement      1 − the mean disagreement of folds and views where the class is possible
+    decided        share of decided pixels, of those where the class may be
+    margin         mean |2p − 1| where the class may be
+    agreement      1 − the mean disagreement of folds and views where the class may be
 
-    Possible is what lies above the lower of the levels. Where nothing is, the last three are those of
-    the surest pixels, expected Dice what it is there.
+    A class may be where p lies above the lower of the levels. Where that is nowhere, decided and margin
+    are 1 − 2p of the surest pixels, agreement is that of the whole image.
     """
     low, high = levels
     found = []

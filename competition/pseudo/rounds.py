@@ -18,13 +18,13 @@ from competition.masks import RleFormat, Runs, encode
 from competition.masks.geometry import resize_nearest
 from competition.masks.rle import decode_rows
 from competition.pictures import contact_sheet, fitted, overlay
-from competition.pseudo.confidence import Levels, Measure
+from competition.pseudo.confidence import Measure, PixelLevels
 from competition.settings import Settings
 from competition.spec import Competition
 from competition.submission import read_submission
 from competition.workspace import file_sha256, read_json, whole_folder
 
-COLUMNS = ("image", "class", "rle", "ignored", "confidence", "teacher")
+LABEL_COLUMNS = ("image", "class", "rle", "ignored", "confidence", "teacher")
 _PICTURES = 8
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -56,7 +56,7 @@ class RoundSettings(Settings):
     measure: Measure = "expected-dice"
     least: float = 0.0
     share: float = 0.7
-    levels: Levels = (0.3, 0.7)
+    levels: PixelLevels = (0.3, 0.7)
     allow_missing: bool = False
 
 
@@ -176,7 +176,7 @@ def write_labels(
     with whole_folder(folder) as working:
         with open(working / "labels.csv", "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
+            writer.writerow(LABEL_COLUMNS)
             for label in labels:
                 writer.writerows(_rows(competition, label))
                 shown += [label] if len(shown) < _PICTURES else []
@@ -195,7 +195,7 @@ def load_labels_of(
     """What a teacher of the round says; InputFault where labels and receipt do not belong together."""
     receipt = read_round(folder, competition)
     path = folder / "labels.csv"
-    frame = read_csv_text(path, COLUMNS)
+    frame = read_csv_text(path, LABEL_COLUMNS)
     if file_sha256(path) != receipt.labels_sha256:
         raise InputFault(f"{path} was changed since its receipt was written; make the round again")
     frame = frame[frame["teacher"] == teacher]

@@ -10,7 +10,7 @@ from competition.settings import Settings
 
 
 class Verdict(Settings):
-    """adopted: the student is better by both tests of the tuning chain (`step_gain`), at threshold 0.5.
+    """adopted: the student is better by both tests of a step of tuning (`step_gain`), at threshold 0.5.
 
     p_value: of the permutation; classes: name → what the round gave (or took), None where the metric
     counts no image of it, more being better; labelled, pseudo: by

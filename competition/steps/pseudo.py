@@ -142,6 +142,8 @@ def make_pseudo_round(
         project.say(f"wrote {folder}")
         return {"round": receipt.model_dump(mode="json")}
 
+    if settings.csv is None:
+        project.require_test_part("no image to label")
     step = project.pipeline.pseudo(name, settings)
     assert step.receipt is not None
     before = read_json(step.receipt) if step.receipt.exists() else None
@@ -260,17 +262,16 @@ def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:
     return replace(label, ignored=Runs.stack(ignored))
 
 
-Teachers = dict[str, tuple[Blend, tuple[Store, ...]]]
+_Teachers = dict[str, tuple[Blend, tuple[Store, ...]]]
 
 
-def _teachers(project: Project, settings: RoundSettings) -> Teachers:
+def _teachers(project: Project, settings: RoundSettings) -> _Teachers:
     """By name, the mean of its members' predictions of the test images, and their stores."""
-    project.require_test_part("no image to label")
     entry = project.pipeline.teachers(settings)
     sets = {fold_teacher(fold): (fold,) for fold in entry.folds}
     if settings.all_folds:
         sets = {ALL_FOLDS: entry.folds}
-    found: Teachers = {}
+    found: _Teachers = {}
     for name, folds in sets.items():
         members = {
             f"{member} fold {fold}": store
@@ -291,7 +292,7 @@ def _checkpoints(project: Project, settings: RoundSettings) -> dict[str, tuple[s
 
 
 def _pairs(
-    project: Project, blends: Teachers, settings: RoundSettings, left_out: Collection[str]
+    project: Project, blends: _Teachers, settings: RoundSettings, left_out: Collection[str]
 ) -> pd.DataFrame:
     rows = []
     total = sum(len(together.images) for together, _ in blends.values())
@@ -323,7 +324,7 @@ def _disagreement(read: tuple[Store, ...], image: str, grid: LogitGrid) -> np.nd
 
 
 def _decided(
-    project: Project, blends: Teachers, settings: RoundSettings, pairs: pd.DataFrame
+    project: Project, blends: _Teachers, settings: RoundSettings, pairs: pd.DataFrame
 ) -> Iterator[PseudoLabel]:
     """The images of the round; what is unsure of them does not count."""
     count = len(project.classes)
