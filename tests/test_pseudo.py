@@ -152,14 +152,15 @@ def leaking(tiny_data, tmp_path):
     shutil.copytree(tiny_data, data)
     steps.make_split(opened(data, tmp_path / "work"))
     first, second, third = sorted((data / "train").rglob("*.png"))[:5:2]
-    planted = data / "test" / "DCM" / "ID900"
-    planted.mkdir()
-    shutil.copy(first, planted / "same_bytes.png")
+    copies, encoded, beside = (
+        data / "test" / "DCM" / name for name in ("ID900", "ID901", third.parent.name)
+    )
+    for folder in (copies, encoded, beside):
+        folder.mkdir()
+    shutil.copy(first, copies / "same_bytes.png")
     pixels = cv2.imread(str(second), cv2.IMREAD_UNCHANGED)
-    cv2.imwrite(str(planted / "same_pixels.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert (planted / "same_pixels.png").read_bytes() != second.read_bytes()
-    beside = data / "test" / "DCM" / third.parent.name
-    beside.mkdir()
+    cv2.imwrite(str(encoded / "same_pixels.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert (encoded / "same_pixels.png").read_bytes() != second.read_bytes()
     cv2.imwrite(str(beside / "same_group.png"), 255 - pixels)
     return opened(data, tmp_path / "work")
 
@@ -253,7 +254,7 @@ def test_a_class_that_is_not_sure_enough_in_an_image_is_ignored_in_all_of_it(cop
             logits[image] = half(copied, image, columns)
             logits[image][place % 2 :: 2] /= 5
         write_store(copied, "tiny", fold, "test", logits)
-    make(copied, share=0.5)
+    make(copied, share=1.0, least=0.9)
     for fold in (0, 1):
         labels, _ = round_labels(copied, "round1", fold)
         for place, image in enumerate(copied.rows("test")["image"]):
