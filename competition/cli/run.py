@@ -69,7 +69,7 @@ def _before_pseudo(runner: Any, values: Values) -> None:
     """The teachers' predictions, unless the labels come from a csv."""
     if values["source"] is None:
         runner.project.require_test_part("no image to label")
-        _before("predict", on_teachers)(runner, values)
+        _before("ensemble", on_teachers)(runner, values)  # which needs the same: predictions
 
 
 def _after_pseudo(runner: Any, values: Values) -> None:

@@ -17,7 +17,7 @@ from competition.inference.quantisation import CLIP, sigmoid
 from competition.inference.store import Geometry, Store, StoreWriter
 from competition.spec import Refinement
 
-_SUREST = float(sigmoid(np.float64(CLIP)))
+_SUREST = float(sigmoid(np.array(CLIP, np.float64)))
 """The highest probability that a store holds."""
 
 
