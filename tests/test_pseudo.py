@@ -1,22 +1,26 @@
 """Rounds on a competition: without leaks, for the student that they are for, and judged."""
 
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from made_stores import store_of
 from typer.testing import CliRunner
 
 from competition import steps
 from competition.cli import app
 from competition.data.leaks import refuse_leak
+from competition.decoding.blend import blend
 from competition.entry import NO_ROUND, entry_of
 from competition.errors import InputFault
 from competition.inference.store import Geometry, Provenance, StoreWriter
 from competition.project import Project
+from competition.pseudo.rounds import RoundSettings
 from competition.pseudo.verdict import Verdict
-from competition.steps.pseudo import known_images, round_labels
+from competition.steps.pseudo import decided_labels, known_images, round_labels
 from competition.workspace import Workspace
 
 LEFT, RIGHT = slice(0, 12), slice(12, 24)
@@ -262,6 +266,21 @@ def test_a_class_that_is_not_sure_enough_in_an_image_is_ignored_in_all_of_it(cop
             unsure = labels.ignored[image].area() == pixels
             assert unsure.tolist() == [k % 2 == place % 2 for k in range(len(copied.classes))]
             assert np.all((labels.masks[image].area() == 0) == unsure)
+
+
+def test_an_unsure_class_of_exclusive_ones_is_ignored_where_it_may_be(tmp_path):
+    """Elsewhere the other class is trained on, and the ground."""
+    logits = np.full((2, 8, 12), -6, np.float32)
+    logits[0, 2:6, :4] = 6
+    logits[1, 2:6, 6:10] = 1.5
+    together = blend({"m": store_of(tmp_path / "m", {"i": logits}, part="test")}, exclusive=True)
+    project = SimpleNamespace(exclusive=True, classes=("a", "b"))
+    pairs = pd.DataFrame({"teacher": "t", "image": "i", "confidence": 0.5}, index=[0, 1])
+    pairs = pairs.assign(used=True, sure=[True, False])
+    (label,) = decided_labels(project, {"t": (together, ())}, RoundSettings(), pairs)
+    ignored, masks = label.ignored.to_dense().any(axis=0), label.masks.to_dense()
+    assert ignored[3, 8] and not ignored[:, :5].any() and 10 < ignored.sum() < 30
+    assert masks[0, 3, 1] and not masks[1].any()
 
 
 def test_settings_that_are_not_asked_for_stay_as_they_were(copied):

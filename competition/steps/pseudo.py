@@ -233,7 +233,7 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     pairs = pairs.assign(used=used, sure=sure)
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
-    return _Made(pairs, _decided(project, blends, settings, pairs), left_out)
+    return _Made(pairs, decided_labels(project, blends, settings, pairs), left_out)
 
 
 def _labels_of_csv(project: Project, path: str, settings: RoundSettings) -> _Made:
@@ -323,7 +323,7 @@ def _disagreement(read: tuple[Store, ...], image: str, grid: LogitGrid) -> np.nd
     return np.mean(alike, axis=0) / FULL_CODE
 
 
-def _decided(
+def decided_labels(
     project: Project, blends: _Teachers, settings: RoundSettings, pairs: pd.DataFrame
 ) -> Iterator[PseudoLabel]:
     """The images of the round; what is unsure of them does not count."""
