@@ -110,7 +110,7 @@ def test_every_command_explains_itself_and_every_option_in_full(path):
     for option in options:
         assert "".join(option.help.split()) in told, option.name
         if isinstance(option.show_default, str):
-            assert f"[default:({''.join(option.show_default.split())})]" in told, option.name
+            assert f"[default:({''.join(option.show_default.split())})" in told, option.name
 
 
 def test_the_lists_of_commands_are_not_cut():

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_competition import whole_way
 from typer.testing import CliRunner
@@ -33,6 +34,7 @@ from competition.solution import score_file
 from competition.steps import private_interval
 from competition.steps.prediction_stores import out_of_fold
 from competition.submission import check_submission, evidence_path, read_receipt
+from competition.workspace import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -499,14 +501,12 @@ def test_training_with_a_pseudo_round_sees_the_test_images_and_no_held_out_one(f
 def test_a_pseudo_round_with_an_image_of_the_validation_fold_is_refused(copied):
     held = copied.validation_images(0)[0]
     folder = copied.workspace.pseudo("round1")
-    test_image = copied.rows("test")["image"].iloc[0]
-    for name in ("labels.csv", "receipt.json"):
-        path = folder / name
-        path.write_text(path.read_text().replace(test_image, held))
-    from competition.workspace import file_sha256
-
+    path = folder / "labels.csv"
+    rows = pd.read_csv(path, keep_default_na=False)
+    rows.loc[rows["image"] == rows["image"][0], ["image", "rle", "ignored"]] = [held, "", ""]
+    rows.to_csv(path, index=False)
     receipt = json.loads((folder / "receipt.json").read_text())
-    receipt["round"]["labels_sha256"] = file_sha256(folder / "labels.csv")
+    receipt["round"]["labels_sha256"] = file_sha256(path)
     (folder / "receipt.json").write_text(json.dumps(receipt))
     with pytest.raises(InputFault, match="is in the validation fold"):
         steps.training_task(copied, Member("tiny", pseudo="round1"), 0, copied.recipe("tiny"))

@@ -341,6 +341,31 @@ def test_a_round_of_a_csv_is_outdated_when_the_csv_changes_and_done_when_it_is_g
     assert state(copied, "friend").kind == "fresh"
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"all_folds": None, "allow_missing": None}),
+        (["--all-folds", "--refuse-missing"], {"all_folds": True, "allow_missing": False}),
+        (["--per-fold", "--allow-missing"], {"all_folds": False, "allow_missing": True}),
+        (["--per-fold", "--all-folds"], None),
+    ],
+)
+def test_a_setting_of_a_round_can_be_asked_for_and_taken_back(
+    predicted, monkeypatch, words, expected
+):
+    asked = {}
+    made = SimpleNamespace(text=lambda: "made")
+    monkeypatch.setattr(steps, "round_settings", lambda *given: asked.update(given[-1]))
+    monkeypatch.setattr(steps, "make_pseudo_round", lambda *given, **force: made)
+    monkeypatch.chdir(predicted.workspace.root)
+    file = str(predicted.competition.root / "competition.toml")
+    told = CliRunner().invoke(app, ["pseudo", "-c", file, *words])
+    if expected is None:
+        assert "--all-folds and --per-fold are opposites" in str(told.exception)
+    else:
+        assert told.exit_code == 0 and expected.items() <= asked.items()
+
+
 STUDENT = ["--pseudo", "round1"]
 
 

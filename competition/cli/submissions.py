@@ -81,14 +81,19 @@ def pseudo(
         ),
     ] = None,
     all_folds: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--all-folds/--per-fold",
-            help="Every student learns from all folds' networks, which saw what it is validated on; "
-            "or from those of its own fold alone",
-            show_default="per fold",
+            "--all-folds",
+            help="Every student learns from all folds' networks, which saw what it is validated on",
         ),
-    ] = None,
+    ] = False,
+    per_fold: Annotated[
+        bool,
+        typer.Option(
+            "--per-fold",
+            help="A student learns from the networks of its own fold alone, as usual",
+        ),
+    ] = False,
     measure: Annotated[
         str | None,
         typer.Option(
@@ -117,14 +122,16 @@ def pseudo(
         ),
     ] = None,
     allow_missing: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--allow-missing/--refuse-missing",
-            help="A class that is common among the labels and in no mask of the round is ignored; or "
-            "the round is refused",
-            show_default="refused",
+            "--allow-missing",
+            help="A class that is common among the labels and in no mask of the round is ignored",
         ),
-    ] = None,
+    ] = False,
+    refuse_missing: Annotated[
+        bool,
+        typer.Option("--refuse-missing", help="Such a class stops the round, as usual"),
+    ] = False,
 ) -> None:
     """Turn confident test predictions into training labels: pseudo/<competition>/<round>.
 
@@ -134,15 +141,23 @@ def pseudo(
     from competition import steps
 
     asked = {
-        "all_folds": all_folds,
+        "all_folds": _one_of(all_folds=all_folds, per_fold=per_fold),
         "measure": measure,
         "share": share,
         "least": least,
         "levels": levels,
-        "allow_missing": allow_missing,
+        "allow_missing": _one_of(allow_missing=allow_missing, refuse_missing=refuse_missing),
     }
     settings = steps.round_settings(project, entry, round_name, source, asked)
     typer.echo(steps.make_pseudo_round(project, round_name, settings, force=force).text())
+
+
+def _one_of(**switches: bool) -> bool | None:
+    """Of an option and its opposite: whether the first is given, None where neither is."""
+    (on, off), (first, second) = switches.values(), (name.replace("_", "-") for name in switches)
+    if on and off:
+        raise InputFault(f"--{first} and --{second} are opposites; give one of them")
+    return True if on else False if off else None
 
 
 @app.command()

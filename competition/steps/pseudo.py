@@ -98,9 +98,10 @@ def refuse_unadopted(project: Project, entry: Entry) -> None:
     step = project.pipeline.verdict(entry)
     state = step.state()
     if state.kind != "fresh":
+        command = " ".join(("podium verdict", *options_of(entry)))
         raise InputFault(
-            f"{entry.round} was not judged yet ({state.text()}): "
-            f"`podium verdict {' '.join(options_of(entry))}` first, or --despite-verdict"
+            f"{entry.round} was not judged yet ({state.text()}): `{command}` first, or "
+            "--despite-verdict"
         )
     found = Verdict.read(step.outputs[0], what="a verdict", again="run `podium verdict --force`")
     if not found.adopted:
