@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from competition.planning.choice import MachineFacts, PlanRequest, TimeGiven, choose
+from competition.planning.choice import LONG, MachineFacts, PlanRequest, TimeGiven, choose
 from competition.planning.data_facts import DataFacts, sizes_for
 from competition.planning.plan_file import plan_text
 from competition.planning.step_costs import StepCost
@@ -153,6 +153,24 @@ def test_validations_are_as_many_as_their_share_of_the_time_allows():
         counts.append(values["schedule.iterations"] / values["validate_every"])
     assert counts[0] == pytest.approx(20, rel=0.1)
     assert counts[0] > counts[1] > 1 == counts[2]
+
+
+def test_the_fewer_steps_the_larger_the_rate_but_three_times_at_most():
+    asks = [minutes(amount, folds=(0,), all_folds=True) for amount in (1, 15, 60, 600, 6000)]
+    values = [chosen(replace(FACTS, sizes=((96, 96),)), **ask) for ask in asks]
+    steps = [one["schedule.iterations"] for one in values]
+    rates = [one["optimizer.learning_rate"] for one in values]
+    assert steps == sorted(steps) and steps[0] < 900 and steps[-1] > LONG
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[-1]) == (3e-3, 1e-3)
+    assert 1e-3 < rates[1] < 3e-3
+
+
+@pytest.mark.parametrize("freedom", [{}, {"mirrored": True}, {"mirrored": True, "turned": True}])
+def test_images_that_are_seen_often_are_changed_more(freedom):
+    few, many = (chosen(replace(FACTS, images=n, **freedom)) for n in (3000, 30))
+    for key in ("augmentation.rotate", "augmentation.scale"):
+        assert few[key] < many[key]
 
 
 def test_seeds_share_the_time():
