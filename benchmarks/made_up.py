@@ -61,6 +61,10 @@ def regions(rng: Generator, number: int) -> Sample:
     return noisy(rng, image, 8), mask.astype(np.uint8)
 
 
+THREE_PIXELS = 2
+"""Thickness by which OpenCV draws lines three pixels wide; by 3 they are five."""
+
+
 def roads(rng: Generator, number: int) -> Sample:
     """Bent lines of three pixels; a river and some dashes have their grey and aren't roads."""
     side = 1024
@@ -72,10 +76,12 @@ def roads(rng: Generator, number: int) -> Sample:
     for _ in range(40):
         start, angle = rng.uniform(0, side, 2), rng.uniform(0, 2 * np.pi)
         end = start + rng.uniform(8, 20) * np.array([np.cos(angle), np.sin(angle)])
-        cv2.line(image, start.astype(int).tolist(), end.astype(int).tolist(), (grey,) * 3, 3)
+        cv2.line(
+            image, start.astype(int).tolist(), end.astype(int).tolist(), (grey,) * 3, THREE_PIXELS
+        )
     mask = np.zeros((side, side), np.uint8)
     for _ in range(rng.integers(4, 9)):
-        cv2.polylines(mask, [walk(rng, side)], False, 255, 3)
+        cv2.polylines(mask, [walk(rng, side)], False, 255, THREE_PIXELS)
     image = np.where(mask[..., None] > 0, grey + 10 * smooth(rng, side, 30)[..., None], image)
     return noisy(rng, image, 10), mask
 

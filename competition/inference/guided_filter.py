@@ -15,6 +15,7 @@ import numpy as np
 from competition.data.letterbox import GridSize, LetterboxedImages
 from competition.inference.quantisation import CLIP, sigmoid
 from competition.inference.store import Geometry, Store, StoreWriter
+from competition.masks.sampling_grid import Axis, SamplingGrid, sampled
 from competition.spec import Refinement
 
 _SUREST = float(sigmoid(np.array(CLIP, np.float64)))
@@ -78,7 +79,11 @@ def refine_store(
 
 def _at_size(plane: np.ndarray, size: GridSize) -> np.ndarray:
     """Enlarged bilinearly, of the same dtype; as it is where it has the size."""
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR)
+    if plane.shape == tuple(size):
+        return plane
+    axes = [Axis.over(n, nodes, 0.0, n) for n, nodes in zip(plane.shape, size, strict=True)]
+    values = sampled(plane[None].astype(np.float32), SamplingGrid(*axes))[0]
+    return (np.rint(values) if plane.dtype == np.uint8 else values).astype(plane.dtype)
 
 
 def _brightness(pixels: np.ndarray) -> np.ndarray:
