@@ -22,6 +22,7 @@ RESIZERS = {
     "pictures": "images and masks, to look at",
     "steps/contact_sheets.py": "maps of disagreement, to look at",
     "steps/data_sheets.py": "images that look alike, to look at",
+    "steps/pseudo.py": "maps of disagreement, to say how sure a class is",
 }
 RESIZING = {"interpolate", "resize", "zoom", "warpAffine", "remap", "grid_sample", "Upsample"}
 DRAWING = {"fillPoly", "findContours", "connectedComponents", "connectedComponentsWithStats"}
