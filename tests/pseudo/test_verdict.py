@@ -1,6 +1,7 @@
 """Student against teacher: better ones are adopted, poisoned ones and noise are not."""
 
 import numpy as np
+import pytest
 from made_stores import DICE
 
 from competition.masks import Runs
@@ -47,6 +48,7 @@ def test_an_equal_student_is_not_adopted():
     assert not found.adopted and found.gain == 0 and found.p_value == 1
 
 
+@pytest.mark.long
 def test_of_students_that_are_no_better_one_in_twenty_is_adopted_at_most():
     """Student and teacher exchanged at random image by image: what is left is noise."""
     generator = np.random.default_rng(1)
