@@ -127,6 +127,7 @@ def test_the_weights_are_the_mean_and_norms_are_measured_on_the_folds_training_i
             assert torch.allclose(found[name], (first[name] + last[name]) / 2, atol=1e-7), name
 
 
+@pytest.mark.long
 def test_a_soup_of_one_seed_predicts_as_that_seed_does(copied, taken):
     taken((1,))
     entry = entry_with_soup(copied)
@@ -159,6 +160,7 @@ def test_no_fold_takes_part_in_the_choice_of_its_own_seeds(copied, monkeypatch):
     assert choices == [set(copied.validation_images(fold)) for fold in (1, 0)]
 
 
+@pytest.mark.long
 def test_the_scores_of_single_seeds_are_those_of_the_ensemble(copied):
     entry = entry_with_soup(copied)
     steps.make_soups(copied, entry)
@@ -169,6 +171,7 @@ def test_the_scores_of_single_seeds_are_those_of_the_ensemble(copied):
         assert f"seed {seed} {member.score.value:.4f}" in line
 
 
+@pytest.mark.long
 def test_made_again_it_is_the_same_to_the_byte_and_a_seed_trained_anew_makes_it_outdated(copied):
     entry = entry_with_soup(copied)
     steps.make_soups(copied, entry)
