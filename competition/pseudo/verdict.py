@@ -1,11 +1,9 @@
 """Did a round help? Student against teacher on the same out-of-fold images."""
 
-from typing import Any
-
 import numpy as np
 
 from competition.evaluation.metric_sums import MetricSums, Score
-from competition.evaluation.significance import Gain, step_gain
+from competition.evaluation.significance import step_gain
 from competition.settings import Settings
 
 
@@ -70,8 +68,8 @@ def judged(
     """before, after: what each image adds to the score of teacher and student, (N, K, C); groups: (N,);
     shares: by class, of the images with a mask, of the labels and of the round.
     """
-    gain: Gain = step_gain(before, after, groups, metric_sums)
-    scores: list[Any] = [metric_sums.score(sums, groups) for sums in (before, after)]
+    gain = step_gain(before, after, groups, metric_sums)
+    scores = [metric_sums.score(sums, groups) for sums in (before, after)]
     totals = [metric_sums.per_class(sums.sum(axis=0)) for sums in (before, after)]
     gains = totals[1] - totals[0]
     return Verdict(

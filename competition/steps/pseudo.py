@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from competition.data.duplicates import pixel_hash
-from competition.decoding.blend import Blend, LogitGrid, blend
+from competition.decoding.blend import Blend, LastRead, LogitGrid, blend
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.errors import InputFault, listed, nearest
@@ -119,7 +119,7 @@ def make_pseudo_round(
     folder = project.workspace.pseudo(name)
 
     def run() -> dict[str, Any]:
-        pairs, labels, left_out = _labels(project, settings)
+        pairs, labels, left_out, labelled, checkpoints = _labels(project, settings)
         if not pairs["used"].any():
             raise InputFault(
                 "no image is left for the round:\n"
@@ -129,13 +129,13 @@ def make_pseudo_round(
             competition=project.competition.name,
             classes=project.classes,
             settings=settings,
-            teachers=_checkpoints(project, settings),
+            teachers=checkpoints,
             images={
                 teacher: int(rows["image"].nunique())
                 for teacher, rows in pairs[pairs["used"]].groupby("teacher", sort=False)
             },
             left_out=left_out,
-            labelled=labelled_shares(project),
+            labelled=labelled,
             pseudo=_shares(project, pairs, pairs["sure"] & (pairs["area"] > 0)),
             ignored=_shares(project, pairs, ~pairs["sure"]),
             labels_sha256=write_labels(folder, project.competition, labels, look=project.pixels),
@@ -205,23 +205,26 @@ def judge_round(project: Project, student: Entry, *, force: bool = False) -> Ver
 
 def labelled_shares(project: Project) -> dict[str, float]:
     """Class → the share of the images of the folds that have a mask of it."""
-    areas = np.array([project.labels[image].area() for image in project.folds["image"]])
+    areas = project.labels.areas(project.folds["image"].tolist())
     return dict(zip(project.classes, np.mean(areas > 0, axis=0).tolist(), strict=True))
 
 
 class _Made(NamedTuple):
     """pairs: of teacher, image and class, with `used` (the image is in the round) and `sure` (the class
-    is trained on there).
+    is trained on there); labelled: class → the share of the labelled images that have it; checkpoints:
+    of each teacher.
     """
 
     pairs: pd.DataFrame
     labels: Iterable[PseudoLabel]
     left_out: dict[str, str]
+    labelled: dict[str, float]
+    checkpoints: dict[str, tuple[str, ...]]
 
 
 def _labels(project: Project, settings: RoundSettings) -> _Made:
     if settings.csv is not None:
-        return _labels_of_csv(project, settings.csv, settings)
+        return _labels_of_csv(project, Path(settings.csv), allow_missing=settings.allow_missing)
     blends = _teachers(project, settings)
     candidates = tuple(dict.fromkeys(image for one in blends.values() for image in one[0].images))
     left_out = known_images(project, candidates)
@@ -234,12 +237,17 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     pairs = pairs.assign(used=used, sure=sure)
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
-    return _Made(pairs, decided_labels(project, blends, settings, pairs), left_out)
+    checkpoints = {
+        name: tuple(digest for store in found for digest in store.provenance.checkpoints)
+        for name, (_, found) in blends.items()
+    }
+    labels = decided_labels(project, blends, settings, pairs)
+    return _Made(pairs, labels, left_out, shares, checkpoints)
 
 
-def _labels_of_csv(project: Project, path: str, settings: RoundSettings) -> _Made:
+def _labels_of_csv(project: Project, path: Path, *, allow_missing: bool) -> _Made:
     """All images of a csv but those that the labels know already."""
-    every = list(from_csv(project.competition, Path(path), project.sizes, teacher=Path(path).name))
+    every = list(from_csv(project.competition, path, project.sizes, teacher=path.name))
     left_out = known_images(project, tuple(one.image for one in every))
     labels = [one for one in every if one.image not in left_out]
     rows = [
@@ -249,11 +257,13 @@ def _labels_of_csv(project: Project, path: str, settings: RoundSettings) -> _Mad
     ]
     pairs = pd.DataFrame(rows, columns=["teacher", "image", "class", "area"])
     everything, shares = np.ones(len(pairs), bool), labelled_shares(project)
-    found = found_classes(pairs, everything, shares, allow_missing=settings.allow_missing)
+    found = found_classes(pairs, everything, shares, allow_missing=allow_missing)
     lost = set(pairs["class"][~found])
     pairs = pairs.assign(confidence=np.nan, used=True, sure=found)
     places = [k for k, name in enumerate(project.classes) if name in lost]
-    return _Made(pairs, [_without(one, places) for one in labels], left_out)
+    return _Made(
+        pairs, [_without(one, places) for one in labels], left_out, shares, {path.name: ()}
+    )
 
 
 def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:
@@ -279,17 +289,9 @@ def _teachers(project: Project, settings: RoundSettings) -> _Teachers:
             for member in entry.members
             for fold, store in zip(folds, stores(project, member, folds, "test"), strict=True)
         }
-        found[name] = blend(members, exclusive=project.exclusive), tuple(members.values())
+        readers = {member: LastRead(store) for member, store in members.items()}
+        found[name] = blend(readers, exclusive=project.exclusive), tuple(members.values())
     return found
-
-
-def _checkpoints(project: Project, settings: RoundSettings) -> dict[str, tuple[str, ...]]:
-    if settings.csv is not None:
-        return {Path(settings.csv).name: ()}
-    return {
-        name: tuple(digest for store in found for digest in store.provenance.checkpoints)
-        for name, (_, found) in _teachers(project, settings).items()
-    }
 
 
 def _pairs(
