@@ -108,10 +108,10 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     own = tuple(image for image in project.folds["image"] if image not in held_set)
     extra, unsure = pseudo_labels(project, member, fold)
     added = further_images(project, fold)
-    labels = ChainMap({**extra}, cast("MutableMapping[str, Runs]", project.labels))
+    labels = ChainMap(extra, cast("MutableMapping[str, Runs]", project.labels))
     ignored = project.ignored
     if unsure:
-        ignored = ChainMap({**unsure}, cast("MutableMapping[str, Runs]", ignored))
+        ignored = ChainMap(unsure, cast("MutableMapping[str, Runs]", ignored))
     pixels = {}
     for split in ("train", *(["test"] if extra else []), *(["extra"] if added else [])):
         images_of = letterboxed(project, recipe, split)
