@@ -365,7 +365,7 @@ class Pipeline:
         """
         spec = self._spec("classes", "exclusive")
         inputs = {
-            "settings": hash_of(settings.model_dump(mode="json")),
+            "settings": hash_of(settings.chosen()),
             "competition": hash_of(spec),
         }
         if settings.csv is not None:
@@ -498,7 +498,7 @@ class Pipeline:
         if self.project.competition.turns:
             inputs["turns"] = hash_of(self.project.competition.turns)
         if member.pseudo:
-            inputs["pseudo"] = _file(self.workspace.pseudo(member.pseudo) / "labels.csv", "pseudo")
+            inputs |= self._round_learnt(self.workspace.pseudo(member.pseudo))
         if self.project.competition.data.extra_images is not None:
             allowed = hash_of(list(self.project.extra_images(fold)))
             inputs["extra images"] = hash_of([allowed, self._images("extra")])
@@ -511,6 +511,16 @@ class Pipeline:
                 )
             inputs["continued"] = _file(parent, "train")
         return inputs
+
+    def _round_learnt(self, folder: Path) -> Inputs:
+        """What a student learns from a round."""
+        learnt = {"pseudo": _file(folder / "labels.csv", "pseudo")}
+        receipt = read_round(folder, self.project.competition)
+        if receipt.soft_sha256 is not None:
+            learnt["pseudo soft targets"] = receipt.soft_sha256
+        if receipt.settings.batch_share:
+            learnt["pseudo share of a batch"] = hash_of(receipt.settings.batch_share)
+        return learnt
 
     def split(self, fold: int) -> str:
         """Hash of which images are trained on and which are held out."""

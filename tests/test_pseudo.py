@@ -18,7 +18,7 @@ from competition.entry import NO_ROUND, entry_of
 from competition.errors import InputFault
 from competition.inference.store import Geometry, Provenance, StoreWriter
 from competition.project import Project
-from competition.pseudo.rounds import RoundSettings
+from competition.pseudo.rounds import SOFT_LEVELS, RoundSettings
 from competition.pseudo.verdict import Verdict
 from competition.steps.pseudo import decided_labels, known_images, round_labels
 from competition.workspace import Workspace
@@ -283,6 +283,51 @@ def test_an_unsure_class_of_exclusive_ones_is_ignored_where_it_may_be(tmp_path):
     assert masks[0, 3, 1] and not masks[1].any()
 
 
+def test_a_soft_target_is_the_probability_and_leaves_no_pixel_out(copied):
+    """Left of the middle 6, then 0.2 (p = .55), then −6: the mean over the cuts is the sigmoid."""
+    images = list(copied.rows("test")["image"])
+    for fold in (0, 1):
+        logits = {image: half(copied, image, LEFT) for image in images}
+        for values in logits.values():
+            values[:, :, 8:16] = 0.2
+        write_store(copied, "tiny", fold, "test", logits)
+    make(copied, share=1.0, soft=True)
+    labels, _ = round_labels(copied, "round1", 0)
+    count = len(copied.classes)
+    for image, masks in labels.masks.items():
+        cuts = labels.soft[image].to_dense().reshape(len(SOFT_LEVELS), count, *masks.shape[1:])
+        middle = cuts.mean(axis=0)[:, :, masks.width // 2]
+        assert np.all(np.abs(middle - 0.55) <= 1 / 16)
+        assert not labels.ignored[image].area().any()
+        assert np.all(cuts[:4].all(axis=0) >= masks.to_dense())
+    make(copied, share=1.0, soft=False)
+    assert not round_labels(copied, "round1", 0)[0].soft
+
+
+def test_soft_targets_of_exclusive_classes_are_refused(copied, monkeypatch):
+    monkeypatch.setattr(Project, "exclusive", True)
+    with pytest.raises(InputFault, match="--soft: the classes exclude each other.*--hard"):
+        settings_for(copied, soft=True)
+
+
+def test_a_student_draws_soft_targets_and_its_share_of_a_batch(copied):
+    make(copied, share=1.0)
+    member = entry_of(copied.competition, pseudo="round1").trained[0]
+    recipe = copied.recipe(member.recipe)
+    step = copied.pipeline.train(member, 0)
+    before = step.inputs()
+    plain = steps.training_task(copied, member, 0, recipe)
+    assert plain.pseudo is None and not any(map(plain.train.annotators.get, plain.train.images))
+    make(copied, share=1.0, soft=True, batch_share=0.5)
+    task = steps.training_task(copied, member, 0, recipe)
+    images = set(labels_csv(copied)["image"])
+    assert task.pseudo == (images, 0.5)
+    drawn = {image for image in task.train.images if task.train.annotators.get(image) is not None}
+    assert drawn == images
+    after = step.inputs()
+    assert set(after) - set(before) == {"pseudo soft targets", "pseudo share of a batch"}
+
+
 def test_settings_that_are_not_asked_for_stay_as_they_were(copied):
     make(copied, share=0.9, levels="0.2,0.8", measure="margin")
     again = settings_for(copied, least=0.1)
@@ -347,6 +392,8 @@ def test_a_round_of_a_csv_is_outdated_when_the_csv_changes_and_done_when_it_is_g
         ([], {"all_folds": None, "allow_missing": None}),
         (["--all-folds", "--refuse-missing"], {"all_folds": True, "allow_missing": False}),
         (["--per-fold", "--allow-missing"], {"all_folds": False, "allow_missing": True}),
+        (["--soft", "--batch-share", "0.25"], {"soft": True, "batch_share": 0.25}),
+        (["--hard"], {"soft": False, "batch_share": None}),
         (["--per-fold", "--all-folds"], None),
     ],
 )

@@ -121,6 +121,20 @@ def pseudo(
             show_default="0.3,0.7",
         ),
     ] = None,
+    soft: Annotated[
+        bool,
+        typer.Option("--soft", help="Probabilities are the targets: no pixel is ignored for them"),
+    ] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="Masks are the targets, as usual")] = False,
+    batch_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Of each batch of a student, the share of the round's images; 0: as they come",
+            show_default="0.0",
+        ),
+    ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
@@ -146,6 +160,8 @@ def pseudo(
         "share": share,
         "least": least,
         "levels": levels,
+        "soft": _one_of(soft=soft, hard=hard),
+        "batch_share": batch_share,
         "allow_missing": _one_of(allow_missing=allow_missing, refuse_missing=refuse_missing),
     }
     settings = steps.round_settings(project, entry, round_name, source, asked)

@@ -1,14 +1,16 @@
 """A round of pseudo labels: written, read, and never changed in between.
 
 A round is a folder in git: `labels.csv`, a row for each teacher, image and class (masks in the
-competition's text form at native size), and `receipt.json`. It appears complete or not at all.
+competition's text form at native size), and `receipt.json`; with soft targets `soft.csv` too. It
+appears complete or not at all.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +27,11 @@ from competition.submission import read_submission
 from competition.workspace import file_sha256, read_json, whole_folder
 
 LABEL_COLUMNS = ("image", "class", "rle", "ignored", "confidence", "teacher")
+SOFT_COLUMNS = ("image", "class", "probability", "rle", "teacher")
+SOFT_LEVELS = tuple((place + 0.5) / 8 for place in range(8))
+"""Probabilities at which the masks of a soft target are cut. One of them is drawn for an example, so
+that the mean target is the probability to within 1/16, in bit planes like any other.
+"""
 _PICTURES = 8
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -44,10 +51,12 @@ class TeacherEntry(Settings):
 class RoundSettings(Settings):
     """How a round is made. csv: the submission that its labels are taken from; teachers: whose
     predictions they are; one of the two. allow_missing: a common class without any mask is ignored, not
-    refused. The rest is about predictions: nothing is known of a csv's.
+    refused. batch_share: of each batch of a student, which share the round's images are; 0: as they
+    come. The rest is about predictions: nothing is known of a csv's.
 
     all_folds: every student learns from the mean of all folds' networks, most of which were trained
     on what the student is validated on; else that of fold k learns from those of fold k alone.
+    soft: probabilities are the targets, not masks, and no pixel is ignored for being undecided.
     """
 
     csv: str | None = None
@@ -58,6 +67,13 @@ class RoundSettings(Settings):
     share: float = 0.7
     levels: PixelLevels = (0.3, 0.7)
     allow_missing: bool = False
+    soft: bool = False
+    batch_share: float = 0.0
+
+    def chosen(self) -> dict[str, Any]:
+        """For a hash: settings that came later count once they are set."""
+        unset = {name for name in ("soft", "batch_share") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=unset)
 
 
 class RoundReceipt(Settings):
@@ -78,6 +94,8 @@ class RoundReceipt(Settings):
     pseudo: dict[str, float]
     ignored: dict[str, float]
     labels_sha256: str
+    soft_sha256: str | None = None
+    """Of `soft.csv`, where targets are soft."""
 
     def text(self) -> str:
         """Images by teacher, and how the classes stand in the labels and in the round."""
@@ -129,7 +147,8 @@ def fold_teacher(fold: int) -> str:
 @dataclass(frozen=True)
 class PseudoLabel:
     """What a teacher says of an image: masks (K, H, W) at native size, what of them does not count
-    (K, H, W), and how sure it is of each class, (K,); None where nobody knows.
+    (K, H, W), and how sure it is of each class, (K,); None where nobody knows. soft: of a soft target,
+    the masks at each of `SOFT_LEVELS`, (L * K, H, W).
     """
 
     teacher: str
@@ -137,15 +156,24 @@ class PseudoLabel:
     masks: Runs
     ignored: Runs
     confidence: np.ndarray | None
+    soft: Runs | None = None
 
 
 class RoundLabels(NamedTuple):
     """Of one teacher, image → masks (K, H, W), and what of them does not count: (K, H, W), or
-    (1, H, W) where classes exclude each other.
+    (1, H, W) where classes exclude each other. soft: of soft targets, (L * K, H, W).
     """
 
     masks: dict[str, Runs]
     ignored: dict[str, Runs]
+    soft: dict[str, Runs]
+
+
+class WrittenLabels(NamedTuple):
+    """The sha256 sums of a round's files; soft: None where its targets are hard."""
+
+    labels: str
+    soft: str | None
 
 
 def from_csv(
@@ -166,19 +194,19 @@ def write_labels(
     labels: Iterable[PseudoLabel],
     *,
     look: Callable[[str], np.ndarray] | None = None,
-) -> str:
-    """Write the labels into the folder of a round, whole or not at all; the sha256 of `labels.csv`.
+) -> WrittenLabels:
+    """Write the labels into the folder of a round, whole or not at all.
 
     look: an image's pixels, uint8 (H, W, 3); with it, `picture.png` shows the first labels.
     InputFault where there are none.
     """
     shown: list[PseudoLabel] = []
     with whole_folder(folder) as working:
-        with open(working / "labels.csv", "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(LABEL_COLUMNS)
+        paths = working / "labels.csv", working / "soft.csv"
+        with _table(paths[0], LABEL_COLUMNS) as rows, _table(paths[1], SOFT_COLUMNS) as cuts:
             for label in labels:
-                writer.writerows(_rows(competition, label))
+                rows.writerows(_rows(competition, label))
+                cuts.writerows(_soft_rows(competition, label))
                 shown += [label] if len(shown) < _PICTURES else []
         if not shown:
             raise InputFault(
@@ -186,49 +214,66 @@ def write_labels(
             )
         if look is not None:
             _draw(working / "picture.png", shown, look, competition.classes)
-        return file_sha256(working / "labels.csv")
+        if shown[0].soft is None:
+            paths[1].unlink()
+            return WrittenLabels(file_sha256(paths[0]), None)
+        return WrittenLabels(file_sha256(paths[0]), file_sha256(paths[1]))
 
 
 def load_labels_of(
     folder: Path, competition: Competition, sizes: Sizes, teacher: str
 ) -> RoundLabels:
     """What a teacher of the round says; InputFault where labels and receipt do not belong together."""
-    receipt = read_round(folder, competition)
-    path = folder / "labels.csv"
-    frame = read_csv_text(path, LABEL_COLUMNS)
-    if file_sha256(path) != receipt.labels_sha256:
-        raise InputFault(f"{path} was changed since its receipt was written; make the round again")
-    frame = frame[frame["teacher"] == teacher]
-    unknown = [
-        f"{path}: image {i!r} is not one of the competition"
-        for i in frame["image"].unique()
-        if i not in sizes
-    ]
-    if unknown:
-        raise InputFault(listed(unknown))
-    keys = list(zip(frame["image"], frame["class"], strict=True))
-
-    def decoded(column: str) -> list[Runs]:
-        return decode_rows(
-            frame[column].tolist(),
-            [sizes[image] for image, _ in keys],
-            _form(competition),
-            label=lambda row: f"{path} line {frame.index[row]}, image {keys[row][0]!r}",
-        )
-
-    masks, ignored, count = decoded("rle"), decoded("ignored"), len(competition.classes)
-    images = frame["image"].iloc[::count].tolist()
-    stacks = [
-        {
-            image: Runs.stack(every[place : place + count])
-            for image, place in zip(images, range(0, len(every), count), strict=True)
-        }
-        for every in (masks, ignored)
-    ]
+    receipt, count = read_round(folder, competition), len(competition.classes)
+    table = _LabelTable(folder / "labels.csv", LABEL_COLUMNS, receipt.labels_sha256, teacher)
+    masks, ignored = (
+        table.runs(column, competition, sizes, count) for column in ("rle", "ignored")
+    )
     if competition.exclusive and count > 1:
-        one = {image: Runs.stack([runs.any_mask()]) for image, runs in stacks[1].items()}
-        return RoundLabels(stacks[0], one)
-    return RoundLabels(*stacks)
+        ignored = {image: Runs.stack([runs.any_mask()]) for image, runs in ignored.items()}
+    if receipt.soft_sha256 is None:
+        return RoundLabels(masks, ignored, {})
+    table = _LabelTable(folder / "soft.csv", SOFT_COLUMNS, receipt.soft_sha256, teacher)
+    return RoundLabels(
+        masks, ignored, table.runs("rle", competition, sizes, count * len(SOFT_LEVELS))
+    )
+
+
+class _LabelTable:
+    """A teacher's rows of a round's csv, as they were written; InputFault where they were changed."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...], sha256: str, teacher: str) -> None:
+        self.path = path
+        frame = read_csv_text(path, columns)
+        if file_sha256(path) != sha256:
+            raise InputFault(
+                f"{path} was changed since its receipt was written; make the round again"
+            )
+        self.frame = frame[frame["teacher"] == teacher]
+
+    def runs(
+        self, column: str, competition: Competition, sizes: Sizes, rows: int
+    ) -> dict[str, Runs]:
+        """Image → the masks of its rows, (rows, H, W)."""
+        frame, path = self.frame, self.path
+        unknown = [
+            f"{path}: image {i!r} is not one of the competition"
+            for i in frame["image"].unique()
+            if i not in sizes
+        ]
+        if unknown:
+            raise InputFault(listed(unknown))
+        images = frame["image"].tolist()
+        every = decode_rows(
+            frame[column].tolist(),
+            [sizes[image] for image in images],
+            _form(competition),
+            label=lambda row: f"{path} line {frame.index[row]}, image {images[row]!r}",
+        )
+        return {
+            images[place]: Runs.stack(every[place : place + rows])
+            for place in range(0, len(every), rows)
+        }
 
 
 def read_round(folder: Path, competition: Competition) -> RoundReceipt:
@@ -263,6 +308,24 @@ def _rows(competition: Competition, label: PseudoLabel) -> Iterator[tuple[str, .
     for k, name in enumerate(competition.classes):
         sure = "" if label.confidence is None else f"{label.confidence[k]:.4f}"
         yield label.image, name, masks[k], ignored[k], sure, label.teacher
+
+
+def _soft_rows(competition: Competition, label: PseudoLabel) -> Iterator[tuple[str, ...]]:
+    if label.soft is None:
+        return
+    texts = iter(encode(label.soft, _form(competition)))
+    for level in SOFT_LEVELS:
+        for name in competition.classes:
+            yield label.image, name, f"{level:g}", next(texts), label.teacher
+
+
+@contextmanager
+def _table(path: Path, columns: tuple[str, ...]) -> Generator[Any]:
+    """A csv writer whose first row is written."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer
 
 
 def _form(competition: Competition) -> RleFormat:

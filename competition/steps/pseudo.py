@@ -22,6 +22,7 @@ from competition.pipeline import options_of, teacher_entry
 from competition.project import Project
 from competition.pseudo.confidence import MEASURES, confidences
 from competition.pseudo.rounds import (
+    SOFT_LEVELS,
     PseudoLabel,
     RoundLabels,
     RoundReceipt,
@@ -57,15 +58,23 @@ def round_settings(
         expected = nearest(given["measure"], MEASURES, all_by="--help")
         raise InputFault(f"--measure {given['measure']}: no such measure; {expected}")
     if source is not None:
-        allowed = bool(given.pop("allow_missing", before.allow_missing))
+        kept = {
+            key: given.pop(key, getattr(before, key)) for key in ("allow_missing", "batch_share")
+        }
         refused = [key.replace("_", "-") for key in given]
         if refused:
             raise InputFault(
                 f"--{refused[0]} is about predictions; of {source} nothing but its masks is known"
             )
-        return RoundSettings(csv=str(source), allow_missing=allowed)
+        return RoundSettings(csv=str(source), **kept)
     kept = {} if before.csv is not None else before.model_dump(exclude={"teachers", "csv"})
-    return RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
+    settings = RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
+    if settings.soft and project.exclusive:
+        raise InputFault(
+            "--soft: the classes exclude each other, and masks cut at one probability would not; "
+            "hard targets (--hard) leave the undecided pixels out"
+        )
+    return settings
 
 
 def _refuse_circle(project: Project, entry: Entry, name: str) -> None:
@@ -125,6 +134,7 @@ def make_pseudo_round(
                 "no image is left for the round:\n"
                 + listed([f"{image!r} {why}" for image, why in left_out.items()], first=5)
             )
+        written = write_labels(folder, project.competition, labels, look=project.pixels)
         receipt = RoundReceipt(
             competition=project.competition.name,
             classes=project.classes,
@@ -138,7 +148,8 @@ def make_pseudo_round(
             labelled=labelled,
             pseudo=_shares(project, pairs, pairs["sure"] & (pairs["area"] > 0)),
             ignored=_shares(project, pairs, ~pairs["sure"]),
-            labels_sha256=write_labels(folder, project.competition, labels, look=project.pixels),
+            labels_sha256=written.labels,
+            soft_sha256=written.soft,
         )
         project.say(f"wrote {folder}")
         return {"round": receipt.model_dump(mode="json")}
@@ -331,16 +342,21 @@ def decided_labels(
 ) -> Iterator[PseudoLabel]:
     """The images of the round; what is unsure of them does not count."""
     count = len(project.classes)
-    thresholds = np.array([settings.levels[0], 0.5, settings.levels[1]])
+    cuts = SOFT_LEVELS if settings.soft else ()
+    thresholds = np.array([settings.levels[0], 0.5, settings.levels[1], *cuts])
     used = pairs[pairs["used"]]
     for (teacher, image), rows in used.groupby(["teacher", "image"], sort=False):
-        low, masks, high = blends[teacher][0].runs_at(image, thresholds)
-        between = low - high
+        low, masks, high, *cut_at = blends[teacher][0].runs_at(image, thresholds)
+        between = Runs.empty(low.shape) if settings.soft else low - high
         # Elsewhere an exclusive class that is unsure says nothing against another one.
         whole = low if project.exclusive and count > 1 else Runs.full(low.shape)
         sure = rows["sure"].to_numpy()
         ignored = Runs.stack([(between if sure[k] else whole)[k] for k in range(count)])
-        yield PseudoLabel(teacher, image, masks - ignored, ignored, rows["confidence"].to_numpy())
+        soft = None
+        if settings.soft:
+            soft = Runs.stack([cut - ignored for cut in cut_at])
+        sure_of = rows["confidence"].to_numpy()
+        yield PseudoLabel(teacher, image, masks - ignored, ignored, sure_of, soft)
 
 
 def _shares(project: Project, pairs: pd.DataFrame, counted: pd.Series) -> dict[str, float]:

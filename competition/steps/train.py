@@ -101,17 +101,21 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     from competition.training.checkpoint import Training, pixels_noted
     from competition.training.fit import Task
     from competition.training.plan import plan_of
+    from competition.training.sampler import BatchShare
 
     ancestors, start = _ancestry(project, member, fold)
     held = project.validation_images(fold)
     held_set = set(held)
     own = tuple(image for image in project.folds["image"] if image not in held_set)
-    extra, unsure = pseudo_labels(project, member, fold)
+    (extra, unsure, soft), share = pseudo_labels(project, member, fold)
     added = further_images(project, fold)
     labels = ChainMap(extra, cast("MutableMapping[str, Runs]", project.labels))
     ignored = project.ignored
     if unsure:
         ignored = ChainMap(unsure, cast("MutableMapping[str, Runs]", ignored))
+    drawn = project.labels.annotators
+    if soft:
+        drawn = ChainMap(soft, cast("MutableMapping[str, Runs]", drawn))
     pixels = {}
     for split in ("train", *(["test"] if extra else []), *(["extra"] if added else [])):
         images_of = letterboxed(project, recipe, split)
@@ -133,7 +137,7 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     )
     return Task(
         training=training,
-        train=Labelled(images, pixels, labels, ignored, project.labels.annotators),
+        train=Labelled(images, pixels, labels, ignored, drawn),
         validation=Labelled(held, pixels, project.labels, project.ignored),
         metric=project.competition.metric,
         exclusive=project.exclusive,
@@ -141,6 +145,7 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
         turns=project.competition.turns,
         start=start,
         aside=Labelled(aside, pixels, project.labels, project.ignored) if aside else None,
+        pseudo=BatchShare(frozenset(extra), share) if share else None,
     )
 
 
@@ -198,10 +203,12 @@ def _ancestry(project: Project, member: Member, fold: int) -> tuple[tuple[Any, .
     return (*training.ancestors, parent), network.state_dict()
 
 
-def pseudo_labels(project: Project, member: Member, fold: int) -> RoundLabels:
-    """What this fold's network learns from the member's pseudo round; nothing without one."""
+def pseudo_labels(project: Project, member: Member, fold: int) -> tuple[RoundLabels, float]:
+    """What this fold's network learns from the member's pseudo round, and its share of a batch (0:
+    as the images come); nothing without one.
+    """
     if member.pseudo is None:
-        return RoundLabels({}, {})
+        return RoundLabels({}, {}, {}), 0.0
     labels, receipt = round_labels(project, member.pseudo, fold)
     refuse_leak(labels.masks, project.validation_images(fold), groups=project.groups)
     held_out = set(project.rows("holdout")["image"])
@@ -212,7 +219,7 @@ def pseudo_labels(project: Project, member: Member, fold: int) -> RoundLabels:
     leak = receipt.indirect_leak(fold)
     if leak:
         project.say(f"note: {leak}; the out-of-fold score may be flattered")
-    return labels
+    return labels, receipt.settings.batch_share
 
 
 def further_images(project: Project, fold: int) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from competition.training.losses import LossContext, needs_distances
 from competition.training.plan import plan_of
 from competition.training.progress import Progress, metric_over
 from competition.training.sampler import (
+    BatchShare,
     RunSampler,
     run_sampler,
     share_without_mask,
@@ -61,6 +62,8 @@ class Task:
     """Weights to go on from; None: published or random ones."""
     aside: Labelled | None = None
     """What the best rounds are chosen by, where the recipe asks for them."""
+    pseudo: BatchShare | None = None
+    """Which images are pseudo-labelled, where their share of a batch is given."""
 
 
 class Trained(NamedTuple):
@@ -113,7 +116,7 @@ def _fitted(
     validated = [task.validation] if task.aside is None else [task.validation, task.aside]
     scorers = [scorer_at_native_size(side, metric, exclusive=task.exclusive) for side in validated]
     step.validate_with(*scorers)
-    sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed)
+    sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed, pseudo=task.pseudo)
     if resumed is None:
         empty = share_without_mask(sampler, task.train, recipe.batch)
         if empty:

@@ -7,6 +7,7 @@ nothing.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,35 +78,58 @@ class RunSampler(DrawSampler):
 
 
 class RatioSampler(RunSampler):
-    """A run in which the share of positives is given.
+    """A run in which the share of some images is given.
 
-    positive: images that have a mask; negative: those whose draws must show none. The two shares
-    alternate evenly, so that every batch has about its share.
+    first: those images; second: the others; shows_mask: of each, whether its crops must show a mask,
+    must not, or are as they come. The two alternate evenly, so that every batch has about its share.
     """
 
     def __init__(
         self,
-        positive: Sequence[int],
-        negative: Sequence[int],
+        first: Sequence[int],
+        second: Sequence[int],
         ratio: Ratio,
         *,
         examples: int,
         seed: int,
+        shows_mask: tuple[bool | None, bool | None] = (None, None),
     ) -> None:
         super().__init__(0, examples=examples, seed=seed)
-        self.ratio = ratio
-        self.positive, self.negative = Pool(positive, (seed, 1)), Pool(negative, (seed, 2))
+        self.ratio, self.shows_mask = ratio, shows_mask
+        self.first, self.second = Pool(first, (seed, 1)), Pool(second, (seed, 2))
 
     def draw(self, place: int) -> Draw:
         before = self.ratio.before(place)
         if self.ratio.before(place + 1) > before:
-            return Draw(*self.positive[before], True, place)
-        return Draw(*self.negative[place - before], False, place)
+            return Draw(*self.first[before], self.shows_mask[0], place)
+        return Draw(*self.second[place - before], self.shows_mask[1], place)
 
 
-def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) -> RunSampler:
-    """The sampler that a recipe asks for, over the training images of one run."""
+class BatchShare(NamedTuple):
+    """Of each batch, which share these images are: pseudo-labelled ones, beside the labelled."""
+
+    images: frozenset[str]
+    share: float
+
+
+def run_sampler(
+    labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int, pseudo: BatchShare | None = None
+) -> RunSampler:
+    """The sampler that a recipe, and a pseudo round, ask for, over the training images of one run."""
     shares = recipe.sampling.positives
+    total = min(plan.rounds * plan.examples, plan.iterations * recipe.accumulate * recipe.batch)
+    if pseudo is not None:
+        if shares is not None:
+            raise InputFault(
+                f"sampling.positives = {list(shares)} of recipe {recipe.name!r} and the batch share of "
+                f"its pseudo round, {pseudo.share:g}, both choose the images of a batch; leave one out "
+                "(`podium pseudo --batch-share 0` makes the round without)"
+            )
+        ratio = Ratio(pseudo.share, pseudo.share, total)
+        sides = [[], []]
+        for index, image in enumerate(labelled.images):
+            sides[image not in pseudo.images].append(index)
+        return RatioSampler(*sides, ratio, examples=plan.examples, seed=seed)
     if shares is None:
         return RunSampler(len(labelled), examples=plan.examples, seed=seed)
     masked = _have_masks(labelled)
@@ -118,9 +142,13 @@ def run_sampler(labelled: Labelled, recipe: Recipe, plan: Plan, *, seed: int) ->
             f"{len(positive)} of the {len(masked)} training images have one: leave it out, or set "
             "sampling.crop to choose crops"
         )
-    total = min(plan.rounds * plan.examples, plan.iterations * recipe.accumulate * recipe.batch)
     return RatioSampler(
-        positive, negative, Ratio(*shares, total), examples=plan.examples, seed=seed
+        positive,
+        negative,
+        Ratio(*shares, total),
+        examples=plan.examples,
+        seed=seed,
+        shows_mask=(True, False),
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.pseudo.rounds import (
+    SOFT_LEVELS,
     PseudoLabel,
     RoundReceipt,
     RoundSettings,
@@ -67,6 +68,7 @@ def labels_of(masks, teacher="fold-0", seed=9):
 def make(folder, spec, labels, **settings):
     """A round as the step leaves it."""
     labels = list(labels)
+    written = write_labels(folder, spec, labels)
     names = dict.fromkeys(one.teacher for one in labels)
     shares = dict.fromkeys(spec.classes, 0.5)
     receipt = RoundReceipt(
@@ -79,7 +81,8 @@ def make(folder, spec, labels, **settings):
         labelled=shares,
         pseudo=shares,
         ignored=shares,
-        labels_sha256=write_labels(folder, spec, labels),
+        labels_sha256=written.labels,
+        soft_sha256=written.soft,
     )
     write_json(folder / "receipt.json", {"round": receipt.model_dump(mode="json")})
     return receipt
@@ -95,6 +98,45 @@ def test_labels_come_back_as_they_were(tmp_path, form):
     assert found.masks == masks
     assert found.ignored == {one.image: one.ignored for one in labels}
     assert read_round(tmp_path / "round1", spec) == written
+
+
+def soft_labels(masks, seed=3):
+    """Targets that shrink from level to level."""
+    cuts = {image: [] for image in masks}
+    for place, _ in enumerate(SOFT_LEVELS):
+        for image, runs in random_masks(seed + place, SIZES).items():
+            cuts[image].append(runs)
+    return [
+        PseudoLabel("fold-0", image, runs, Runs.empty(runs.shape), None, Runs.stack(cuts[image]))
+        for image, runs in masks.items()
+    ]
+
+
+def test_soft_targets_come_back_as_they_were_and_hard_ones_leave_no_file(tmp_path):
+    spec, masks = competition(tmp_path), random_masks()
+    labels = soft_labels(masks)
+    make(tmp_path / "round1", spec, labels, teachers=OF_BOTH, soft=True)
+    found = load_labels_of(tmp_path / "round1", spec, SIZES, "fold-0")
+    assert found.masks == masks and found.soft == {one.image: one.soft for one in labels}
+    assert found.soft["NA"].classes == len(SOFT_LEVELS) * 2
+    make(tmp_path / "hard", spec, labels_of(masks))
+    assert not (tmp_path / "hard" / "soft.csv").exists()
+
+
+def test_soft_targets_that_were_edited_are_refused(tmp_path):
+    spec = competition(tmp_path)
+    make(tmp_path / "round1", spec, soft_labels(random_masks()), teachers=OF_BOTH, soft=True)
+    path = tmp_path / "round1" / "soft.csv"
+    path.write_text(path.read_text().replace("fold-0", "fold-1", 1))
+    with pytest.raises(InputFault, match="soft.csv was changed since its receipt"):
+        load_labels_of(tmp_path / "round1", spec, SIZES, "fold-0")
+
+
+def test_settings_that_came_later_change_no_hash_until_they_are_set():
+    usual = RoundSettings(teachers=OF_BOTH)
+    assert not {"soft", "batch_share"} & set(usual.chosen())
+    other = RoundSettings(teachers=OF_BOTH, soft=True, batch_share=0.25)
+    assert (other.chosen()["soft"], other.chosen()["batch_share"]) == (True, 0.25)
 
 
 @st.composite
@@ -121,7 +163,7 @@ def test_a_csv_of_labels_decodes_to_the_labels_and_is_written_again_alike(
     labels = labels_of({"i": masks}, seed=seed)
     make(folder / "one", spec, labels)
     found = load_labels_of(folder / "one", spec, sizes, "fold-0")
-    assert found == ({"i": masks}, {"i": labels[0].ignored})
+    assert found == ({"i": masks}, {"i": labels[0].ignored}, {})
     again = PseudoLabel("fold-0", "i", found.masks["i"], found.ignored["i"], np.array([0.5, 0.25]))
     make(folder / "two", spec, [again])
     files = [(folder / name / "labels.csv").read_bytes() for name in ("one", "two")]

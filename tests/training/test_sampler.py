@@ -12,6 +12,7 @@ from competition.recipes import Augmentation, Recipe, Sampling, Schedule
 from competition.training.plan import plan_of
 from competition.training.sampler import (
     Ratio,
+    BatchShare,
     RatioSampler,
     RunSampler,
     run_sampler,
@@ -113,6 +114,25 @@ def test_each_kind_comes_evenly_and_the_seed_decides_the_order():
     assert counts.tolist() == [20, 20, 10, 10, 10, 10]
     other = drawn(RatioSampler([0, 1], [2, 3, 4, 5], ratio, examples=80, seed=1), 1)[0]
     assert stream != other
+
+
+def test_every_batch_has_the_share_of_pseudo_images_that_the_round_asks_for():
+    data, chosen = labelled(count=50, positives=10), recipe(iterations=100)
+    pseudo = BatchShare(frozenset(data.images[:30]), 0.25)
+    plan = plan_of(chosen, len(data))
+    sampler = run_sampler(data, chosen, plan, seed=0, pseudo=pseudo)
+    stream = list(itertools.chain(*drawn(sampler, plan.rounds)))
+    taken = np.array([data.images[draw.index] in pseudo.images for draw in stream])
+    assert len(stream) == 400 and set(taken.reshape(-1, 4).sum(1)) == {1}
+    assert {draw.index for draw in stream} == set(range(50))  # none is left out
+    assert {draw.positive for draw in stream} == {None}
+
+
+def test_only_one_may_choose_the_images_of_a_batch():
+    chosen = recipe(positives=(0.8, 0.4))
+    with pytest.raises(InputFault, match=r"its pseudo round, 0.25, both choose .* --batch-share 0"):
+        pseudo = BatchShare(frozenset({"0"}), 0.25)
+        run_sampler(labelled(), chosen, plan_of(chosen, 10), seed=0, pseudo=pseudo)
 
 
 @pytest.mark.parametrize("positives", [0, 10])
