@@ -22,7 +22,8 @@ TINY = """
 recipes = ["tiny"]
 
 [recipes.tiny]
-base = "unet-resnet18-cpu"
+base = "unet-cpu"
+network = { base = 8, stages = 4 }
 size = [64, 64]
 batch = 2
 schedule = { epochs = 3, warmup = 0.0 }
@@ -30,7 +31,7 @@ validate_every = 1
 
 [recipes.other]
 base = "tiny"
-network = { kind = "unet-resnet18", merge = "add" }
+network = { up_sampling = "bilinear" }
 """
 
 

@@ -56,7 +56,8 @@ folds = [0]
 views = ["mirror", "flip"]
 
 [recipes.tiny]
-base = "unet-resnet18-cpu"
+base = "unet-cpu"
+network = { base = 8, stages = 3 }
 size = [32, 32]
 batch = 4
 schedule = { iterations = 6 }

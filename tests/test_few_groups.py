@@ -15,7 +15,8 @@ recipes = ["tiny"]
 folds = {folds}
 
 [recipes.tiny]
-base = "unet-resnet18-cpu"
+base = "unet-cpu"
+network = {{ base = 8, stages = 4 }}
 size = [64, 64]
 batch = 2
 schedule = {{ epochs = 1, warmup = 0.0 }}

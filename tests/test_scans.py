@@ -67,7 +67,8 @@ recipes = ["tiny"]
 views = []
 
 [recipes.tiny]
-base = "unet-resnet18-cpu"
+base = "unet-cpu"
+network = { base = 8, stages = 3 }
 size = [32, 32]
 batch = 2
 schedule = { epochs = 1, warmup = 0.0 }
