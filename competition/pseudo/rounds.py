@@ -5,7 +5,7 @@ competition's text form at native size), and `receipt.json`. It appears complete
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 
 from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed, nearest
-from competition.masks import RleFormat, Runs, encode
+from competition.masks import RleFormat, Runs, encode, weighted_vote
 from competition.masks.geometry import resize_nearest
 from competition.masks.rle import decode_rows
 from competition.pictures import contact_sheet, fitted, overlay
@@ -42,15 +42,15 @@ class TeacherEntry(Settings):
 
 
 class RoundSettings(Settings):
-    """How a round is made. csv: the submission that its labels are taken from; teachers: whose
-    predictions they are; one of the two. allow_missing: a common class without any mask is ignored, not
-    refused. The rest is about predictions: nothing is known of a csv's.
+    """How a round is made. csv: the submission that its labels are taken from, or several, which vote;
+    teachers: whose predictions they are; one of the two. allow_missing: a common class without any
+    mask is ignored, not refused. The rest is about predictions: nothing is known of a csv's.
 
     all_folds: every student learns from the mean of all folds' networks, most of which were trained
     on what the student is validated on; else that of fold k learns from those of fold k alone.
     """
 
-    csv: str | None = None
+    csv: str | tuple[str, ...] | None = None
     teachers: TeacherEntry | None = None
     all_folds: bool = False
     measure: Measure = "expected-dice"
@@ -58,6 +58,12 @@ class RoundSettings(Settings):
     share: float = 0.7
     levels: PixelLevels = (0.3, 0.7)
     allow_missing: bool = False
+
+    @property
+    def submissions(self) -> tuple[Path, ...]:
+        """The files of `csv`."""
+        named = (self.csv,) if isinstance(self.csv, str) else self.csv or ()
+        return tuple(map(Path, named))
 
 
 class RoundReceipt(Settings):
@@ -111,8 +117,8 @@ class RoundReceipt(Settings):
         labels may carry what it learnt there.
         """
         if self.settings.csv is not None:
-            source = Path(self.settings.csv).name
-            return f"indirect leak possible: nobody knows what the makers of {source} trained on"
+            names = ", ".join(path.name for path in self.settings.submissions)
+            return f"indirect leak possible: nobody knows what the makers of {names} trained on"
         assert self.settings.teachers is not None
         others = [one for one in self.settings.teachers.folds if one != fold]
         if not self.settings.all_folds or not others:
@@ -149,12 +155,33 @@ class RoundLabels(NamedTuple):
 
 
 def from_csv(
-    competition: Competition, path: Path, sizes: Sizes, *, teacher: str
+    competition: Competition, paths: Sequence[Path], sizes: Sizes, *, teacher: str
 ) -> Iterator[PseudoLabel]:
-    """The images of a submission; masks of another size are brought to the native one."""
-    for image, masks in read_submission(competition, path, sizes).items():
-        if image not in sizes:
-            raise InputFault(f"{path}: image {image!r} is not one of the competition")
+    """The images of a submission, or of several the pixels that more than half of them have; masks of
+    another size are brought to the native one. InputFault lists what is wrong with all files.
+    """
+    read, faults = [], []
+    for path in paths:
+        try:
+            masks = read_submission(competition, path, sizes)
+            unknown = [image for image in masks if image not in sizes]
+            faults += [f"{path}: image {i!r} is not one of the competition" for i in unknown]
+            read.append((path, masks))
+        except InputFault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise InputFault("\n".join(faults))
+    faults = [
+        f"{path}: no row for image {image!r}, which {other} has; files that vote have the same images"
+        for path, masks in read
+        for other, others in read
+        for image in others
+        if image not in masks
+    ]
+    if faults:
+        raise InputFault(listed(faults))
+    for image in read[0][1]:
+        masks = weighted_vote([one[image] for _, one in read])
         if masks.shape[1:] != sizes[image]:
             masks = resize_nearest(masks, sizes[image])
         yield PseudoLabel(teacher, image, masks, Runs.empty(masks.shape), None)
