@@ -30,6 +30,8 @@ from competition.workspace import file_sha256, write_json
 CLASSES = tuple(f"part-{k}" for k in range(25))
 NAMES = ("NA", "0001", "x,y", "a b", "é", *(f"image{n}" for n in range(35)))
 """40 images of 25 classes: 1,000 masks."""
+FEW = 8
+"""Images of a csv that takes less time."""
 SPEC = """
 name = "parts"
 classes = {classes}
@@ -126,10 +128,13 @@ def folder(tmp_path_factory):
         )
         for place, (name, size) in enumerate(zip(NAMES, sizes, strict=True))
     }
-    rows = [f'"{image}",{name},\n' for image in masks for name in CLASSES]
-    (folder / "sample.csv").write_text("id,class,rle\n" + "".join(rows))
     spec = load_competition(write_spec(folder))
-    write_submission(spec, folder / "sample.csv", masks.__getitem__, folder / "sub.csv", {})
+    for name, images in (("sample", list(masks)), ("few-sample", list(masks)[:FEW])):
+        rows = [f'"{image}",{name},\n' for image in images for name in CLASSES]
+        sample = folder / f"{name}.csv"
+        sample.write_text("id,class,rle\n" + "".join(rows))
+        target = folder / f"{name}.csv".replace("sample", "sub")
+        write_submission(spec, sample, masks.__getitem__, target, {})
     return folder
 
 
@@ -180,20 +185,28 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_csv_comes_back_from_label_files_byte_for_byte(folder, tmp_path, exported, form):
-    """1,000 masks of several parts with holes, as files that the label readers read."""
+def a_csv_comes_back(folder, exported, form, few):
+    """Byte for byte, from label files that the label readers read."""
     spec = write_spec(folder, labels=FORMS[form], name=form)
-    kind = "coco" if form == "coco" else "polygons"
-    words = ("--csv", str(folder / "sub.csv"), "--kind", kind, "--images")
-    told = exported("out", *words, spec=spec)
-    found = labels_read(folder, tmp_path / "out", told)
-    assert len(found) == len(NAMES)
-    again = tmp_path / "again.csv"
-    write_submission(load_competition(spec), folder / "sample.csv", found.__getitem__, again, {})
-    assert again.read_bytes() == (folder / "sub.csv").read_bytes()
-    receipt = json.loads((tmp_path / "out.receipt.json").read_text())
-    assert receipt["sha256"] == file_sha256(folder / "sub.csv") and receipt["images"] == 40
+    kind, source = "coco" if form == "coco" else "polygons", folder / f"{few}sub.csv"
+    told = exported("out", "--csv", str(source), "--kind", kind, "--images", spec=spec)
+    found = labels_read(folder, Path("out").resolve(), told)
+    again, sample = Path("again.csv"), folder / f"{few}sample.csv"
+    write_submission(load_competition(spec), sample, found.__getitem__, again, {})
+    assert again.read_bytes() == source.read_bytes()
+    receipt = json.loads(Path("out.receipt.json").read_text())
+    assert receipt["sha256"] == file_sha256(source) and receipt["images"] == len(found)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_csv_comes_back_from_label_files(folder, exported, form):
+    a_csv_comes_back(folder, exported, form, "few-")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", FORMS)
+def test_a_csv_of_a_thousand_masks_comes_back_from_label_files(folder, exported, form):
+    a_csv_comes_back(folder, exported, form, "")
 
 
 @pytest.mark.parametrize("kind", ["polygons", "coco"])
