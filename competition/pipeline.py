@@ -369,7 +369,9 @@ class Pipeline:
             "competition": hash_of(spec),
         }
         if settings.csv is not None:
-            sources = {"csv": Path(settings.csv)}
+            files = settings.submissions
+            names = ["csv"] if len(files) == 1 else [f"csv {path}" for path in files]
+            sources = dict(zip(names, files, strict=True))
         else:
             entry = self.teachers(settings)
             sources = {
@@ -411,7 +413,8 @@ class Pipeline:
         settings = self.round_settings(name)
         made, step = ("pseudo", "--round", name), (self.pseudo(name),)
         if settings.csv is not None:
-            return [Stage((*made, "--from", settings.csv), step)]
+            named = [word for path in settings.submissions for word in ("--from", str(path))]
+            return [Stage((*made, *named), step)]
         teachers = self.teachers(settings)
         return [*self.stages("predict", teachers), Stage((*made, *options_of(teachers)), step)]
 

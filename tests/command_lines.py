@@ -23,6 +23,7 @@ EXAMPLES: dict[str, list[str]] = {
     "submit": ["--plain", "--force"],
     "pseudo": ["--round", "round2", "--measure", "margin", "--share", "0.8"],
     "verdict": ["--pseudo", "round2"],
+    "export-labels": ["FOLDER", "--round", "round2", "--fold", "0", "--kind", "coco"],
     "score": ["A.csv", "--csv", "B.csv", "--solution", "S.csv"],
     "vote": ["--csv", "A.csv", "--csv", "B.csv", "-w", "2", "-w", "1"],
     "ablation": ["--name", "skips", "--variant", "quick", "--seed", "0", "--fold", "0"],

@@ -49,7 +49,7 @@ def finished(tiny_data, tmp_path_factory):
     whole_way(project, entry)
     steps.submit_entry(project, entry, plain=True)
     every = {"share": 1.0, "allow_missing": True}
-    settings = steps.round_settings(project, entry, "round1", None, every)
+    settings = steps.round_settings(project, entry, "round1", (), every)
     steps.make_pseudo_round(project, "round1", settings)
     return project
 
@@ -574,7 +574,7 @@ def test_a_data_set_without_a_test_part_goes_up_to_tuning_and_says_why_no_furthe
     with pytest.raises(InputFault, match="has no test part, so there is nothing to submit"):
         steps.submit_entry(project, entry)
     with pytest.raises(InputFault, match="has no test part, so there is no image to label"):
-        settings = steps.round_settings(project, entry, "round2", None, {})
+        settings = steps.round_settings(project, entry, "round2", (), {})
         steps.make_pseudo_round(project, "round2", settings)
 
 

@@ -101,7 +101,7 @@ def opened(data, root, say=lambda line: None):
 
 def settings_for(project, *, name="round1", source=None, **asked):
     entry = entry_of(project.competition, pseudo=NO_ROUND)
-    return steps.round_settings(project, entry, name, source, asked)
+    return steps.round_settings(project, entry, name, () if source is None else (source,), asked)
 
 
 def make(project, name="round1", *, force=False, **asked):
@@ -132,7 +132,7 @@ def test_a_fold_without_labels_has_no_student(predicted, tmp_path):
     steps.make_split(project)
     write_test_stores(project)
     entry = entry_of(project.competition, folds=(1,), pseudo=NO_ROUND)
-    settings = steps.round_settings(project, entry, "round1", None, {})
+    settings = steps.round_settings(project, entry, "round1", (), {})
     steps.make_pseudo_round(project, "round1", settings)
     assert round_labels(project, "round1", 1)[0].masks
     with pytest.raises(InputFault, match="no labels for the student of fold 0"):
@@ -345,8 +345,8 @@ def test_settings_that_make_no_sense_are_refused(copied):
         settings_for(copied, source=copied.workspace.root / "a.csv", all_folds=True)
     own = entry_of(copied.competition, pseudo="round1")
     with pytest.raises(InputFault, match="would have learnt from round1 itself"):
-        steps.round_settings(copied, own, "round1", None, {})
-    second = steps.round_settings(copied, own, "round2", None, {})
+        steps.round_settings(copied, own, "round1", (), {})
+    second = steps.round_settings(copied, own, "round2", (), {})
     assert second.teachers.pseudo == "round1"
 
 
@@ -472,7 +472,7 @@ def test_a_student_is_compared_with_its_like(copied):
     student = entry_of(spec, pseudo="round1", seeds=(1, 2), soup=True)
     assert pipeline.teacher_of(student) == entry_of(spec, pseudo=NO_ROUND, seeds=(1, 2), soup=True)
     write_store(copied, "tiny+round1", 0, "test", {})
-    asked = steps.round_settings(copied, entry_of(spec, pseudo="round1"), "round2", None, {})
+    asked = steps.round_settings(copied, entry_of(spec, pseudo="round1"), "round2", (), {})
     for fold, columns in ((0, LEFT), (1, RIGHT)):
         images = copied.rows("test")["image"]
         logits = {image: half(copied, image, columns) for image in images}

@@ -428,7 +428,7 @@ def test_an_image_of_unknown_size_is_named(tmp_path):
     spec = competition(tmp_path)
     path = tmp_path / "sub.csv"
     path.write_text(GOOD)
-    with pytest.raises(InputFault, match="image 'NA' is not among the 1 test images"):
+    with pytest.raises(InputFault, match="sub.csv: image 'NA' is not among the 1 images"):
         read_submission(spec, path, {"0001": (5, 7)})
 
 

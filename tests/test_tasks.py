@@ -46,7 +46,7 @@ def run(words):
 
 def test_every_command_is_a_task_and_they_are_listed_in_its_order():
     code, text = invoke("--list")
-    listed = re.findall(r"^  ([a-z]+) ", text, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+) ", text, re.MULTILINE)
     assert code == 0 and listed == [*COMMANDS, "lint", "test"]
 
 

@@ -67,7 +67,7 @@ def _before_submit(runner: Any, values: Values) -> None:
 
 def _before_pseudo(runner: Any, values: Values) -> None:
     """The teachers' predictions, unless the labels come from a csv."""
-    if values["source"] is None:
+    if not values["source"]:
         runner.project.require_test_part("no image to label")
         _before("ensemble", on_teachers)(runner, values)  # which needs the same: predictions
 

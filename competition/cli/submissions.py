@@ -75,9 +75,11 @@ def pseudo(
     force: bool,
     round_name: Annotated[str, typer.Option("--round", help="Name of the round")] = "round1",
     source: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            "--from", help="A submission csv to take the labels from, instead of the predictions"
+            "--from",
+            help="A submission csv to take the labels from, instead of the predictions; "
+            "repeated: their vote, pixels that more than half of them have",
         ),
     ] = None,
     all_folds: Annotated[
@@ -164,7 +166,7 @@ def pseudo(
         "batch_share": batch_share,
         "allow_missing": _one_of(allow_missing=allow_missing, refuse_missing=refuse_missing),
     }
-    settings = steps.round_settings(project, entry, round_name, source, asked)
+    settings = steps.round_settings(project, entry, round_name, source or (), asked)
     typer.echo(steps.make_pseudo_round(project, round_name, settings, force=force).text())
 
 
@@ -187,6 +189,46 @@ def verdict(project: "Project", entry: "Entry", force: bool) -> None:
     from competition import steps
 
     typer.echo(steps.judge_round(project, entry, force=force).text())
+
+
+@app.command()
+def export_labels(
+    folder: Annotated[Path, typer.Argument(help="Folder to write, which is not there yet")],
+    round_name: Annotated[
+        str | None,
+        typer.Option(
+            "--round", help="Labels of this pseudo round", show_default="the competition's own"
+        ),
+    ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            "--fold", "-f", help="Of a round with a teacher for each fold: whose student's labels"
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Masks of this submission", show_default="the competition's own labels"),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(help="polygons (a JSON file beside each image) or coco (one file of all)"),
+    ] = "polygons",
+    images: Annotated[
+        bool, typer.Option("--images", help="Copy the images too, to the same paths in the folder")
+    ] = False,
+    competition: File = None,
+) -> None:
+    """Write labels as files that annotation tools and other programs read, without losing a pixel.
+
+    They are read back and compared before the folder appears; what the files have no word for is said.
+    """
+    from competition import steps
+    from competition.project import Project
+
+    source = steps.ExportSource(round_name, fold, csv)
+    project = Project.open(competition)
+    typer.echo(steps.export_label_files(project, source, folder, kind, with_images=images))
 
 
 @app.command()

@@ -6,7 +6,7 @@ pages.py      slices of one file as images              bands.py       one file 
 levels.py     channels, bits, black and white
 catalog.py    the table of images, groups, strata       duplicates.py  copies and look-alikes
 labels.py     label files → Runs, kept in one file      readers/       one reader a label format
-pixel_labels.py  classes and ignored pixels of an image
+pixel_labels.py  classes and ignored pixels of an image  label_export.py  Runs → label files
 folds.py      the split: made once, checked at each load
 holdout.py    groups that nothing is fitted on          leaks.py       what is refused at each load
 letterbox.py  images at the network's size

@@ -3,7 +3,7 @@
 runs.py         Runs, with set algebra                   objects.py   Objects: instances
 rle.py          run-length text ↔ Runs                   rle_formats.py  the conventions of competitions
 polygons.py     polygons ↔ Runs                          dense.py     pixels ↔ intervals
-counts.py       alternating counts → Runs (COCO, CVAT)
+counts.py       alternating counts ↔ Runs (COCO, CVAT)
 bitplanes.py    eight classes in a byte                  voting.py    the hard vote
 from_logits.py  logits → Runs at thresholds              argmax_from_logits.py  by argmax
 from_logits_torch.py  both on a device                   geometry.py  crop, pad, flip, resize

@@ -44,6 +44,20 @@ def runs_from_counts(
     return transpose(Runs.from_unsorted(starts[held], stops[held], (width, height)))
 
 
+def counts_from_runs(runs: Runs, order: Literal["rows", "columns"]) -> list[int]:
+    """Runs (H, W) as counts that `runs_from_counts` takes, without a last one of 0.
+
+    >>> counts_from_runs(Runs.from_dense(np.array([[0, 1, 0], [1, 0, 0]])), "columns")
+    [1, 2, 3]
+    """
+    if len(runs.shape) != 2:
+        raise InputFault(f"counts of a mask of shape {runs.shape}; (height, width) is asked for")
+    along = transpose(runs) if order == "columns" else runs
+    ends = np.stack([along.starts, along.stops], axis=1).ravel()
+    counts = np.diff(np.concatenate([[0], ends, [along.plane]])).tolist()
+    return counts if counts[-1] else counts[:-1]
+
+
 def _checked(counts: Sequence[int] | np.ndarray, pixels: int) -> np.ndarray:
     found: Any = np.asarray(counts) if len(counts) else np.empty(0, np.int64)
     if found.ndim != 1 or found.dtype.kind not in "iu":

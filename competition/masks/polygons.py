@@ -144,17 +144,64 @@ def _checked_vertices(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return vertices
 
 
-def polygons_from_runs(runs: Runs) -> list[np.ndarray]:
-    """Runs (H, W) as simple polygons, int32 (n, 2) of [x, y], that `runs_from_polygons` fills back.
+def polygons_from_runs(runs: Runs, coordinates: Coordinates = "centres") -> list[np.ndarray]:
+    """Runs (H, W) as simple polygons, int32 (n, 2) of [x, y], that `runs_from_polygons` fills back
+    when it is told the same coordinates.
 
     A layout that lists polygons has no word for a hole, and annotators cut such shapes open. So does
-    this: a component with holes is cut between pixel rows, each hole met by a cut. No band between
-    two cuts encloses a hole then, each is what its outline fills, and their union is the component.
+    this. "centres": a component with holes is cut between pixel rows, each hole met by a cut. No band
+    between two cuts encloses a hole then, each is what its outline fills, and their union is the
+    component. "edges": a polygon is a chain of runs, one a row, each of which touches no other run of
+    the next row than its successor. Its outline along the pixels' edges crosses the centre line of
+    each row twice, at the ends of its run, so it encloses these pixels and no others.
     Vertices on a straight (or diagonal) stretch are left out, which changes no pixel.
     """
     if len(runs.shape) != 2:
         raise InputFault(f"polygons of a mask of shape {runs.shape}; (height, width) is asked for")
+    if coordinates == "edges":
+        return _edge_outlines(runs)
     return [outline for layer in _layers_without_holes(runs) for outline in _outlines(layer)]
+
+
+def _edge_outlines(runs: Runs) -> list[np.ndarray]:
+    """The outline, along the edges of the pixels, of each chain of runs."""
+    rows, lefts, rights = runs.segments()
+    outlines = []
+    for chain in _chains(rows, lefts, rights, runs.width):
+        tops = np.repeat(rows[chain], 2)
+        tops[1::2] += 1
+        down = np.stack([np.repeat(lefts[chain], 2), tops], axis=1)
+        up = np.stack([np.repeat(rights[chain], 2), tops], axis=1)[::-1]
+        ring = np.concatenate([down, up])
+        across = ring[:, 0]
+        straight = (across == np.roll(across, 1)) & (across == np.roll(across, -1))
+        outlines.append(ring[~straight].astype(np.int32))
+    return outlines
+
+
+def _chains(rows: np.ndarray, lefts: np.ndarray, rights: np.ndarray, width: int) -> list[list[int]]:
+    """Indices of the runs of each chain, from above; runs cut at the row ends, int64 (N,), in order."""
+    below = (rows + 1) * (width + 1)
+    starts, stops = rows * (width + 1) + lefts, rows * (width + 1) + rights
+    first = np.searchsorted(
+        stops, below + lefts, side="right"
+    )  # of those below that share a column
+    touched = np.searchsorted(starts, below + rights) - first
+    above = np.bincount(intervals.ranges(first, touched), minlength=len(rows))
+    follows = np.full(len(rows), -1)
+    alone = np.flatnonzero(touched == 1)
+    alone = alone[above[first[alone]] == 1]
+    follows[first[alone]] = alone
+    chains: list[list[int]] = []
+    chain_of: list[int] = []
+    for index, before in enumerate(follows.tolist()):
+        if before < 0:
+            chain_of.append(len(chains))
+            chains.append([index])
+        else:
+            chain_of.append(chain_of[before])
+            chains[chain_of[before]].append(index)
+    return chains
 
 
 def rings_from_runs(runs: Runs) -> list[list[np.ndarray]]:

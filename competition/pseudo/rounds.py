@@ -6,7 +6,7 @@ appears complete or not at all.
 """
 
 import csv
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed, nearest
-from competition.masks import RleFormat, Runs, encode
+from competition.masks import RleFormat, Runs, encode, weighted_vote
 from competition.masks.geometry import resize_nearest
 from competition.masks.rle import decode_rows
 from competition.pictures import contact_sheet, fitted, overlay
@@ -49,17 +49,17 @@ class TeacherEntry(Settings):
 
 
 class RoundSettings(Settings):
-    """How a round is made. csv: the submission that its labels are taken from; teachers: whose
-    predictions they are; one of the two. allow_missing: a common class without any mask is ignored, not
-    refused. batch_share: of each batch of a student, which share the round's images are; 0: as they
-    come. The rest is about predictions: nothing is known of a csv's.
+    """How a round is made. csv: the submission that its labels are taken from, or several, which vote;
+    teachers: whose predictions they are; one of the two. allow_missing: a common class without any
+    mask is ignored, not refused. batch_share: of each batch of a student, which share the round's
+    images are; 0: as they come. The rest is about predictions: nothing is known of a csv's.
 
     all_folds: every student learns from the mean of all folds' networks, most of which were trained
     on what the student is validated on; else that of fold k learns from those of fold k alone.
     soft: probabilities are the targets, not masks, and no pixel is ignored for being undecided.
     """
 
-    csv: str | None = None
+    csv: str | tuple[str, ...] | None = None
     teachers: TeacherEntry | None = None
     all_folds: bool = False
     measure: Measure = "expected-dice"
@@ -74,6 +74,12 @@ class RoundSettings(Settings):
         """For a hash: settings that came later count once they are set."""
         unset = {name for name in ("soft", "batch_share") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=unset)
+
+    @property
+    def submissions(self) -> tuple[Path, ...]:
+        """The files of `csv`."""
+        named = (self.csv,) if isinstance(self.csv, str) else self.csv or ()
+        return tuple(map(Path, named))
 
 
 class RoundReceipt(Settings):
@@ -129,8 +135,8 @@ class RoundReceipt(Settings):
         labels may carry what it learnt there.
         """
         if self.settings.csv is not None:
-            source = Path(self.settings.csv).name
-            return f"indirect leak possible: nobody knows what the makers of {source} trained on"
+            names = ", ".join(path.name for path in self.settings.submissions)
+            return f"indirect leak possible: nobody knows what the makers of {names} trained on"
         assert self.settings.teachers is not None
         others = [one for one in self.settings.teachers.folds if one != fold]
         if not self.settings.all_folds or not others:
@@ -177,12 +183,33 @@ class WrittenLabels(NamedTuple):
 
 
 def from_csv(
-    competition: Competition, path: Path, sizes: Sizes, *, teacher: str
+    competition: Competition, paths: Sequence[Path], sizes: Sizes, *, teacher: str
 ) -> Iterator[PseudoLabel]:
-    """The images of a submission; masks of another size are brought to the native one."""
-    for image, masks in read_submission(competition, path, sizes).items():
-        if image not in sizes:
-            raise InputFault(f"{path}: image {image!r} is not one of the competition")
+    """The images of a submission, or of several the pixels that more than half of them have; masks of
+    another size are brought to the native one. InputFault lists what is wrong with all files.
+    """
+    read, faults = [], []
+    for path in paths:
+        try:
+            masks = read_submission(competition, path, sizes)
+            unknown = [image for image in masks if image not in sizes]
+            faults += [f"{path}: image {i!r} is not one of the competition" for i in unknown]
+            read.append((path, masks))
+        except InputFault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise InputFault("\n".join(faults))
+    faults = [
+        f"{path}: no row for image {image!r}, which {other} has; files that vote have the same images"
+        for path, masks in read
+        for other, others in read
+        for image in others
+        if image not in masks
+    ]
+    if faults:
+        raise InputFault(listed(faults))
+    for image in read[0][1]:
+        masks = weighted_vote([one[image] for _, one in read])
         if masks.shape[1:] != sizes[image]:
             masks = resize_nearest(masks, sizes[image])
         yield PseudoLabel(teacher, image, masks, Runs.empty(masks.shape), None)

@@ -1,7 +1,7 @@
 """The work of each command: read what earlier steps left, do one thing, write it with a receipt.
 
 folds.py, train.py, soup.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py,
-ablation.py, skeleton.py, data_sheets.py, plan.py
+ablation.py, skeleton.py, data_sheets.py, plan.py, export_labels.py
 prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
 private_interval.py   what a submission will score on Private
 """
@@ -9,6 +9,7 @@ private_interval.py   what a submission will score on Private
 from competition.steps.ablation import compare_trials
 from competition.steps.data_sheets import draw_label_sheet, draw_look_alikes
 from competition.steps.ensemble import score_ensemble
+from competition.steps.export_labels import ExportSource, export_label_files
 from competition.steps.folds import make_split
 from competition.steps.holdout import score_holdout
 from competition.steps.plan import TimeAsked, plan_recipe

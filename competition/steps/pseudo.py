@@ -1,6 +1,6 @@
 """Rounds of pseudo labels, and whether one helped."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from competition.pseudo.rounds import (
 from competition.pseudo.selection import Selection, found_classes, sure_images
 from competition.pseudo.verdict import Verdict, judged
 from competition.steps.prediction_stores import out_of_fold, stores
+from competition.submission import Ballots
 from competition.workspace import read_json, write_json
 
 ALL_FOLDS = "all-folds"
@@ -43,9 +44,10 @@ ALL_FOLDS = "all-folds"
 
 
 def round_settings(
-    project: Project, entry: Entry, name: str, source: Path | None, asked: Mapping[str, Any]
+    project: Project, entry: Entry, name: str, sources: Sequence[Path], asked: Mapping[str, Any]
 ) -> RoundSettings:
-    """How a round is to be made. asked: settings by name, None where nothing is; entry: the teachers.
+    """How a round is to be made. asked: settings by name, None where nothing is; entry: the teachers;
+    sources: the submissions that the labels are taken from instead, of which several vote.
 
     What is not asked for is as it was when the round was made, else the usual.
     """
@@ -57,16 +59,18 @@ def round_settings(
     if "measure" in given and given["measure"] not in MEASURES:
         expected = nearest(given["measure"], MEASURES, all_by="--help")
         raise InputFault(f"--measure {given['measure']}: no such measure; {expected}")
-    if source is not None:
+    if sources:
+        files = Ballots.of(sources).files if len(sources) > 1 else sources
         kept = {
             key: given.pop(key, getattr(before, key)) for key in ("allow_missing", "batch_share")
         }
         refused = [key.replace("_", "-") for key in given]
         if refused:
             raise InputFault(
-                f"--{refused[0]} is about predictions; of {source} nothing but its masks is known"
+                f"--{refused[0]} is about predictions; of {files[0]} nothing but its masks is known"
             )
-        return RoundSettings(csv=str(source), **kept)
+        named = tuple(map(str, files))
+        return RoundSettings(csv=named if len(named) > 1 else named[0], **kept)
     kept = {} if before.csv is not None else before.model_dump(exclude={"teachers", "csv"})
     settings = RoundSettings(**{**kept, **given}, teachers=teacher_entry(entry))
     if settings.soft and project.exclusive:
@@ -235,7 +239,7 @@ class _Made(NamedTuple):
 
 def _labels(project: Project, settings: RoundSettings) -> _Made:
     if settings.csv is not None:
-        return _labels_of_csv(project, Path(settings.csv), allow_missing=settings.allow_missing)
+        return _labels_of_csv(project, settings)
     blends = _teachers(project, settings)
     candidates = tuple(dict.fromkeys(image for one in blends.values() for image in one[0].images))
     left_out = known_images(project, candidates)
@@ -256,9 +260,11 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     return _Made(pairs, labels, left_out, shares, checkpoints)
 
 
-def _labels_of_csv(project: Project, path: Path, *, allow_missing: bool) -> _Made:
-    """All images of a csv but those that the labels know already."""
-    every = list(from_csv(project.competition, path, project.sizes, teacher=path.name))
+def _labels_of_csv(project: Project, settings: RoundSettings) -> _Made:
+    """All images of a csv, or of several that vote, but those that the labels know already."""
+    paths = settings.submissions
+    teacher = paths[0].name if len(paths) == 1 else f"vote of {len(paths)} files"
+    every = list(from_csv(project.competition, paths, project.sizes, teacher=teacher))
     left_out = known_images(project, tuple(one.image for one in every))
     labels = [one for one in every if one.image not in left_out]
     rows = [
@@ -268,13 +274,11 @@ def _labels_of_csv(project: Project, path: Path, *, allow_missing: bool) -> _Mad
     ]
     pairs = pd.DataFrame(rows, columns=["teacher", "image", "class", "area"])
     everything, shares = np.ones(len(pairs), bool), labelled_shares(project)
-    found = found_classes(pairs, everything, shares, allow_missing=allow_missing)
+    found = found_classes(pairs, everything, shares, allow_missing=settings.allow_missing)
     lost = set(pairs["class"][~found])
     pairs = pairs.assign(confidence=np.nan, used=True, sure=found)
     places = [k for k, name in enumerate(project.classes) if name in lost]
-    return _Made(
-        pairs, [_without(one, places) for one in labels], left_out, shares, {path.name: ()}
-    )
+    return _Made(pairs, [_without(one, places) for one in labels], left_out, shares, {teacher: ()})
 
 
 def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:

@@ -81,6 +81,10 @@ def read_objects(competition: Competition, path: Path, sizes: ImageSizes) -> dic
     """The rows of each image as objects, in the file's order, rows without a pixel left out."""
     table = read_table(competition, path)
     faults = _repeated(competition, table) + _incomplete(competition, table)
+    if competition.submission.size is None:
+        faults += [
+            f"{path}: {_unknown(image, sizes)}" for image in table.images if image not in sizes
+        ]
     if faults:
         raise InputFault(listed(faults))
     sized = [_size(competition, sizes, key.image) for key in table.keys]
@@ -101,8 +105,12 @@ def _objects(entries: list[tuple[Key, Runs]]) -> Objects:
 def _size(competition: Competition, sizes: ImageSizes, image: str) -> tuple[int, int]:
     size = competition.submission.size or sizes.get(image)
     if size is None:
-        raise InputFault(f"image {image!r} is not among the {len(sizes)} test images")
+        raise InputFault(_unknown(image, sizes))
     return size
+
+
+def _unknown(image: str, sizes: ImageSizes) -> str:
+    return f"image {image!r} is not among the {len(sizes)} images"
 
 
 def _column_faults(table: KeyedTable, asked: KeyedTable) -> list[str]:

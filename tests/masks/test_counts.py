@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from competition.errors import InputFault
 from competition.masks import Runs
-from competition.masks.counts import counts_from_text, runs_from_counts
+from competition.masks.counts import counts_from_runs, counts_from_text, runs_from_counts
 
 
 def counts_of(mask, order):
@@ -45,7 +45,9 @@ def masks():
 @given(mask=masks(), order=st.sampled_from([("C", "rows"), ("F", "columns")]))
 def test_counts_are_the_mask_that_they_were_made_of(mask, order):
     layout, name = order
-    assert runs_from_counts(counts_of(mask, layout), mask.shape, name) == Runs.from_dense(mask)
+    counts, runs = counts_of(mask, layout), Runs.from_dense(mask)
+    assert runs_from_counts(counts, mask.shape, name) == runs
+    assert counts_from_runs(runs, name) == counts
 
 
 @given(counts=st.lists(st.integers(0, 2**31), max_size=40))

@@ -98,6 +98,8 @@ def a_mask_survives_being_polygons(dense: np.ndarray) -> None:
     polygons = polygons_from_runs(runs)
     assert all(polygon.dtype == np.int32 and polygon.shape[1:] == (2,) for polygon in polygons)
     assert runs_from_polygons(polygons, dense.shape, "centres") == runs
+    outlines = polygons_from_runs(runs, "edges")
+    assert runs_from_polygons(outlines, dense.shape, "edges") == runs
     shapes = rings_from_runs(runs)
     assert runs_from_rings(shapes, dense.shape) == runs
     _, holes = ndimage.label(np.pad(~dense, 1, constant_values=True))
@@ -160,6 +162,14 @@ def test_a_shape_without_holes_is_one_polygon_of_its_corners():
     dense[2:7, 3:8] = True
     (polygon,) = polygons_from_runs(Runs.from_dense(dense))
     assert sorted(map(tuple, polygon.tolist())) == [(3, 2), (3, 6), (7, 2), (7, 6)]
+
+
+def test_between_edges_a_shape_without_holes_or_forks_is_one_polygon_of_its_corners():
+    dense = np.zeros((9, 9), bool)
+    dense[2:7, 3:8], dense[7:, 5:6] = True, True
+    (polygon,) = polygons_from_runs(Runs.from_dense(dense), "edges")
+    corners = [(3, 2), (3, 7), (5, 7), (5, 9), (6, 7), (6, 9), (8, 2), (8, 7)]
+    assert sorted(map(tuple, polygon.tolist())) == corners
 
 
 def test_a_shape_beside_one_with_holes_is_not_cut():

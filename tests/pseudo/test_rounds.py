@@ -227,7 +227,7 @@ def submitted(tmp_path, spec, masks):
 def test_any_submission_in_the_competitions_form_makes_a_round(tmp_path):
     spec, masks = competition(tmp_path), random_masks()
     path = submitted(tmp_path, spec, masks)
-    labels = from_csv(spec, path, SIZES, teacher="sub.csv")
+    labels = from_csv(spec, [path], SIZES, teacher="sub.csv")
     make(tmp_path / "round1", spec, labels, csv=str(path))
     found = load_labels_of(tmp_path / "round1", spec, SIZES, "sub.csv")
     assert found.masks == masks
@@ -238,7 +238,7 @@ def test_labels_have_the_native_size_where_the_submission_has_another(tmp_path):
     spec = competition(tmp_path, size=(3, 4))
     small = random_masks(sizes={"0001": (3, 4)})
     path = submitted(tmp_path, spec, small)
-    (candidate,) = from_csv(spec, path, SIZES, teacher="s")
+    (candidate,) = from_csv(spec, [path], SIZES, teacher="s")
     dense = small["0001"].to_dense().repeat(2, axis=1).repeat(2, axis=2)
     assert candidate.masks == Runs.from_dense(dense)
 
@@ -247,7 +247,7 @@ def test_a_file_with_an_unknown_image_is_refused(tmp_path):
     spec = competition(tmp_path, size=(3, 4))
     path = submitted(tmp_path, spec, random_masks(sizes={"foreign": (3, 4)}))
     with pytest.raises(InputFault, match="'foreign' is not one of the competition"):
-        list(from_csv(spec, path, SIZES, teacher="s"))
+        list(from_csv(spec, [path], SIZES, teacher="s"))
 
 
 def test_the_same_predictions_make_the_same_bytes(tmp_path):
