@@ -11,8 +11,8 @@ from competition.masks import Runs, unpack
 from competition.recipes import Augmentation, Recipe, Sampling, Schedule
 from competition.training.plan import plan_of
 from competition.training.sampler import (
-    Ratio,
     BatchShare,
+    Ratio,
     RatioSampler,
     RunSampler,
     run_sampler,
