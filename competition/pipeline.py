@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from competition.data.bands import all_pixel_files
+from competition.data.catalog import UNLABELLED_SPLITS
 from competition.data.labels import label_files
 from competition.data.pages import file_of
 from competition.entry import NO_ROUND, Entry, Member, entry_of
@@ -135,7 +136,7 @@ class Pipeline:
         if member.refined:
             return self._refine(member, fold)
         folder = self.workspace.run(str(member), fold)
-        averaged = self.averaged()
+        predicted = self.predicted()
         made_by = "soup" if member.soup else "train"
         return Step(
             f"predict {member} fold {fold}",
@@ -149,13 +150,13 @@ class Pipeline:
                     "format of the store": hash_of(FORMAT),
                 }
                 | self._pixels()
-                | {f"{split} images": self._images(split) for split in averaged}
+                | {f"{split} images": self._images(split) for split in predicted}
                 | {
                     f"{split} ids": hash_of(list(self.project.rows(split)["image"]))
-                    for split in averaged
+                    for split in predicted
                 }
             ),
-            tuple(folder / split / "store.json" for split in ("oof", *averaged)),
+            tuple(folder / split / "store.json" for split in ("oof", *predicted)),
             folder / "predict.json",
             (f"soup {member}" if member.soup else f"train {member} fold {fold}",),
         )
@@ -165,7 +166,7 @@ class Pipeline:
         folder, source = (self.workspace.run(str(m), fold) for m in (member, member.network))
         refinement = self.project.competition.ensemble.refine
         assert refinement is not None  # else no member of an entry is refined
-        splits = ("oof", *self.averaged())
+        splits = ("oof", *self.predicted())
         return Step(
             f"predict {member} fold {fold}",
             lambda: (
@@ -173,7 +174,7 @@ class Pipeline:
                     "refine": hash_of([refinement.radius, refinement.epsilon]),
                     "images": self._images("train"),
                 }
-                | {f"{one} images": self._images(one) for one in self.averaged()}
+                | {f"{one} images": self._images(one) for one in self.predicted()}
                 | self._pixels()
                 | {
                     f"predictions {one}": _file(source / one / "store.json", "predict")
@@ -184,6 +185,15 @@ class Pipeline:
             folder / "predict.json",
             (f"predict {member.network} fold {fold}",),
         )
+
+    def predicted(self) -> tuple[Literal["test", "holdout", "unlabelled"], ...]:
+        """The parts that each network predicts beside its own fold, as far as there are any."""
+        further = not self.project.rows("unlabelled").empty
+        return (*self.averaged(), "unlabelled") if further else self.averaged()
+
+    def unlabelled(self) -> tuple[str, ...]:
+        """The parts of which pseudo rounds are made, as far as there are any."""
+        return tuple(part for part in self.predicted() if part in UNLABELLED_SPLITS)
 
     def averaged(self) -> tuple[Literal["test", "holdout"], ...]:
         """The parts that are predicted by the mean over folds, as far as there are any."""
@@ -375,11 +385,12 @@ class Pipeline:
         else:
             entry = self.teachers(settings)
             sources = {
-                f"predictions {member} fold {fold}": (
-                    self.workspace.run(str(member), fold) / "test" / "store.json"
+                f"predictions {member} fold {fold}" + ("" if split == "test" else f" {split}"): (
+                    self.workspace.run(str(member), fold) / split / "store.json"
                 )
                 for member in entry.members
                 for fold in entry.folds
+                for split in self.unlabelled()
             }
         path = folder / "receipt.json"
         before = read_json(path).get("inputs", {}) if path.exists() else {}
@@ -566,7 +577,7 @@ class Pipeline:
 
     def _spec(self, *sections: str) -> dict:
         """Sections of the spec; of the extra images what they are counts, not how they are named,
-        and what was looked at changes nothing.
+        unlabelled ones count in rounds alone, and what was looked at changes nothing.
         """
         return self.project.competition.model_dump(
             mode="json", include=set(sections), exclude=self._unset()
@@ -575,7 +586,7 @@ class Pipeline:
     def _unset(self) -> dict[str, set[str]]:
         """Keys that came after 0.1.0 and are not set: receipts of before knew nothing of them."""
         competition = self.project.competition
-        found = {"data": {"extra_images", "look_alikes"}, "labels": set()}
+        found = {"data": {"extra_images", "unlabelled_images", "look_alikes"}, "labels": set()}
         for section, table in (("data", competition.data), ("labels", competition.labels)):
             fields, kind = type(table).model_fields, getattr(table, "kind", "")
             found[section] |= {

@@ -158,7 +158,7 @@ class Project:
         return set_apart(self.everything, space.holdout, space.folds, share)
 
     def rows(self, split: str) -> pd.DataFrame:
-        """Rows of the catalog: "train", "test" or "holdout"."""
+        """Rows of the catalog: "train", "extra", "test", "unlabelled" or "holdout"."""
         return of_split(self.catalog, split)
 
     def forget_catalog(self) -> None:
@@ -224,6 +224,14 @@ class Project:
             raise InputFault(
                 f"{self.competition.name!r} has no test part, so there is {otherwise}: name "
                 "test_images in [data]"
+            )
+
+    def require_images_to_label(self) -> None:
+        """InputFault where there are none that a pseudo round might label."""
+        if not self.pipeline.unlabelled():
+            raise InputFault(
+                f"{self.competition.name!r} has no test part and no unlabelled images, so there is no "
+                "image to label: name test_images or unlabelled_images in [data]"
             )
 
     @property

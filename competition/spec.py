@@ -161,6 +161,10 @@ class Data(PixelForm):
     extra_images: str | None = Field(
         None, description="glob of further labelled images: trained on, in no fold, never validated"
     )
+    unlabelled_images: str | None = Field(
+        None,
+        description="glob of images without labels, for pseudo rounds: never scored, never submitted",
+    )
     not_images: str | None = Field(
         None,
         description="glob of files that lie among the images and are none, such as their masks",

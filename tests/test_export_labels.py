@@ -94,6 +94,20 @@ def odd_masks(size):
     return masks
 
 
+def masks_of(place, generator, size):
+    """Masks (25, H, W) of an image. In some nothing lies beyond the first pixels, which between edges
+    or centres looks like coordinates that are shares of the size.
+    """
+    corners = {1: [[1]], 2: [[1, 1], [1, 1]], 3: [[1, 1], [1, 0]], 4: [[0, 1], [1, 1]]}
+    if place % 8 == 0:
+        return odd_masks(size)
+    if place in corners:
+        masks, corner = np.zeros((len(CLASSES), *size), bool), np.array(corners[place], bool)
+        masks[place, : len(corner), : len(corner)] = corner
+        return masks
+    return np.stack([several_parts(generator, size) for _ in CLASSES])
+
+
 def write_images(folder, names, sizes):
     for name, size in zip(names, sizes, strict=True):
         path = folder / f"{name}.png"
@@ -121,11 +135,7 @@ def folder(tmp_path_factory):
     write_json_labels(folder / "json" / "p" / "own.json", own)
     write_json_labels(folder / "json" / "p" / "corner.json", np.ones((26, 9, 7), bool))
     masks = {
-        f"{name}.png": Runs.from_dense(
-            odd_masks(size)
-            if place % 8 == 0
-            else np.stack([several_parts(generator, size) for _ in CLASSES])
-        )
+        f"{name}.png": Runs.from_dense(masks_of(place, generator, size))
         for place, (name, size) in enumerate(zip(NAMES, sizes, strict=True))
     }
     spec = load_competition(write_spec(folder))

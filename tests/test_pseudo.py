@@ -14,14 +14,16 @@ from competition import steps
 from competition.cli import app
 from competition.data.leaks import refuse_leak
 from competition.decoding.blend import blend
-from competition.entry import NO_ROUND, entry_of
+from competition.entry import NO_ROUND, Member, entry_of
 from competition.errors import InputFault
 from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.masks import Runs
 from competition.project import Project
 from competition.pseudo.rounds import SOFT_LEVELS, RoundSettings
 from competition.pseudo.verdict import Verdict
 from competition.steps.pseudo import decided_labels, known_images, round_labels
-from competition.workspace import Workspace
+from competition.submission import write_submission
+from competition.workspace import Workspace, file_sha256, read_json
 
 LEFT, RIGHT = slice(0, 12), slice(12, 24)
 
@@ -99,9 +101,10 @@ def opened(data, root, say=lambda line: None):
     return Project.open(data / "competition.toml", root, say=say)
 
 
-def settings_for(project, *, name="round1", source=None, **asked):
+def settings_for(project, *, name="round1", source=(), **asked):
     entry = entry_of(project.competition, pseudo=NO_ROUND)
-    return steps.round_settings(project, entry, name, () if source is None else (source,), asked)
+    sources = source if isinstance(source, tuple) else (source,)
+    return steps.round_settings(project, entry, name, sources, asked)
 
 
 def make(project, name="round1", *, force=False, **asked):
@@ -186,11 +189,63 @@ def test_images_that_a_student_may_be_validated_on_never_enter_a_round(leaking):
     assert reasons["same_pixels.png"].startswith("has the pixels of")
 
 
+@pytest.fixture
+def with_unlabelled(leaking, tiny_data, tmp_path):
+    """Further images without labels: two new ones, and copies of labelled ones as in `leaking`."""
+    data, more = leaking.competition.root, leaking.competition.root / "more"
+    before = opened(data, tmp_path / "work").pipeline.train(Member("tiny", 0), 0).inputs()
+    for folder in ("ID900", "ID901", next((data / "test").rglob("same_group.png")).parent.name):
+        shutil.move(data / "test" / "DCM" / folder, more / folder)
+    (more / "ID902").mkdir()
+    for name in ("new1", "new2"):
+        pixels = np.random.default_rng(len(name + folder)).integers(0, 256, (70, 64, 3), np.uint8)
+        cv2.imwrite(str(more / "ID902" / f"{name}.png"), pixels // (1 + int(name[-1])))
+    file = data / "competition.toml"
+    key = 'unlabelled_images = "more/*/*.png"\n'
+    file.write_text(file.read_text().replace("[data]\n", f"[data]\n{key}"))
+    project = opened(data, tmp_path / "work")
+    assert project.pipeline.train(Member("tiny", 0), 0).inputs() == before  # and no fold changed
+    return project
+
+
+def test_unlabelled_images_teach_and_are_neither_scored_nor_submitted(with_unlabelled):
+    project = with_unlabelled
+    known = {"same_bytes.png", "same_pixels.png", "same_group.png"}
+    assert set(project.rows("unlabelled")["image"]) == {"new1.png", "new2.png"} | known
+    pipeline = project.pipeline
+    assert (pipeline.predicted(), pipeline.averaged()) == (("test", "unlabelled"), ("test",))
+    assert pipeline.unlabelled() == ("test", "unlabelled")
+    outputs = [path.parent.name for path in pipeline.predict(Member("tiny", 0), 0).outputs]
+    assert outputs == ["oof", "test", "unlabelled"]
+    assert not {*project.labels, *project.folds["image"]} & set(project.rows("unlabelled")["image"])
+    write_test_stores(project)
+    for fold, columns in ((0, LEFT), (1, RIGHT)):
+        images = project.rows("unlabelled")["image"]
+        logits = {image: half(project, image, columns) for image in images}
+        write_store(project, "tiny", fold, "unlabelled", logits)
+    receipt = make(project, share=1.0)
+    tested = set(project.rows("test")["image"])
+    assert set(labels_csv(project)["image"]) == tested | {"new1.png", "new2.png"}
+    assert set(receipt.left_out) == known
+    assert receipt.left_out["same_bytes.png"].startswith("has the pixels of")
+    assert receipt.left_out["same_pixels.png"].startswith("has the pixels of")
+    assert receipt.left_out["same_group.png"].startswith("is of the group of")
+    student = Member("tiny", 0, pseudo="round1")
+    task = steps.training_task(project, student, 0, project.recipe("tiny"))
+    assert {"new1.png", "new2.png", *tested} < set(task.train.images)
+    for image in ("new1.png", *tested):
+        assert task.train.pixels(image).shape == (64, 64, 3)
+    assert not known & set(task.train.images)
+    assert state(project).kind == "fresh"
+    write_store(project, "tiny", 0, "unlabelled", {"new1.png": half(project, "new1.png", RIGHT)})
+    assert state(project).why == "predictions tiny fold 0 unlabelled changed"
+
+
 def test_a_csv_brings_no_labelled_image_in_either(leaking):
     validated = leaking.validation_images(0)[0]
     rows = [
         f"{image},{name},{'1 40' if name == leaking.classes[0] else '1 20'}"
-        for image in ("same_pixels.png", "same_group.png", validated)
+        for image in ("same_bytes.png", "same_pixels.png", "same_group.png", validated)
         for name in leaking.classes
     ]
     source = leaking.workspace.root / "friend.csv"
@@ -384,6 +439,71 @@ def test_a_round_of_a_csv_is_outdated_when_the_csv_changes_and_done_when_it_is_g
     assert state(copied, "friend").why == "csv changed"
     source.unlink()
     assert state(copied, "friend").kind == "fresh"
+
+
+@pytest.fixture
+def voters(copied):
+    """Three csv files of masks in the left, in the middle and on the right, which overlap."""
+    paths = []
+    for number, columns in enumerate((slice(0, 20), slice(10, 30), slice(15, 40))):
+        masks = {}
+        for image in copied.rows("test")["image"]:
+            dense = np.zeros((len(copied.classes), *copied.sizes[image]), bool)
+            dense[:, 5:30, columns] = True
+            masks[image] = Runs.from_dense(dense)
+        path = copied.workspace.root / f"voter{number}.csv"
+        write_submission(copied.competition, copied.sample, masks.__getitem__, path, {})
+        paths.append(path)
+    return tuple(paths)
+
+
+def test_several_csv_vote_and_each_of_them_counts_in_the_receipt(copied, voters):
+    receipt = make(copied, "vote", source=voters)
+    assert receipt.images == {"vote of 3 files": 4}
+    labels, _ = round_labels(copied, "vote", 0)
+    for masks in labels.masks.values():
+        expected = np.zeros(masks.shape, bool)
+        expected[:, 5:30, 10:30] = True  # where two of the three overlap
+        assert masks == Runs.from_dense(expected)
+    assert "voter0.csv, voter1.csv, voter2.csv trained on" in receipt.indirect_leak(0)
+    written = read_json(copied.workspace.pseudo("vote") / "receipt.json")["inputs"]
+    for path in voters:
+        assert written[f"csv {path}"] == file_sha256(path)
+    (stage,) = copied.pipeline.pseudo_stages("vote")
+    named = [word for path in voters for word in ("--from", str(path))]
+    assert stage.command == ("pseudo", "--round", "vote", *named)
+    assert state(copied, "vote").kind == "fresh"
+    text = voters[1].read_text()
+    voters[1].write_text(text.rstrip("\n"))
+    assert state(copied, "vote").why == f"csv {voters[1]} changed"
+    voters[1].unlink()
+    assert state(copied, "vote").kind == "fresh"
+
+
+def test_csv_files_that_vote_have_the_same_images_and_vote_once(copied, voters):
+    with pytest.raises(InputFault, match="a file votes twice"):
+        settings_for(copied, source=(voters[0], voters[1], voters[0]))
+    image = copied.rows("test")["image"].iloc[0]
+    kept = [line for line in voters[2].read_text().splitlines() if not line.startswith(image)]
+    voters[2].write_text("\n".join(kept) + "\n")
+    with pytest.raises(
+        InputFault, match=rf"voter2.csv: no row for image '{image}', which .*voter0"
+    ):
+        make(copied, "vote", source=voters)
+    assert not copied.workspace.pseudo("vote").exists()
+
+
+def test_csv_files_of_another_competition_are_one_message(copied, voters):
+    """Unknown classes of one, unknown images of another; nothing is written."""
+    classes, images = voters[0], voters[1]
+    classes.write_text(classes.read_text().replace("radius", "tibia"))
+    images.write_text(images.read_text().replace(".png", ".jpg"))
+    with pytest.raises(InputFault) as raised:
+        make(copied, "vote", source=voters)
+    told = str(raised.value)
+    assert "voter0.csv line " in told and "unknown class 'tibia'" in told
+    assert told.count("voter1.csv: image ") == 4 and "voter2" not in told
+    assert not copied.workspace.pseudo("vote").exists()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def _before_submit(runner: Any, values: Values) -> None:
 def _before_pseudo(runner: Any, values: Values) -> None:
     """The teachers' predictions, unless the labels come from a csv."""
     if not values["source"]:
-        runner.project.require_test_part("no image to label")
+        runner.project.require_images_to_label()
         _before("ensemble", on_teachers)(runner, values)  # which needs the same: predictions
 
 

@@ -20,14 +20,16 @@ CATALOG_COLUMNS = (
     *("image", "path", "split", "height", "width", "group", "stratum", "volume", "slice"),
 )
 
+UNLABELLED_SPLITS = ("test", "unlabelled")
+
 
 def build_catalog(competition: Competition) -> pd.DataFrame:
-    """Every image of a competition: training, extra, then test ones, each sorted by path.
+    """Every image of a competition: training, extra, test, then unlabelled ones, each sorted by path.
 
     Columns: image (id as label rows write it), path (below `competition.root`, with `/`), split
-    ("train" | "extra" | "test"), height, width (int64, pixels as `read_image` gives them; only
-    headers are read, 60 µs an image), group (what stays on one side of a split; groups that hold
-    copies of one file are joined), stratum, volume (the scan that the image is a slice of, "" where
+    ("train" | "extra" | "test" | "unlabelled"), height, width (int64, pixels as `read_image` gives
+    them; only headers are read, 60 µs an image), group (what stays on one side of a split; groups that
+    hold copies of one file are joined), stratum, volume (the scan that the image is a slice of, "" where
     there are none), slice (int64, its place in the volume from 0). Faults of one kind are listed
     together: files that are no image, ids that two files share, images without a group.
 
@@ -46,7 +48,9 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     frame["volume"] = _volumes(competition, frame)
     frame["slice"] = _places(frame, data.slice_number)
     frame["group"] = _groups(competition, frame)
-    own = frame["split"] != "extra"  # extra images must not rename a group that a split names
+    own = frame["split"].isin(
+        ("train", "test")
+    )  # others must not rename a group that a split names
     frame.loc[own, "group"] = join_copies(
         competition.root,
         frame.loc[own, "path"].tolist(),
@@ -97,7 +101,7 @@ def ignored_paths(competition: Competition) -> list[str]:
 
 
 def of_split(catalog: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The rows of "train", "extra" or "test", numbered from 0."""
+    """The rows of one split, numbered from 0."""
     return catalog[catalog["split"] == split].reset_index(drop=True)
 
 
@@ -109,7 +113,7 @@ def sizes_of(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
 
 def with_labels(catalog: pd.DataFrame) -> pd.DataFrame:
     """The rows of training and extra images, numbered from 0."""
-    return catalog[catalog["split"] != "test"].reset_index(drop=True)
+    return catalog[~catalog["split"].isin(UNLABELLED_SPLITS)].reset_index(drop=True)
 
 
 def extra_beside(
@@ -125,7 +129,12 @@ def extra_beside(
 def image_patterns(competition: Competition) -> dict[str, tuple[str, ...]]:
     """The globs of each split that there is."""
     data = competition.data
-    given = {"train": data.train_images, "extra": data.extra_images, "test": data.test_images}
+    given = {
+        "train": data.train_images,
+        "extra": data.extra_images,
+        "test": data.test_images,
+        "unlabelled": data.unlabelled_images,
+    }
     patterns = {split: (one,) if isinstance(one, str) else one for split, one in given.items()}
     return {split: several for split, several in patterns.items() if several is not None}
 
@@ -244,7 +253,7 @@ def _without_excluded(frame: pd.DataFrame, exclude: Collection[str]) -> pd.DataF
     if not exclude:
         return frame
     names = [image_id(name) for name in exclude]
-    labelled, files = frame["split"] != "test", frame["path"].map(file_of)
+    labelled, files = ~frame["split"].isin(UNLABELLED_SPLITS), frame["path"].map(file_of)
     known = [*frame.loc[labelled, "image"], *files[labelled & (files != frame["path"])].unique()]
     there = set(known)
     strange = [name for name in names if name not in there]
@@ -262,7 +271,7 @@ def left_out(frame: pd.DataFrame, exclude: Collection[str]) -> pd.Series:
     """bool by row: whether `exclude` names a labelled image, or the file of which it is a slice."""
     names = [image_id(name) for name in exclude]
     named = frame["image"].isin(names) | frame["path"].map(file_of).isin(names)
-    return frame["split"].ne("test") & named
+    return ~frame["split"].isin(UNLABELLED_SPLITS) & named
 
 
 def _sizes(competition: Competition, paths: Sequence[str]) -> list[tuple[int, int]]:

@@ -293,6 +293,8 @@ def _check_copies(
             )
         elif 0 < (copies["split"] == "test").sum() < len(copies):
             warnings.append(f"{names}: a test image equals a training image")
+        elif 0 < (copies["split"] == "unlabelled").sum() < len(copies):
+            found.append(("copies", f"{names}: an unlabelled image equals another one"))
         else:
             agreement = _agreement([labels[i] for i in training["image"] if i in labels])
             found.append(("copies", f"{names}, kept in one group{agreement}"))

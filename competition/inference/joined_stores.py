@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from competition.errors import InputFault, listed
 from competition.inference.disagreement import FoldMean
 from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
 
 
 class JoinedStores:
-    """Stores with different images, read as one: the out-of-fold predictions of all folds."""
+    """Stores with different images, read as one: the out-of-fold predictions of all folds, or a
+    network's of test and unlabelled images.
+    """
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self.stores = tuple(stores)
@@ -36,6 +40,10 @@ class JoinedStores:
 
     def read(self, image: str) -> StoredLogits:
         return self._store(image).read(image)
+
+    def disagreement(self, image: str) -> np.ndarray:
+        """As a store's."""
+        return self._store(image).disagreement(image)
 
     def _store(self, image: str) -> Store:
         if image not in self._home:

@@ -42,7 +42,7 @@ class Geometry:
     region: tuple[float, float, float, float]
 
 
-PredictedSplit = Literal["oof", "test", "holdout"]
+PredictedSplit = Literal["oof", "test", "unlabelled", "holdout"]
 
 
 class Provenance(Settings):

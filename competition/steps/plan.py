@@ -96,7 +96,7 @@ def _chooser(project: Project, machine: Machine, *, fresh: bool) -> Callable[[Pl
     start, networks = _seconds_to_start(), _networks(project, machine)
     training = project.rows("train")
     training = training[training["image"].isin(project.folds["image"])]
-    predicted = len(project.rows("test")) + len(project.rows("holdout"))
+    predicted = sum(len(project.rows(split)) for split in project.pipeline.predicted())
     facts = data_facts(project.competition, training, predicted, project.labels)
     names = list(training["image"])
     shown = representative(names, project.labels.areas(names))[:PROBED]

@@ -45,7 +45,7 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         wanted: dict[PredictedSplit, tuple[str, tuple[str, ...]]] = {
             "oof": ("train", project.validation_images(fold))
         }
-        for split in project.pipeline.averaged():
+        for split in project.pipeline.predicted():
             wanted[split] = split, tuple(project.rows(split)["image"])
         for split, (rows_of, images) in wanted.items():
             provenance = provenance_of(member, training, split, (digest,))
@@ -96,7 +96,7 @@ def refine_predictions(project: Project, member: Member, fold: int, *, force: bo
         _, training = load_checkpoint(
             checkpoint, classes=project.classes, pixels=project.competition.data
         )
-        for split in ("oof", *project.pipeline.averaged()):
+        for split in ("oof", *project.pipeline.predicted()):
             store = Store.open(source / split, classes=project.classes)
             images_of = letterboxed(project, training.recipe, "train" if split == "oof" else split)
             with project.watch(f"refining {member} {split}", len(store)) as advance:

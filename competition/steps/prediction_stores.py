@@ -23,9 +23,18 @@ def mean_predictions(project: Project, entry: Entry, split: str = "test") -> dic
 
 
 def stores(project: Project, member: Member, folds: tuple[int, ...], split: str) -> list[Store]:
-    """One member's stores of each fold; split: "oof" or "test". InputFault where one is not there."""
+    """One member's stores of each fold; split: "oof", "test", …. InputFault where one is not there."""
     folders = [project.workspace.run(str(member), fold) / split for fold in folds]
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:
         raise InputFault(f"no predictions in {missing[0]}; `python -m competition predict` first")
     return [Store.open(folder, classes=project.classes) for folder in folders]
+
+
+def unlabelled_stores(
+    project: Project, member: Member, folds: tuple[int, ...]
+) -> list[JoinedStores]:
+    """One member's predictions, by fold, of all images that a round may label."""
+    splits = project.pipeline.unlabelled()
+    of_splits = [stores(project, member, folds, split) for split in splits]
+    return [JoinedStores(own) for own in zip(*of_splits, strict=True)]

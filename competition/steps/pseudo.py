@@ -16,7 +16,7 @@ from competition.entry import Entry
 from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
-from competition.inference.store import Store
+from competition.inference.joined_stores import JoinedStores
 from competition.masks import Runs
 from competition.pipeline import options_of, teacher_entry
 from competition.project import Project
@@ -35,7 +35,7 @@ from competition.pseudo.rounds import (
 )
 from competition.pseudo.selection import Selection, found_classes, sure_images
 from competition.pseudo.verdict import Verdict, judged
-from competition.steps.prediction_stores import out_of_fold, stores
+from competition.steps.prediction_stores import out_of_fold, unlabelled_stores
 from competition.submission import Ballots
 from competition.workspace import read_json, write_json
 
@@ -128,7 +128,7 @@ def refuse_unadopted(project: Project, entry: Entry) -> None:
 def make_pseudo_round(
     project: Project, name: str, settings: RoundSettings, *, force: bool = False
 ) -> RoundReceipt:
-    """Make a round from predictions of the test images or from a csv."""
+    """Make a round from predictions of the test images and unlabelled ones, or from csv files."""
     folder = project.workspace.pseudo(name)
 
     def run() -> dict[str, Any]:
@@ -159,7 +159,7 @@ def make_pseudo_round(
         return {"round": receipt.model_dump(mode="json")}
 
     if settings.csv is None:
-        project.require_test_part("no image to label")
+        project.require_images_to_label()
     step = project.pipeline.pseudo(name, settings)
     assert step.receipt is not None
     before = read_json(step.receipt) if step.receipt.exists() else None
@@ -253,7 +253,7 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
     checkpoints = {
-        name: tuple(digest for store in found for digest in store.provenance.checkpoints)
+        name: tuple(digest for one in found for digest in one.stores[0].provenance.checkpoints)
         for name, (_, found) in blends.items()
     }
     labels = decided_labels(project, blends, settings, pairs)
@@ -288,11 +288,11 @@ def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:
     return replace(label, ignored=Runs.stack(ignored))
 
 
-_Teachers = dict[str, tuple[Blend, tuple[Store, ...]]]
+_Teachers = dict[str, tuple[Blend, tuple[JoinedStores, ...]]]
 
 
 def _teachers(project: Project, settings: RoundSettings) -> _Teachers:
-    """By name, the mean of its members' predictions of the test images, and their stores."""
+    """By name, the mean of its members' predictions of what rounds label, and their stores."""
     entry = project.pipeline.teachers(settings)
     sets = {fold_teacher(fold): (fold,) for fold in entry.folds}
     if settings.all_folds:
@@ -302,7 +302,7 @@ def _teachers(project: Project, settings: RoundSettings) -> _Teachers:
         members = {
             f"{member} fold {fold}": store
             for member in entry.members
-            for fold, store in zip(folds, stores(project, member, folds, "test"), strict=True)
+            for fold, store in zip(folds, unlabelled_stores(project, member, folds), strict=True)
         }
         readers = {member: LastRead(store) for member, store in members.items()}
         found[name] = blend(readers, exclusive=project.exclusive), tuple(members.values())
@@ -329,11 +329,11 @@ def _pairs(
                     for name, sure, area in zip(project.classes, found, masks.area(), strict=True)
                 ]
     if not rows:
-        raise InputFault("no test image is left to label")
+        raise InputFault("no image is left to label")
     return pd.DataFrame(rows, columns=["teacher", "image", "class", "confidence", "area"])
 
 
-def _disagreement(read: tuple[Store, ...], image: str, grid: LogitGrid) -> np.ndarray:
+def _disagreement(read: tuple[JoinedStores, ...], image: str, grid: LogitGrid) -> np.ndarray:
     """The mean of the networks', 0 to 1, on the part of the grid that shows the image."""
     shape = inside(grid.values[0], grid.region).shape
     planes = [inside(one.disagreement(image), one.geometry(image).region) for one in read]

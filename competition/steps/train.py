@@ -117,7 +117,11 @@ def training_task(project: Project, member: Member, fold: int, recipe: Recipe) -
     if soft:
         drawn = ChainMap(soft, cast("MutableMapping[str, Runs]", drawn))
     pixels = {}
-    for split in ("train", *(["test"] if extra else []), *(["extra"] if added else [])):
+    for split in (
+        "train",
+        *(project.pipeline.unlabelled() if extra else ()),
+        *(["extra"] if added else []),
+    ):
         images_of = letterboxed(project, recipe, split)
         pixels |= dict.fromkeys(images_of.rows, images_of)
     images, aside = (*own, *added, *extra), ()

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
-from competition.data.catalog import identity_of, named_images, sizes_of
+from competition.data.catalog import UNLABELLED_SPLITS, identity_of, named_images, sizes_of
 from competition.data.csv_text import hints, image_id
 from competition.data.images import safe_path
 from competition.data.readers.file_per_image import files_below
@@ -115,12 +115,12 @@ def _of_no_image(
 ) -> list[str]:
     """Entries with shapes that are of no image, but for images that the competition file leaves out.
 
-    Labels of test images are let be: they count for nothing.
+    Labels of test images and of unlabelled ones are let be: they count for nothing.
     """
     if not strange:
         return []
     known = named_images(competition)
-    _, strange = _matched(strange, known[known["split"] == "test"])
+    _, strange = _matched(strange, known[known["split"].isin(UNLABELLED_SPLITS)])
     excluded = {image_id(one) for one in competition.data.exclude}
     kind = competition.data.image_id
     strange = [

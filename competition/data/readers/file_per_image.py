@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
-from competition.data.catalog import left_out, named_images
+from competition.data.catalog import UNLABELLED_SPLITS, left_out, named_images
 from competition.data.csv_text import hints
 from competition.data.images import image_size, page_count, read_index, safe_path
 from competition.data.nifti import require_same_grid
@@ -206,7 +206,9 @@ def _page_faults(competition: Competition, files: Mapping[str, Sequence[LabelFil
 def _files_of_tests(
     competition: Competition, tests: pd.DataFrame, pattern: str
 ) -> list[list[LabelFile]]:
-    """Label files of test images, if there are any: they count for nothing, and are no fault."""
+    """Label files of test images and of unlabelled ones, if there are any: they count for nothing,
+    and are no fault.
+    """
     part = competition.labels.part
     met = [part is None or part.of(file_of(path)) is not None for path in tests["path"]]
     return _files_of_images(competition, tests[np.array(met, bool)], pattern)
@@ -220,7 +222,7 @@ def _files_of_other_key(
     if not isinstance(labels, MaskLabels) or labels.annotators is None:
         return []
     other = labels.annotators if pattern == labels.files else labels.files
-    return _files_of_images(competition, known[known["split"] != "test"], other)
+    return _files_of_images(competition, known[~known["split"].isin(UNLABELLED_SPLITS)], other)
 
 
 _PLACES = ("{folder}", "{stem}", "{part}", "{class}")
@@ -328,7 +330,8 @@ def _of_no_image(competition: Competition, pattern: str, paths: Sequence[str]) -
     known = named_images(competition)
     out = left_out(known, competition.data.exclude)
     spared = _files_of_images(competition, known[out], pattern)
-    spared += _files_of_tests(competition, known[known["split"] == "test"], pattern)
+    unlabelled = known["split"].isin(UNLABELLED_SPLITS)
+    spared += _files_of_tests(competition, known[unlabelled], pattern)
     spared += _files_of_other_key(competition, known, pattern)
     expected = {*map(file_of, known["path"]), *(file.path for own in spared for file in own)}
     return [path for path in paths if path not in expected]
