@@ -24,4 +24,5 @@ from competition.pictures.plots import (
     reliability,
     threshold_curves,
     tradeoffs,
+    training_curves,
 )
