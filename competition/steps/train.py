@@ -96,7 +96,8 @@ class _Curves:
 
     def __init__(self, path: Path, title: str) -> None:
         self.path, self.title = path, title
-        self.begun, self.spent, self.last = time.monotonic(), 0.0, 0.0
+        # Half a second is what a drawing takes about; from the first one on it is known.
+        self.begun, self.spent, self.last = time.monotonic(), 0.0, 0.5
         self.rows: Sequence[Mapping[str, float | str]] = ()
         self.drawn = 0
 
