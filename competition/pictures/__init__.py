@@ -10,6 +10,7 @@ from competition.pictures.outlines import (
     class_paths,
     jpeg_bytes,
     outlined_image,
+    page_svg,
 )
 from competition.pictures.overlays import (
     FALSE,

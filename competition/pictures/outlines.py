@@ -4,7 +4,8 @@ and off: the picture as JPEG, each mask as an SVG path.
 The one place where runs become paths: the report and the viewer draw what it gives.
 """
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -15,7 +16,7 @@ from PIL import Image
 from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.geometry import crop
-from competition.pictures.overlays import fitted
+from competition.pictures.overlays import class_colours, fitted
 
 PATH_UNITS = 10
 """Units of a path in a pixel of the screen: paths are whole numbers, and short."""
@@ -188,3 +189,51 @@ def _step(x: int, y: int) -> str:
     if x == 0:
         return f"v{y}"
     return f"l{x}{y}" if y < 0 else f"l{x} {y}"
+
+
+def page_svg(
+    outlined: OutlinedImage,
+    classes: int,
+    *,
+    shown: Collection[int] | None = None,
+    truth: bool = True,
+    prediction: bool = True,
+) -> str:
+    """The image and its masks as one SVG document: masks filled and outlined, labels dashed.
+
+    classes: K, by which the colours are those of the contact sheets; shown: of them, 0 to K − 1, None
+    for all; truth, prediction: whether each side is drawn. What is ignored is hatched.
+    """
+    height, width = outlined.size
+    colours = ["#{:02x}{:02x}{:02x}".format(*tone) for tone in class_colours(classes).tolist()]
+    code = base64.b64encode(outlined.jpeg).decode()
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="{outlined.view_box}">',
+        f'<image href="data:image/jpeg;base64,{code}" width="{width * PATH_UNITS}" '
+        f'height="{height * PATH_UNITS}"/>',
+        '<g fill-rule="evenodd" stroke-linejoin="round" stroke-linecap="round">',
+    ]
+    if outlined.ignored:
+        parts += [
+            f'<defs><pattern id="hatch" width="{8 * PATH_UNITS}" height="{8 * PATH_UNITS}" '
+            f'patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+            f'<rect width="{3 * PATH_UNITS}" height="{8 * PATH_UNITS}" fill="#fff"/></pattern></defs>'
+            f'<path d="{outlined.ignored}" fill="url(#hatch)" fill-opacity=".7"/>'
+        ]
+    sides = [
+        (prediction, outlined.prediction, 'fill="{0}" fill-opacity=".28"', ""),
+        (
+            truth,
+            outlined.truth,
+            'fill="none"',
+            f' stroke-dasharray="{6 * PATH_UNITS} {5 * PATH_UNITS}"',
+        ),
+    ]
+    for drawn, paths, fill, dashes in sides:
+        for k, path in paths.items() if drawn else ():
+            if shown is None or k in shown:
+                tone = colours[k]
+                stroke = f'stroke="{tone}" stroke-width="{2 * PATH_UNITS}"{dashes}'
+                parts.append(f'<path d="{path}" {fill.format(tone)} {stroke}/>')
+    return "".join([*parts, "</g></svg>"])

@@ -45,6 +45,9 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
             f"{machine.line()}"
         )
+        marked = project.competition.marked
+        if marked:
+            project.say(f"{len(marked)} images are left out, as their labels are marked wrong")
         leak = None
         if member.pseudo is not None:
             folder_of = project.workspace.pseudo(member.pseudo)
