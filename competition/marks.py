@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from competition.errors import InputFault, MachineFault
 
@@ -87,7 +87,7 @@ def read_marks(path: Path) -> tuple[Mark, ...]:
                 f"{path} line {number}: expected {', '.join(MARK_COLUMNS)} with a kind of "
                 f"{', '.join(get_args(MarkKind))}, found {','.join(row)!r}; mend or delete the line"
             )
-        found.append(Mark(*row))
+        found.append(Mark(row[0], cast("MarkKind", row[1]), *row[2:]))
     return tuple(found)
 
 

@@ -3,9 +3,9 @@
 import csv
 import time
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from competition.data.holdout import share_of_groups
 from competition.data.leaks import refuse_leak
@@ -24,6 +24,9 @@ from competition.steps.predict import letterboxed
 from competition.steps.pseudo import round_labels
 from competition.training.logs import asked_logs
 from competition.workspace import read_json
+
+if TYPE_CHECKING:  # it imports torch
+    from competition.training.progress import HistoryRow
 
 SHARE_FOR_CURVES = 0.01
 """Of a training's time, for drawing its curves on the way."""
@@ -65,7 +68,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
         curves = _Curves(folder / "curves.png", f"{name}: {member} fold {fold}")
         with logged(logs, LoggedRun(name, str(member), fold, runs, folder, settings)) as told:
 
-            def each_round(rows: Sequence[Mapping[str, float | str]]) -> None:
+            def each_round(rows: "Sequence[HistoryRow]") -> None:
                 curves.grow(rows)
                 told(rows)
 
@@ -101,10 +104,10 @@ class _Curves:
         self.path, self.title = path, title
         # Half a second is what a drawing takes about; from the first one on it is known.
         self.begun, self.spent, self.last = time.monotonic(), 0.0, 0.5
-        self.rows: Sequence[Mapping[str, float | str]] = ()
+        self.rows: Sequence[HistoryRow] = ()
         self.drawn = 0
 
-    def grow(self, rows: Sequence[Mapping[str, float | str]]) -> None:
+    def grow(self, rows: "Sequence[HistoryRow]") -> None:
         """All rows so far; drawn where a validation was the last that happened."""
         self.rows = rows
         if not rows:

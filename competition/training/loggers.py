@@ -148,7 +148,8 @@ class _TrackioLogger(Logger):
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         import trackio
 
-        run, quiet = self.run, {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
+        run = self.run
+        quiet: dict[str, Any] = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
         with redirect_stdout(StringIO()):  # how to look at it stands in the docs
             with suppress(ValueError):  # no project of this name yet, or one that is elsewhere
                 earlier = trackio.Api().runs(run.competition)

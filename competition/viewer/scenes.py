@@ -18,6 +18,7 @@ from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.errors import InputFault, nearest
 from competition.inference.disagreement import disputed_share
+from competition.inference.store import Store
 from competition.marks import Mark, MarkKind, add_mark, read_marks, standing
 from competition.masks import Runs
 from competition.pictures import OutlinedImage, outlined_image, page_svg
@@ -227,7 +228,7 @@ class Viewer:
         return float(np.mean(shares))
 
     @cached_property
-    def _test_stores(self) -> Mapping[str, "object"]:
+    def _test_stores(self) -> Mapping[str, Store]:
         return mean_predictions(self.project, self.entry)
 
     def _made(self, name: str, image: str, threshold: float | None) -> Scene:
