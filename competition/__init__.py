@@ -10,10 +10,12 @@ leaves a plain value or a readable file with a receipt beside it:
     folds       catalog, labels                     folds/<competition>.csv
     plan        data, timed steps, minutes          folds/<competition>.plan.toml: the recipe "auto"
     train       images, labels, folds, a recipe     runs/…/<member>/fold-k/checkpoint.pt, history.csv
+                                                    and curves.png
     soup        checkpoints of several seeds        runs/…/<member>/fold-k/checkpoint.pt of their mean
     predict     checkpoints                         runs/…/fold-k/oof and test: stored logits
     ensemble    out-of-fold stores, labels          ensemble.json: members, weights, scores
     tune        the same, ensemble.json             decisions.json: heads, weights, thresholds, …
+    view        stores, labels, rounds, a browser   pseudo/<competition>/marks.csv
     submit      test stores, decisions.json         submissions/<competition>/<entry>.csv, checked
     pseudo      test stores or a csv                pseudo/<competition>/<round>/labels.csv
     score       a submission, a solution            <entry>.score.json

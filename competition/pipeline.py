@@ -21,6 +21,7 @@ from competition.errors import InputFault
 from competition.experiment import Experiment
 from competition.freshness import ContentHashes, Inputs, State, Step, hash_of
 from competition.inference.store import FORMAT
+from competition.marks import round_marks
 from competition.pseudo.rounds import RoundSettings, TeacherEntry, read_round
 from competition.recipes import Recipe
 from competition.recipes.weights_file import weights_file
@@ -392,6 +393,9 @@ class Pipeline:
                 for fold in entry.folds
                 for split in self.unlabelled()
             }
+        held = round_marks(self.workspace.marks)
+        if held:
+            inputs["marks"] = hash_of([[*key, kind] for key, kind in held.items()])
         path = folder / "receipt.json"
         before = read_json(path).get("inputs", {}) if path.exists() else {}
         for name, source in sources.items():

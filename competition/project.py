@@ -186,7 +186,8 @@ class Project:
         path = self.workspace.folds
         if not path.exists():
             raise InputFault(f"no split {path}; `python -m competition folds` makes it")
-        return load_folds(path, self.catalog, folds=self.competition.split.folds)
+        count, marked = self.competition.split.folds, self.competition.marked
+        return load_folds(path, self.catalog, folds=count, marked=marked)
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, FiniteFloat, ValidationError, model
 from pydantic_core import ErrorDetails
 
 from competition.errors import FEW, InputFault, nearest
+from competition.marks import MARKS, wrong_labels
 from competition.masks.rle_formats import RleFormat
 from competition.scoring.metrics import Metric
 from competition.scoring.objects import CONNECTED_COMPONENTS, ObjectRule
@@ -196,7 +197,8 @@ class Data(PixelForm):
     )
     exclude: tuple[str, ...] = Field(
         (),
-        description="training images that are left out, by their id: damaged or wrongly labelled",
+        description="training images that are left out, by their id: damaged or wrongly labelled; or a "
+        "file marks.csv, for those that are marked in the viewer",
     )
     look_alikes: int = Field(
         0,
@@ -592,6 +594,11 @@ class Competition(Settings):
         default_factory=dict, description="changes to lay over any recipe: RECIPE@VARIANT"
     )
     folder: Path = Field(Path(), exclude=True, description="where the file lies")
+    marked: tuple[str, ...] = Field(
+        (),
+        exclude=True,
+        description="of data.exclude: what files of marks name, not the file itself",
+    )
     questions: tuple[str, ...] = Field(
         (), exclude=True, description="what the file leaves open, each as a sentence with its line"
     )
@@ -752,9 +759,27 @@ def load_competition(path: Path) -> Competition:
     except tomllib.TOMLDecodeError as error:
         raise InputFault(f"{path} is not valid TOML: {error}") from error
     table, questions = settled(table, text, source=str(path))
-    return parse_competition(
+    competition = parse_competition(
         table, folder=path.resolve().parent, source=str(path), questions=questions
     )
+    return _with_marks(competition)
+
+
+def _with_marks(competition: Competition) -> Competition:
+    """With the images that files of marks in `exclude` call wrongly labelled, in place of the files."""
+    named = competition.data.exclude
+    files = [competition.folder / name for name in named if Path(name).name == MARKS]
+    if not files:
+        return competition
+    missing = [str(path) for path in files if not path.exists()]
+    if missing:
+        raise InputFault(
+            f"exclude in [data]: {missing[0]} does not exist; `podium view` writes it with a mark"
+        )
+    marked = tuple(sorted({image for path in files for image in wrong_labels(path)} - {*named}))
+    own = tuple(name for name in named if Path(name).name != MARKS)
+    data = competition.data.model_copy(update={"exclude": (*own, *marked)})
+    return competition.model_copy(update={"data": data, "marked": marked})
 
 
 OPEN = "? "
@@ -808,7 +833,7 @@ def parse_competition(
     table: dict[str, Any], *, folder: Path, source: str, questions: Sequence[str] = ()
 ) -> Competition:
     """A competition from a parsed table; `source` names it in messages."""
-    for key in ("folder", "questions"):  # ours, not the file's
+    for key in ("folder", "questions", "marked"):  # ours, not the file's
         if key in table:
             raise InputFault(f"{source}: {key}: no such key; docs/competition-file.md has them all")
     try:

@@ -62,6 +62,11 @@ class Workspace:
     def submission(self, name: str) -> Path:
         return self.submissions / f"{name}.csv"
 
+    @property
+    def marks(self) -> Path:
+        """What a person said of images in the viewer; for git, as rounds are."""
+        return self.root / "pseudo" / self.name / "marks.csv"
+
     def pseudo(self, round_name: str) -> Path:
         """InputFault for a name that would lead out of the folder of rounds."""
         checked_name("pseudo round", round_name)

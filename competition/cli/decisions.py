@@ -45,3 +45,29 @@ def tune(
     typer.echo(steps.tune_entry(project, entry, force=force).text())
     if groups:
         typer.echo(steps.group_table(project, entry).text(groups))
+
+
+@app.command()
+@on_entry
+def view(
+    project: "Project",
+    entry: "Entry",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of 127.0.0.1; 0: any free one",
+            show_default="the first free one from 8501 on",
+        ),
+    ] = None,
+) -> None:
+    """Look at labels, predictions and pseudo labels in a browser on this machine, and mark them.
+
+    Worst images first, cut anew at any threshold. Marks go to pseudo/COMPETITION/marks.csv, which
+    the next pseudo round reads, and `exclude` in [data] where it names that file.
+    """
+    from competition.viewer.scenes import Viewer
+    from competition.viewer.serve import serve
+
+    serve(Viewer(project, entry), port=port, say=typer.echo)

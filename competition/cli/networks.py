@@ -11,6 +11,7 @@ from competition.cli.options import (
     app,
     echo_json,
     forcible,
+    logging_to,
     on_entry,
     on_first_recipe,
     on_machine,
@@ -75,6 +76,7 @@ def plan(
 
 @app.command()
 @on_first_recipe
+@logging_to
 @on_machine("device", "dtype", "workers", "start_method", "threads", "keep_memory")
 @forcible
 def train(project: "Project", entry: "Entry", force: bool) -> None:

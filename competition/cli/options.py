@@ -285,6 +285,24 @@ def _time_given(
     return (given,)
 
 
+def _logs_named(
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also log what is trained by tensorboard, wandb, mlflow or trackio; may be repeated",
+            show_default="none; or PODIUM_LOG",
+        ),
+    ] = None,
+) -> tuple[()]:
+    """Asks, and gives the command nothing, as options of the machine do."""
+    from competition.training.logs import ask_logs
+
+    if log:
+        ask_logs(log)
+    return ()
+
+
+logging_to = Group(_logs_named, gives=(), at_end=True)
 time_given = Group(_time_given, gives=("minutes",))
 
 

@@ -14,6 +14,7 @@ from competition.cli.options import (
     Group,
     app,
     first_line,
+    logging_to,
     on_entry,
     on_first_recipe,
     on_machine,
@@ -162,7 +163,8 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
     """The body of `run NAME`: what is missing, then the command as it was given."""
 
     def reached(**values: Any) -> None:
-        every_setting.made({one.name: values.get(one.name) for one in every_setting.options})
+        for group in (every_setting, logging_to):
+            group.made({one.name: values.get(one.name) for one in group.options})
         from competition.runner import Runner
 
         engine = _engine_named(values.get("engine", "local"))
@@ -202,10 +204,12 @@ def _whole_demo(**values: Any) -> None:
     typer.echo(f"look at {sheet}")
 
 
-def _missing(options: list[inspect.Parameter]) -> list[inspect.Parameter]:
-    """Options of the machine that steps before a goal heed, though its own command does not."""
+def _missing(before: Before, options: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Options that steps before a goal heed, though its own command does not."""
     own = {one.name for one in options}
-    return [one for one in every_setting.options if one.name not in own]
+    trains = before is not _before_plan
+    further = [*(logging_to.options if trains else []), *every_setting.options]
+    return [one for one in further if one.name not in own]
 
 
 def _add_goals() -> None:
@@ -222,7 +226,7 @@ def _add_goals() -> None:
             body = _reached(name, before)
             body.__doc__ = command.__doc__
             options += FURTHER.get(name, [])
-            options += [] if before is _nothing else [_engine, *_missing(options)]
+            options += [] if before is _nothing else [_engine, *_missing(before, options)]
         else:
             continue
         run.command(name, short_help=first_line(body))(with_options(body, options))

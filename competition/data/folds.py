@@ -1,6 +1,6 @@
 """Folds: groups dealt out so that every fold has its share of images, strata and classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from competition.data.catalog import of_split
-from competition.data.csv_text import read_csv_text
+from competition.data.csv_text import image_id, read_csv_text
 from competition.data.labels import PackedRuns
 from competition.data.leaks import refuse_torn_groups
 from competition.errors import InputFault, listed
@@ -187,13 +187,23 @@ def write_folds(frame: pd.DataFrame, path: Path) -> None:
         frame.to_csv(file, index=False, lineterminator="\n", columns=list(FOLD_COLUMNS))
 
 
-def load_folds(path: Path, catalog: pd.DataFrame, *, folds: int | None = None) -> pd.DataFrame:
+def load_folds(
+    path: Path,
+    catalog: pd.DataFrame,
+    *,
+    folds: int | None = None,
+    marked: Collection[str] = (),
+) -> pd.DataFrame:
     """The split as `make_folds` gave it, checked against the catalog at every load.
+
+    marked: images that were left out by a mark after the split was made: their rows count no more,
+    and the others stay in their folds.
 
     InputFault where an image is missing, unknown or stands twice, where a group is on two sides or
     is not the catalog's, where fold numbers are not 0…k-1, or k is not `folds`.
     """
     table = read_csv_text(path, FOLD_COLUMNS)
+    table = table[~table["image"].isin([image_id(image) for image in marked])]
     images = of_split(catalog, "train")
     _check_numbers(table, path, folds)
     _check_images(table, images, path)

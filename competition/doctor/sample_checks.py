@@ -146,10 +146,14 @@ def check_folds(
     share = competition.split.holdout
     try:
         seen = set_apart(catalog, workspace.holdout, workspace.folds, share)
-        split = load_folds(workspace.folds, seen, folds=competition.split.folds)
+        split = load_folds(
+            workspace.folds, seen, folds=competition.split.folds, marked=competition.marked
+        )
     except InputFault as fault:
         return Report.error("folds", str(fault))
     found = Report.fact("folds", f"{workspace.folds} is a partition; no group on two sides")
+    if competition.marked:
+        found += Report.fact("left out by marks", ", ".join(competition.marked))
     return found + _uneven(competition, split, labels)
 
 

@@ -1,8 +1,17 @@
 """The one place that draws.
 
 overlays.py  masks over images, contact sheets    plots.py  scores, with how sure they are
+outlines.py  an image and the paths of its classes, for pages
 """
 
+from competition.pictures.outlines import (
+    PATH_UNITS,
+    OutlinedImage,
+    class_paths,
+    jpeg_bytes,
+    outlined_image,
+    page_svg,
+)
 from competition.pictures.overlays import (
     FALSE,
     MISSED,
@@ -24,4 +33,5 @@ from competition.pictures.plots import (
     reliability,
     threshold_curves,
     tradeoffs,
+    training_curves,
 )

@@ -1,6 +1,6 @@
 """Plots of scores: what was measured, on how many images, and how sure it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +214,39 @@ def confusion(path: Path, pixels: np.ndarray, *, names: Sequence[str], title: st
     axes.set_yticks(range(count), names, fontsize=7)
     axes.set(xlabel="predicted", ylabel="labelled: % of its pixels")
     _save(figure, path)
+
+
+def training_curves(path: Path, rows: Sequence[Mapping[str, float | str]], *, title: str) -> None:
+    """Plot a training's history over its steps: loss, score out of fold, learning rate.
+
+    rows: of history.csv. A thin line is a class; a score that was never counted (NaN) is left out.
+    """
+    figure = _figure(7.0, 6.0)
+    loss, score, rate = (_tidied(axes) for axes in figure.subplots(3, 1, sharex=True))
+    loss.set_title(title, fontsize=9, loc="left")
+    loss.plot(*_over_steps(rows, "train_loss"), color=_BLUE, linewidth=1.3)
+    loss.set(ylabel="training loss")
+    for name in dict.fromkeys(name for row in rows for name in row if name.startswith("score[")):
+        score.plot(*_over_steps(rows, name), color=_GREY, linewidth=0.6, alpha=0.6)
+    lines = {"score": (_BLUE, "all classes"), "score_aside": ("#b3552f", "on groups set aside")}
+    for name, (colour, label) in lines.items():
+        steps, values = _over_steps(rows, name)
+        if steps:
+            score.plot(steps, values, "o-", color=colour, linewidth=1.3, markersize=3, label=label)
+            score.legend(fontsize=7, frameon=False, loc="best")
+    score.set(ylabel="score of validation")
+    rate.plot(*_over_steps(rows, "learning_rate"), color=_INK, linewidth=1)
+    rate.set(xlabel="step", ylabel="learning rate")
+    _save(figure, path)
+
+
+def _over_steps(
+    rows: Sequence[Mapping[str, float | str]], name: str
+) -> tuple[list[float], list[float]]:
+    """Steps and values of a column, without rows that have no value in it."""
+    found = [(float(row["step"]), float(row[name])) for row in rows if name in row]
+    known = [(step, value) for step, value in found if not np.isnan(value)]
+    return [step for step, _ in known], [value for _, value in known]
 
 
 def _legend(axes: "Axes", entries: int, *, title: str | None = None) -> None:

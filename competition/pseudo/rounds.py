@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from competition.data.csv_text import read_csv_text
 from competition.errors import InputFault, listed, nearest
@@ -102,11 +103,16 @@ class RoundReceipt(Settings):
     labels_sha256: str
     soft_sha256: str | None = None
     """Of `soft.csv`, where targets are soft."""
+    marks: dict[str, int] = Field(
+        default_factory=dict, description="kind → how many marks of images and classes were heeded"
+    )
 
     def text(self) -> str:
         """Images by teacher, and how the classes stand in the labels and in the round."""
         counts = ", ".join(f"{name} {count}" for name, count in self.images.items())
         lines = [f"images of each teacher: {counts}; {len(self.left_out)} in none"]
+        if self.marks:
+            lines += ["marks: " + ", ".join(f"{n} {kind}" for kind, n in self.marks.items())]
         width = max(map(len, (*self.classes, "class")))
         lines.append(f"  {'class':{width}}  labelled  round  unsure")
         lines += [

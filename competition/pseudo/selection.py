@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from competition.errors import InputFault, listed
+from competition.marks import Standing
 
 SURE_CLASSES = 0.5
 """Share of its classes that must be sure for an image to be in the round."""
@@ -49,6 +50,16 @@ def sure_images(pairs: pd.DataFrame, sure: np.ndarray) -> np.ndarray:
         pd.Series(sure, pairs.index).groupby([pairs["teacher"], pairs["image"]]).transform("mean")
     )
     return (shares >= SURE_CLASSES).to_numpy()
+
+
+def marked_pairs(pairs: pd.DataFrame, held: Standing) -> tuple[np.ndarray, np.ndarray]:
+    """bool (N,) twice: the pairs that a person accepted, and those that one rejected.
+
+    held: (image, class or "" for all) → what holds, where a word on a class goes before one on all.
+    """
+    keys = list(zip(pairs["image"], pairs["class"], strict=True))
+    kinds = np.array([held.get(key, held.get((key[0], ""), "")) for key in keys], object)
+    return kinds == "accept", kinds == "reject"
 
 
 def found_classes(

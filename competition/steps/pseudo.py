@@ -1,5 +1,6 @@
 """Rounds of pseudo labels, and whether one helped."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
 from competition.inference.joined_stores import JoinedStores
+from competition.marks import Standing, round_marks
 from competition.masks import Runs
 from competition.pipeline import options_of, teacher_entry
 from competition.project import Project
@@ -33,7 +35,7 @@ from competition.pseudo.rounds import (
     read_round,
     write_labels,
 )
-from competition.pseudo.selection import Selection, found_classes, sure_images
+from competition.pseudo.selection import Selection, found_classes, marked_pairs, sure_images
 from competition.pseudo.verdict import Verdict, judged
 from competition.steps.prediction_stores import out_of_fold, unlabelled_stores
 from competition.submission import Ballots
@@ -152,6 +154,7 @@ def make_pseudo_round(
             labelled=labelled,
             pseudo=_shares(project, pairs, pairs["sure"] & (pairs["area"] > 0)),
             ignored=_shares(project, pairs, ~pairs["sure"]),
+            marks=dict(Counter(round_marks(project.workspace.marks).values())),
             labels_sha256=written.labels,
             soft_sha256=written.soft,
         )
@@ -242,10 +245,13 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
         return _labels_of_csv(project, settings)
     blends = _teachers(project, settings)
     candidates = tuple(dict.fromkeys(image for one in blends.values() for image in one[0].images))
-    left_out = known_images(project, candidates)
+    left_out, held = known_images(project, candidates), round_marks(project.workspace.marks)
+    left_out |= _rejected(held, candidates)
     pairs = _pairs(project, blends, settings, set(left_out))
-    sure = Selection(settings.least, settings.share).sure(pairs)
-    used = sure_images(pairs, sure)
+    accepted, rejected = marked_pairs(pairs, held)
+    sure = (Selection(settings.least, settings.share).sure(pairs) | accepted) & ~rejected
+    images = set(pairs["image"][accepted])
+    used = sure_images(pairs, sure) | pairs["image"].isin(images).to_numpy()
     shares, allowed = labelled_shares(project), settings.allow_missing
     sure = sure & used
     sure = sure & found_classes(pairs, sure, shares, allow_missing=allowed)
@@ -260,12 +266,19 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     return _Made(pairs, labels, left_out, shares, checkpoints)
 
 
+def _rejected(held: Standing, candidates: Iterable[str]) -> dict[str, str]:
+    """Of the candidates, those that a person rejected as a whole."""
+    return {one: "is rejected by a mark" for one in candidates if held.get((one, "")) == "reject"}
+
+
 def _labels_of_csv(project: Project, settings: RoundSettings) -> _Made:
     """All images of a csv, or of several that vote, but those that the labels know already."""
     paths = settings.submissions
     teacher = paths[0].name if len(paths) == 1 else f"vote of {len(paths)} files"
     every = list(from_csv(project.competition, paths, project.sizes, teacher=teacher))
-    left_out = known_images(project, tuple(one.image for one in every))
+    names = tuple(one.image for one in every)
+    left_out, held = known_images(project, names), round_marks(project.workspace.marks)
+    left_out |= _rejected(held, names)
     labels = [one for one in every if one.image not in left_out]
     rows = [
         (one.teacher, one.image, name, int(area))
@@ -276,9 +289,15 @@ def _labels_of_csv(project: Project, settings: RoundSettings) -> _Made:
     everything, shares = np.ones(len(pairs), bool), labelled_shares(project)
     found = found_classes(pairs, everything, shares, allow_missing=settings.allow_missing)
     lost = set(pairs["class"][~found])
-    pairs = pairs.assign(confidence=np.nan, used=True, sure=found)
-    places = [k for k, name in enumerate(project.classes) if name in lost]
-    return _Made(pairs, [_without(one, places) for one in labels], left_out, shares, {teacher: ()})
+    pairs = pairs.assign(confidence=np.nan, used=True, sure=found & ~marked_pairs(pairs, held)[1])
+
+    def unsure(image: str) -> list[int]:
+        """Places of the classes that do not count: lost in the round, or rejected in the image."""
+        out = [name in lost or held.get((image, name)) == "reject" for name in project.classes]
+        return np.flatnonzero(out).tolist()
+
+    kept = [_without(one, unsure(one.image)) for one in labels]
+    return _Made(pairs, kept, left_out, shares, {teacher: ()})
 
 
 def _without(label: PseudoLabel, classes: list[int]) -> PseudoLabel:

@@ -3,9 +3,9 @@
 import csv
 import time
 from collections import ChainMap
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from competition.data.holdout import share_of_groups
 from competition.data.leaks import refuse_leak
@@ -13,6 +13,7 @@ from competition.entry import Entry, Member
 from competition.errors import InputFault
 from competition.machine import machine_of
 from competition.masks import Runs
+from competition.pictures import training_curves
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.pseudo.rounds import RoundLabels, read_round
@@ -21,15 +22,24 @@ from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
 from competition.steps.pseudo import round_labels
+from competition.training.logs import asked_logs
 from competition.workspace import read_json
+
+if TYPE_CHECKING:  # it imports torch
+    from competition.training.progress import HistoryRow
+
+SHARE_FOR_CURVES = 0.01
+"""Of a training's time, for drawing its curves on the way."""
 
 
 def train_network(project: Project, member: Member, fold: int, *, force: bool = False) -> Path:
     """One network on one fold; returns its checkpoint."""
     folder = project.workspace.run(str(member), fold)
+    logs = asked_logs()
 
     def run() -> dict[str, Any]:
         from competition.training.fit import empty_score, fit
+        from competition.training.loggers import LoggedRun, logged
 
         recipe = member.adapted(project.recipe(member.recipe))
         task = training_task(project, member, fold, recipe)
@@ -38,6 +48,9 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             f"{recipe.name}: {len(task.train)} images to train on, {len(task.validation)} held out; "
             f"{machine.line()}"
         )
+        marked = project.competition.marked
+        if marked:
+            project.say(f"{len(marked)} images are left out, as their labels are marked wrong")
         leak = None
         if member.pseudo is not None:
             folder_of = project.workspace.pseudo(member.pseudo)
@@ -46,7 +59,28 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             plan, seeds = read_plan(project.workspace.plan), project.competition.ensemble.seeds
             networks = len(plan.folds) * len(seeds)
             project.say(_planned(plan, networks, task.training.iterations))
-        fitted = fit(task, folder, machine=machine, say=project.say, watch=project.watch)
+        settings = {
+            **recipe.model_dump(mode="json"),
+            "seed": member.seed,
+            "images": len(task.train),
+        }
+        runs, name = project.workspace.runs, project.competition.name
+        curves = _Curves(folder / "curves.png", f"{name}: {member} fold {fold}")
+        with logged(logs, LoggedRun(name, str(member), fold, runs, folder, settings)) as told:
+
+            def each_round(rows: "Sequence[HistoryRow]") -> None:
+                curves.grow(rows)
+                told(rows)
+
+            fitted = fit(
+                task,
+                folder,
+                machine=machine,
+                say=project.say,
+                watch=project.watch,
+                each_round=each_round,
+            )
+        curves.draw()
         return {
             "images": len(task.train),
             "held out": len(task.validation),
@@ -61,6 +95,35 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
     if project.perform(project.pipeline.train(member, fold), run, force=force):
         project.say(_ended(folder))
     return folder / "checkpoint.pt"
+
+
+class _Curves:
+    """A training's curves.png, drawn anew after a validation unless that would cost too much."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self.path, self.title = path, title
+        # Half a second is what a drawing takes about; from the first one on it is known.
+        self.begun, self.spent, self.last = time.monotonic(), 0.0, 0.5
+        self.rows: Sequence[HistoryRow] = ()
+        self.drawn = 0
+
+    def grow(self, rows: "Sequence[HistoryRow]") -> None:
+        """All rows so far; drawn where a validation was the last that happened."""
+        self.rows = rows
+        if not rows:
+            return
+        allowed = SHARE_FOR_CURVES * (time.monotonic() - self.begun)
+        if "score" in rows[-1] and self.spent + self.last <= allowed:
+            self.draw()
+
+    def draw(self) -> None:
+        """Of the rows so far, unless they are drawn."""
+        if self.drawn == len(self.rows):
+            return
+        begun = time.monotonic()
+        training_curves(self.path, self.rows, title=self.title)
+        self.last = time.monotonic() - begun
+        self.spent, self.drawn = self.spent + self.last, len(self.rows)
 
 
 def _planned(plan: PlanFile, networks: int, steps: int) -> str:

@@ -31,7 +31,7 @@ from competition.scoring.overlap import dice_statistics
 from competition.training.checkpoint import Training, save_checkpoint
 from competition.training.losses import LossContext, needs_distances
 from competition.training.plan import plan_of
-from competition.training.progress import Progress, metric_over
+from competition.training.progress import EachRound, Progress, metric_over, unseen
 from competition.training.sampler import (
     BatchShare,
     RunSampler,
@@ -80,29 +80,36 @@ def fit(
     machine: Machine | None = None,
     say: Callable[[str], None] = print,
     watch: Watch = unwatched,
+    each_round: EachRound = unseen,
 ) -> Trained:
     """Train `task` and write checkpoint.pt and history.csv into `folder`.
 
     machine: what computes, and in which dtype; None: as it is found. A run that was killed goes on
     from the last whole round, and ends with the weights that the straight run would have had (same
-    machine, versions and thread count); another dtype than it began with is refused.
+    machine, versions and thread count); another dtype than it began with is refused. each_round: is
+    told the history as it grows.
     """
     _refuse_empty_sides(task)
     remove_orphans(folder)
     machine = (machine or machine_of()).for_precision(task.training.recipe.precision)
     machine.apply()
     try:
-        return _fitted(task, folder, machine, say, watch)
+        return _fitted(task, folder, machine, say, watch, each_round)
     finally:
         gc.collect()  # trainer and module hold each other: each network would stay in memory
 
 
 def _fitted(
-    task: Task, folder: Path, machine: Machine, say: Callable[[str], None], watch: Watch
+    task: Task,
+    folder: Path,
+    machine: Machine,
+    say: Callable[[str], None],
+    watch: Watch,
+    each_round: EachRound,
 ) -> Trained:
     recipe = task.training.recipe
     plan, metric = plan_of(recipe, len(task.train)), task.metric.of_slices
-    progress = Progress(folder, task.training, plan, metric, machine, say)
+    progress = Progress(folder, task.training, plan, metric, machine, say, each_round)
     resumed = progress.unfinished()
     step = TrainingStep(
         _network(task).to(memory_format=torch.channels_last),

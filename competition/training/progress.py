@@ -28,6 +28,12 @@ STUCK = 5
 """A score that so many validations in a row find to be the very same is stuck."""
 
 HistoryRow = dict[str, float | str]
+EachRound = Callable[[Sequence[HistoryRow]], None]
+"""Is given all rows of the history so far: after each round, and as a stopped run goes on."""
+
+
+def unseen(rows: Sequence[HistoryRow]) -> None:
+    """Nobody looks at the history as it grows."""
 
 
 class RoundFacts(NamedTuple):
@@ -50,7 +56,9 @@ class Progress:
         metric: Metric,
         machine: Machine,
         say: Callable[[str], None] = print,
+        each_round: EachRound = unseen,
     ) -> None:
+        self.each_round = each_round
         self.history_file, self.last = folder / "history.csv", folder / "last.pt"
         self.training, self.plan, self.metric, self.say = training, plan, metric, say
         self.machine = machine
@@ -89,6 +97,7 @@ class Progress:
             self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
         self.rows = begun.get("podium_rows", [])
         self.validations = sum("score" in row for row in self.rows)
+        self.each_round(self.rows)
         return self.last
 
     def rounds_done(self) -> int:
@@ -134,6 +143,7 @@ class Progress:
         """A row of history; image_scores: by validation loader, emptied here."""
         self.rows.append(self._row(facts, image_scores))
         write_text(self.history_file, pd.DataFrame(self.rows).to_csv(index=False))
+        self.each_round(self.rows)
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint to go on from holds besides the trainer's own."""
