@@ -1,8 +1,16 @@
 """The one place that draws.
 
 overlays.py  masks over images, contact sheets    plots.py  scores, with how sure they are
+outlines.py  an image and the paths of its classes, for pages
 """
 
+from competition.pictures.outlines import (
+    PATH_UNITS,
+    OutlinedImage,
+    class_paths,
+    jpeg_bytes,
+    outlined_image,
+)
 from competition.pictures.overlays import (
     FALSE,
     MISSED,
