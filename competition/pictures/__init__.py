@@ -24,12 +24,15 @@ from competition.pictures.overlays import (
     overlay,
 )
 from competition.pictures.plots import (
+    TrainingCurve,
     bars,
     class_scores,
     confusion,
     differences,
+    distribution,
     gains,
     reliability,
     threshold_curves,
     tradeoffs,
+    training_curves,
 )
