@@ -1,6 +1,6 @@
 """The graph: which step needs which, what each reads and writes, and what is fresh, stale, missing.
 
-demo → folds → train (→ soup) → predict → mean → ensemble → tune → submit
+demo → folds → train (→ soup) → predict → mean → ensemble → tune → submit → report
                  ↑____ pseudo ____|→ verdict
 
 Commands run one kind of step each and never call another; `stages` lists the commands that a goal
@@ -64,7 +64,7 @@ _LATER_KEYS |= {"channels", "bits", "range", "bands", "frame", "neighbours", "ig
 """Of `[data]` and `[labels]`: they count in receipts once they are set."""
 
 Goal = Literal[
-    "folds", "train", "soup", "predict", "ensemble", "tune", "submit", "pseudo", "verdict"
+    "folds", "train", "soup", "predict", "ensemble", "tune", "submit", "report", "pseudo", "verdict"
 ]
 
 
@@ -269,6 +269,44 @@ class Pipeline:
             ),
         )
 
+    def report(self, entry: Entry, *, plain: bool = False) -> Step:
+        """Of the entry as it is submitted; without a test part, as far as it goes. What is not there is
+        left out; other submissions, beside which it stands, make it outdated by being written later
+        only where it is made again anyway.
+        """
+        folder, name = entry.folder(self.workspace), submission_name(entry, plain=plain)
+        handed = self.workspace.submission(name)
+        chosen = () if plain else ("decisions.json", "metrics.csv")
+        found = {
+            "submission": handed,
+            "score": score_path(handed),
+            "verdict": folder / "verdict.json",
+            **{one: folder / one for one in chosen},
+            **{
+                f"history {member} fold {fold}": (
+                    self.workspace.run(str(member), fold) / "history.csv"
+                )
+                for member in entry.trained
+                for fold in entry.folds
+            },
+            **{
+                f"mean {member}": self.mean_folder(member, entry.folds) / "store.json"
+                for member in entry.members
+            },
+        }
+        last = "submit" if self.project.has_test_part else "ensemble" if plain else "tune"
+        return Step(
+            f"report {name}",
+            lambda: (
+                self._decision_inputs(entry)
+                | {"ensemble": _file(folder / "ensemble.json", "ensemble")}
+                | {one: file_sha256(path) for one, path in found.items() if path.is_file()}
+            ),
+            (handed.with_suffix(".html"),),
+            folder / f"report{'-plain' if plain else ''}.receipt.json",
+            (f"{last} {name if last == 'submit' else entry.name}",),
+        )
+
     def ablation(self, experiment: Experiment) -> Step:
         """The table of an ablation; scores of submissions count where they are there."""
         folder = experiment.folder(self.workspace)
@@ -417,7 +455,7 @@ class Pipeline:
         for name in sorted(rounds - set(made)):
             if self.pseudo(name).state().kind != "fresh":
                 found += self.pseudo_stages(name)
-        judged = bool(rounds) and goal in ("verdict", "submit")
+        judged = bool(rounds) and goal in ("verdict", "submit", "report")
         if judged:
             found += self.stages("predict", self.teacher_of(entry), made=made)
         found += self._until(goal, entry, plain=plain, judged=judged)
@@ -484,13 +522,14 @@ class Pipeline:
             "ensemble": (self.ensemble(entry),),
             **({} if plain else {"tune": (self.tune(entry),)}),
             "submit": (self.submit(entry, plain=plain),),
+            "report": (self.report(entry, plain=plain),),
         }
         names = [name for name, made in steps.items() if made]
         if not self.project.has_test_part:
             names.remove("submit")
             goal = "tune" if goal == "submit" else goal
         names = names[: names.index(goal) + 1] if goal in names else []
-        ending = {"submit": ("--plain",)} if plain else {}
+        ending = {"submit": ("--plain",), "report": ("--plain",)} if plain else {}
         words = {"train": of_trained, "soup": of_trained}
         return [
             Stage((name, *words.get(name, options), *ending.get(name, ())), steps[name])

@@ -116,6 +116,7 @@ GOALS: dict[str, Before] = {
     "ensemble": _before("ensemble", on_entry),
     "tune": _before("tune", on_entry),
     "submit": _before_submit,
+    "report": _before("report", on_entry),
     "holdout": _before("submit", on_entry),  # what is scored there is what would be submitted
     "pseudo": _before_pseudo,
     "verdict": _before("verdict", on_entry),

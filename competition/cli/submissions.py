@@ -45,13 +45,28 @@ def submit(
 ) -> None:
     """Write the submission in the sample's form, read it back, and only then let it appear.
 
-    Beside the csv lie its receipt and a contact sheet of test images with their masks.
+    Beside the csv lie its receipt, a contact sheet of test images with their masks, and its report.
     """
     from competition import steps
 
     if not despite_verdict:
         steps.refuse_unadopted(project, entry)
-    typer.echo(str(steps.submit_entry(project, entry, plain=plain, force=force)))
+    typer.echo(str(steps.submit_and_report(project, entry, plain=plain, force=force)))
+
+
+@app.command()
+@on_entry
+@forcible
+def report(project: "Project", entry: "Entry", force: bool, plain: Plain = False) -> None:
+    """Put everything to look at into one HTML file, which opens anywhere.
+
+    Scores, decisions, training curves, the worst classes, groups and images, labels that the networks
+    contradict, disagreement, folds, the pseudo round, this submission against the others. What is not
+    there yet is said in its place. `submit` makes it too.
+    """
+    from competition import steps
+
+    typer.echo(str(steps.report_entry(project, entry, plain=plain, force=force)))
 
 
 @app.command()
@@ -331,7 +346,7 @@ def status(project: "Project", entry: "Entry", as_json: Json = False) -> None:
     """Show each step of the submission: done, outdated or to do, and why."""
     from competition.pipeline import states, states_document, states_text
 
-    found = states(project.pipeline.stages("submit", entry))
+    found = states(project.pipeline.stages("report", entry))
     if as_json:
         echo_json({"entry": entry.name, "steps": states_document(found)})
     else:

@@ -25,11 +25,14 @@ from competition.pictures.overlays import (
     overlay,
 )
 from competition.pictures.plots import (
+    TrainingCurve,
     bars,
     class_scores,
     confusion,
     differences,
+    distribution,
     gains,
+    history_curves,
     reliability,
     threshold_curves,
     tradeoffs,

@@ -21,10 +21,13 @@ from competition.pictures.overlays import class_colours, fitted
 PATH_UNITS = 10
 """Units of a path in a pixel of the screen: paths are whole numbers, and short."""
 
-MOST_CHARACTERS = 20_000
-"""Of one path; a mask that takes more (noise) is drawn at half the size, and so on: a pixel there is
-inside where half of it is.
+MOST_CHARACTERS = 60_000
+"""Of all paths of an image; a mask that takes more than its share (noise) is drawn at half the size, and
+so on: a pixel there is inside where half of it is. One mask may take a third, or what is left to each.
 """
+
+_MOST_EDGES = 40_000
+"""Of a mask along its rows; OpenCV takes minutes to follow the outlines of many more."""
 
 _TOLERANCE = 0.4
 """Pixels of the screen by which an outline may leave the mask's border."""
@@ -111,10 +114,12 @@ def class_paths(runs: Runs, size: tuple[int, int]) -> dict[int, str]:
         runs = _touched(runs, fine)
     scale = np.array([size[1] / runs.width, size[0] / runs.height])
     boxes, paths = runs.bounding_boxes(), {}
-    for k in np.flatnonzero(runs.area()):
+    present = np.flatnonzero(runs.area())
+    most = MOST_CHARACTERS // max(3, len(present))
+    for k in present:
         top, left, bottom, right = (int(side) for side in boxes[k])
         dense = crop(runs[k], top, left, bottom - top, right - left).to_dense().view(np.uint8)
-        paths[int(k)] = _path(dense, scale * (left, top), scale)
+        paths[int(k)] = _path(dense, scale * (left, top), scale, most)
     return paths
 
 
@@ -129,17 +134,18 @@ def _touched(runs: Runs, size: tuple[int, int]) -> Runs:
     return Runs.from_unsorted(starts, stops, (*runs.shape[:-2], height, width))
 
 
-def _path(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray) -> str:
-    """Of uint8 (h, w), 1 inside; corner: (x, y) on the screen; scale: of a pixel there, (x, y)."""
-    # Borders that cross the rows so often take too long a path, and OpenCV minutes to follow.
-    if np.count_nonzero(dense[:, 1:] != dense[:, :-1]) <= 2 * MOST_CHARACTERS:
+def _path(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray, most: int) -> str:
+    """Of uint8 (h, w), 1 inside; corner: (x, y) on the screen; scale: of a pixel there, (x, y); most:
+    characters.
+    """
+    if np.count_nonzero(dense[:, 1:] != dense[:, :-1]) <= _MOST_EDGES:
         path = _followed(dense, corner, scale)
-        if len(path) <= MOST_CHARACTERS:
+        if len(path) <= most:
             return path
     height, width = (-(-side // 2) for side in dense.shape)
     half = cv2.resize(dense * np.uint8(255), (width, height), interpolation=cv2.INTER_AREA) > 127
     larger = scale * (dense.shape[1] / width, dense.shape[0] / height)
-    return _path(half.astype(np.uint8), corner, larger)
+    return _path(half.astype(np.uint8), corner, larger, most)
 
 
 def _followed(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,18 @@ _OUTSIDE: Style = {
     "bbox_to_anchor": (1, 1),
 }
 _BLUE, _GREY, _INK = "#2f6fbf", "#9a9da3", "#202124"
+_ON_LIGHT = "#1c2733"
+"""Ink on a light cell, which stays dark where a page turns the other ink light."""
+
+
+class TrainingCurve(NamedTuple):
+    """Of one network, by round: float64 (N,) epoch, training loss, and score, NaN where it was not
+    validated.
+    """
+
+    epochs: np.ndarray
+    losses: np.ndarray
+    scores: np.ndarray
 
 
 def threshold_curves(
@@ -208,7 +220,7 @@ def confusion(path: Path, pixels: np.ndarray, *, names: Sequence[str], title: st
     axes.grid(visible=False)
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.0005:  # NaN is not
-            ink: Style = {"color": "white" if share > 0.6 else _INK, "fontsize": 6}
+            ink: Style = {"color": "white" if share > 0.6 else _ON_LIGHT, "fontsize": 6}
             axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", **ink)
     axes.set_xticks(range(count), names, rotation=90, fontsize=7)
     axes.set_yticks(range(count), names, fontsize=7)
@@ -216,7 +228,7 @@ def confusion(path: Path, pixels: np.ndarray, *, names: Sequence[str], title: st
     _save(figure, path)
 
 
-def training_curves(path: Path, rows: Sequence[Mapping[str, float | str]], *, title: str) -> None:
+def history_curves(path: Path, rows: Sequence[Mapping[str, float | str]], *, title: str) -> None:
     """Plot a training's history over its steps: loss, score out of fold, learning rate.
 
     rows: of history.csv. A thin line is a class; a score that was never counted (NaN) is left out.
@@ -247,6 +259,30 @@ def _over_steps(
     found = [(float(row["step"]), float(row[name])) for row in rows if name in row]
     known = [(step, value) for step, value in found if not np.isnan(value)]
     return [step for step, _ in known], [value for _, value in known]
+
+
+def training_curves(path: Path, curves: Mapping[str, TrainingCurve]) -> None:
+    """Plot the validation score and, below it, the training loss of each network, by its name."""
+    figure, (axes, below) = _stacked(8.0, 4.8)
+    colours = class_colours(len(curves)) / 255
+    for colour, (name, curve) in zip(colours, curves.items(), strict=True):
+        line: Style = {"color": colour, "linewidth": 1.3, "markersize": 3.5}
+        scored = ~np.isnan(curve.scores)
+        axes.plot(curve.epochs[scored], curve.scores[scored], "o-", label=name, **line)
+        below.plot(curve.epochs, curve.losses, "o-" if len(curve.epochs) == 1 else "-", **line)
+    axes.set(ylabel="validation score")
+    below.set(ylabel="training loss", xlabel="epoch")
+    _legend(axes, len(curves))
+    _save(figure, path)
+
+
+def distribution(path: Path, values: np.ndarray, *, label: str, title: str) -> None:
+    """Plot how many of some values (N,), from 0 up, lie where: a histogram."""
+    figure, axes = _axes(7.0, 2.4, title)
+    most = max(float(values.max()), 1e-6)
+    axes.hist(values, bins=np.linspace(0, most, 31), color="#4d8fd6")
+    axes.set(xlabel=label, ylabel="images", xlim=(0, most))
+    _save(figure, path)
 
 
 def _legend(axes: "Axes", entries: int, *, title: str | None = None) -> None:
@@ -310,5 +346,17 @@ def _tidied(axes: "Axes") -> "Axes":
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    with whole_file(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=150)
+    """As PNG with an SVG beside it; as SVG alone where the path ends so.
+
+    The SVG's text is text and the same figure is the same file: its names are no random ones, and it
+    has no date.
+    """
+    import matplotlib
+
+    if path.suffix == ".png":
+        with whole_file(path, "wb") as file:
+            figure.savefig(file, format="png", dpi=150)
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    style = {"svg.fonttype": "none", "svg.hashsalt": path.stem}
+    with matplotlib.rc_context(style), whole_file(path.with_suffix(".svg"), "wb") as file:
+        figure.savefig(file, format="svg", transparent=True, metadata=nothing)

@@ -1,7 +1,7 @@
 """The work of each command: read what earlier steps left, do one thing, write it with a receipt.
 
 folds.py, train.py, soup.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py,
-ablation.py, skeleton.py, data_sheets.py, plan.py, export_labels.py
+ablation.py, skeleton.py, data_sheets.py, plan.py, export_labels.py, report.py
 prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
 private_interval.py   what a submission will score on Private
 """
@@ -25,6 +25,7 @@ from competition.steps.pseudo import (
     refuse_unadopted,
     round_settings,
 )
+from competition.steps.report import report_entry, submit_and_report
 from competition.steps.skeleton import measure_skeletons
 from competition.steps.soup import make_soups
 from competition.steps.submit import submit_entry

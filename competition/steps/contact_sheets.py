@@ -46,13 +46,13 @@ def draw_disputed(
 
     Returns each test image's share of disputed pixels, 0 to 1, the mean over members.
     """
-    shares = {image: _share(readers, image) for image in project.rows("test")["image"]}
+    shares = {image: disputed_part(readers, image) for image in project.rows("test")["image"]}
     chosen = sorted(shares, key=shares.__getitem__, reverse=True)[:_DISPUTED]
     tiles = []
     for image in chosen:
         pixels = project.pixels(image)
         size = fitted(pixels.shape[:2], _LONGEST)
-        where = glowing(pixels, _plane(readers, image, size), size=size)
+        where = glowing(pixels, disagreement_picture(readers, image, size), size=size)
         tiles.append(beside([overlay(pixels, decided(image), size=size), where]))
     contact_sheet(
         tiles,
@@ -67,7 +67,8 @@ def draw_disputed(
     return shares
 
 
-def _share(readers: Mapping[str, Store], image: str) -> float:
+def disputed_part(readers: Mapping[str, Store], image: str) -> float:
+    """Share of an image's pixels that are disputed, 0 to 1, the mean over members."""
     shares = [
         disputed_share(store.disagreement(image), store.geometry(image).region)
         for store in readers.values()
@@ -75,7 +76,9 @@ def _share(readers: Mapping[str, Store], image: str) -> float:
     return float(np.mean(shares))
 
 
-def _plane(readers: Mapping[str, Store], image: str, size: tuple[int, int]) -> np.ndarray:
+def disagreement_picture(
+    readers: Mapping[str, Store], image: str, size: tuple[int, int]
+) -> np.ndarray:
     """uint8 of `size`: the mean over members of what shows the image."""
     planes = [
         cv2.resize(inside(store.disagreement(image), store.geometry(image).region), size[::-1])

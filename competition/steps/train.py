@@ -13,7 +13,7 @@ from competition.entry import Entry, Member
 from competition.errors import InputFault
 from competition.machine import machine_of
 from competition.masks import Runs
-from competition.pictures import training_curves
+from competition.pictures import history_curves
 from competition.progress_bar import duration
 from competition.project import Project
 from competition.pseudo.rounds import RoundLabels, read_round
@@ -121,7 +121,7 @@ class _Curves:
         if self.drawn == len(self.rows):
             return
         begun = time.monotonic()
-        training_curves(self.path, self.rows, title=self.title)
+        history_curves(self.path, self.rows, title=self.title)
         self.last = time.monotonic() - begun
         self.spent, self.drawn = self.spent + self.last, len(self.rows)
 

@@ -192,7 +192,7 @@ def test_drawing_takes_a_percent_of_the_time_and_the_end_is_always_drawn(tmp_pat
         drawn.append(len(rows))
 
     monkeypatch.setattr(step.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(step, "training_curves", draw)
+    monkeypatch.setattr(step, "history_curves", draw)
     curves = step._Curves(tmp_path / "curves.png", "tiny")
     rows = []
     for _ in range(100):
@@ -206,8 +206,8 @@ def test_drawing_takes_a_percent_of_the_time_and_the_end_is_always_drawn(tmp_pat
 
 
 def test_curves_of_a_history_without_a_score_yet_are_drawn(tmp_path):
-    from competition.pictures import training_curves
+    from competition.pictures import history_curves
 
     for rows in (ROWS[:1], ROWS):
-        training_curves(tmp_path / "curves.png", rows, title="tiny")
+        history_curves(tmp_path / "curves.png", rows, title="tiny")
         assert min(Image.open(tmp_path / "curves.png").size) > 300
