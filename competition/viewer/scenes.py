@@ -2,9 +2,11 @@
 its masks, cut from the store at any threshold. Reads only; marks are all that it writes.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -140,6 +142,12 @@ class Viewer:
         """Class, or "" for all of them → what holds of the image now, also by other windows."""
         held = standing(read_marks(self.project.workspace.marks))
         return {name: kind for (one, name), kind in held.items() if one == image}
+
+    @property
+    def marks_named(self) -> str:
+        """The file of marks as `exclude` in [data] names it, from the competition file's folder."""
+        here = os.path.relpath(self.project.workspace.marks, self.project.competition.folder)
+        return Path(here).as_posix()
 
     @cached_property
     def _decoder(self) -> Decoder | None:
