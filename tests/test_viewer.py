@@ -23,7 +23,7 @@ from competition.errors import InputFault
 from competition.marks import read_marks
 from competition.steps.prediction_stores import out_of_fold
 from competition.viewer import serve as serving
-from competition.viewer.scenes import DECIDED, Viewer
+from competition.viewer.scenes import AS_TUNED, Viewer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -94,7 +94,7 @@ def test_a_threshold_cuts_the_stored_logits_anew(viewer):
     rule = ClassRule(threshold=0.9, top=0.9, minimum_area=0)
     decided = SimpleNamespace(decisions=1, rules=dict.fromkeys(project.classes, rule), mix=blend)
     vars(viewer)["_decoder"] = decided
-    assert np.array_equal(viewer.scene(part, image, DECIDED).areas, scene.areas)
+    assert np.array_equal(viewer.scene(part, image, AS_TUNED).areas, scene.areas)
 
 
 def test_a_rounds_labels_are_shown_as_they_are_with_how_sure_they_are(viewer):

@@ -8,7 +8,7 @@ import streamlit as st
 from competition.errors import InputFault
 from competition.marks import MarkKind
 from competition.pictures import class_colours
-from competition.viewer.scenes import DECIDED, Part, Scene, Viewer, neighbour
+from competition.viewer.scenes import AS_TUNED, Part, Scene, Viewer, neighbour
 from competition.viewer.serve import current
 
 _SAID: dict[MarkKind, str] = {
@@ -62,7 +62,7 @@ def _threshold(viewer: Viewer, part: Part) -> float | None:
         st.caption("A round's labels are as they were written; its hatched pixels do not count.")
         return 0.5
     if viewer.decided and st.toggle("As tuned", True, key="decided"):
-        return DECIDED
+        return AS_TUNED
     return st.slider("Threshold", 0.02, 0.98, 0.5, 0.02, key="threshold")
 
 
@@ -131,7 +131,7 @@ def _marks(viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
         st.caption(f"Left out of training by `exclude = [{viewer.marks_named!r}]` in [data].")
 
 
-def main() -> None:
+def _main() -> None:
     """The page of the viewer that is served."""
     try:
         show(current())
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

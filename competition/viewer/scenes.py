@@ -31,19 +31,19 @@ from competition.steps.submit import Decoder, read_decoder
 
 LONGEST = 1024
 """Pixels of the longer side of an image, as it is drawn."""
-DECIDED = None
+AS_TUNED = None
 """As a threshold: each class as `tune` decided, with post-processing."""
 _KEPT = 32
 """Pictures that are kept, for classes that are switched on and off."""
 
-Source = Literal["out of fold", "test", "round"]
+PartSource = Literal["out of fold", "test", "round"]
 
 
 class Part(NamedTuple):
     """Images that are looked at together. source: where their masks come from."""
 
     name: str
-    source: Source
+    source: PartSource
     images: tuple[str, ...]
     round: str = ""
     teacher: str = ""
@@ -129,7 +129,7 @@ class Viewer:
         return sorted(images, key=lambda i: (np.isnan(values[i]), sign * values[i], i))
 
     def scene(self, part: Part, image: str, threshold: float | None = 0.5) -> Scene:
-        """One image, its masks cut at a probability, or `DECIDED`; a round's are as they are."""
+        """One image, its masks cut at a probability, or `AS_TUNED`; a round's are as they are."""
         with self._lock:
             fixed = part.source == "round"
             return self._scene(part.name, image, 0.5 if fixed else threshold)
@@ -260,7 +260,7 @@ class Viewer:
 
     def _cut(self, source: str, image: str, threshold: float | None) -> Runs:
         together = self._blend(source)
-        if threshold is DECIDED:
+        if threshold is AS_TUNED:
             assert self._decoder is not None
             return decide(together, image, self._decoder.rules)
         return together.runs_at(image, np.array([threshold]))[0]
