@@ -91,17 +91,17 @@ def read_marks(path: Path) -> tuple[Mark, ...]:
     return tuple(found)
 
 
-Standing = dict[tuple[str, str], MarkKind]
+HeldMarks = dict[tuple[str, str], MarkKind]
 """(image, class or "" for all) → what holds."""
 
 
-def standing(marks: Sequence[Mark]) -> Standing:
+def standing(marks: Sequence[Mark]) -> HeldMarks:
     """What holds of each image and class: the last word. One on all classes goes over those before it.
 
     >>> standing([Mark("a", "reject", "x"), Mark("a", "accept"), Mark("b", "wrong"), Mark("b", "none")])
     {('a', ''): 'accept'}
     """
-    held: Standing = {}
+    held: HeldMarks = {}
     for mark in marks:
         if not mark.name:
             held = {key: kind for key, kind in held.items() if key[0] != mark.image}
@@ -117,7 +117,7 @@ def wrong_labels(path: Path) -> tuple[str, ...]:
     return tuple(sorted({image for (image, _), kind in held.items() if kind == "wrong"}))
 
 
-def round_marks(path: Path) -> Standing:
+def round_marks(path: Path) -> HeldMarks:
     """What a pseudo round heeds: what is accepted and rejected, sorted."""
     held = standing(read_marks(path))
     return {key: held[key] for key in sorted(held) if held[key] in ("accept", "reject")}

@@ -17,6 +17,7 @@ from competition.decoding.blend import blend
 from competition.entry import NO_ROUND, Member, entry_of
 from competition.errors import InputFault
 from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.marks import Mark, add_mark
 from competition.masks import Runs
 from competition.project import Project
 from competition.pseudo.rounds import SOFT_LEVELS, RoundSettings
@@ -418,6 +419,53 @@ def test_a_round_is_outdated_when_a_teacher_or_a_setting_changes(copied):
     )
     vanishing(copied)
     assert state(copied).why == "predictions tiny fold 1 changed"
+
+
+def test_what_a_person_marked_goes_before_what_the_teachers_are_sure_of(copied):
+    """Of two images the surer one is rejected, and the unsure one accepted; and a class of another."""
+    first, second, *_ = images = list(copied.rows("test")["image"])
+    third, name = images[-1], copied.classes[0]
+    for fold in (0, 1):
+        logits = {image: half(copied, image, LEFT) for image in images}
+        logits[second] = logits[second] * 0.01
+        write_store(copied, "tiny", fold, "test", logits)
+    least = {"least": 0.9, "share": 1.0}
+    make(copied, **least)
+    assert first in set(labels_csv(copied)["image"]) and second not in set(
+        labels_csv(copied)["image"]
+    )
+    for mark in (Mark(first, "reject"), Mark(second, "accept"), Mark(third, "reject", name)):
+        add_mark(copied.workspace.marks, mark)
+    assert state(copied).why == "marks changed"
+    receipt = make(copied, **least)
+    labels = labels_csv(copied).set_index(["teacher", "image", "class"])
+    there = set(labels_csv(copied)["image"])
+    assert first not in there and second in there
+    assert receipt.left_out[first] == "is rejected by a mark"
+    assert receipt.marks == {"reject": 2, "accept": 1} and "marks: 2 reject" in receipt.text()
+    found, _ = round_labels(copied, "round1", 0)
+    assert (
+        found.ignored[third].area()[0]
+        == found.ignored[third].plane
+        > found.ignored[third].area()[1]
+    )
+    assert labels.loc["fold-0", third, name]["rle"] in ("", copied.competition.submission.empty)
+    assert state(copied).kind == "fresh"
+    add_mark(copied.workspace.marks, Mark(first, "none"))
+    assert state(copied).why == "marks changed"
+
+
+def test_a_csv_brings_no_rejected_image_in(copied):
+    source = copied.workspace.root / "friend.csv"
+    answers = pd.read_csv(copied.competition.root / "solution.csv", keep_default_na=False)
+    answers.drop(columns="Usage").to_csv(source, index=False)
+    first, second = sorted(copied.rows("test")["image"])[:2]
+    add_mark(copied.workspace.marks, Mark(first, "reject"))
+    add_mark(copied.workspace.marks, Mark(second, "reject", copied.classes[1]))
+    receipt = make(copied, "friend", source=source, allow_missing=True)
+    found, _ = round_labels(copied, "friend", 0)
+    assert first in receipt.left_out and first not in found.masks
+    assert found.ignored[second].area()[1] == found.ignored[second].plane
 
 
 def test_a_round_is_done_where_its_teachers_are_gone(copied):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from competition.errors import InputFault, listed
-from competition.marks import Standing
+from competition.marks import HeldMarks
 
 SURE_CLASSES = 0.5
 """Share of its classes that must be sure for an image to be in the round."""
@@ -52,7 +52,7 @@ def sure_images(pairs: pd.DataFrame, sure: np.ndarray) -> np.ndarray:
     return (shares >= SURE_CLASSES).to_numpy()
 
 
-def marked_pairs(pairs: pd.DataFrame, held: Standing) -> tuple[np.ndarray, np.ndarray]:
+def marked_pairs(pairs: pd.DataFrame, held: HeldMarks) -> tuple[np.ndarray, np.ndarray]:
     """bool (N,) twice: the pairs that a person accepted, and those that one rejected.
 
     held: (image, class or "" for all) → what holds, where a word on a class goes before one on all.

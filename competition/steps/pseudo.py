@@ -18,7 +18,7 @@ from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
 from competition.inference.joined_stores import JoinedStores
-from competition.marks import Standing, round_marks
+from competition.marks import HeldMarks, round_marks
 from competition.masks import Runs
 from competition.pipeline import options_of, teacher_entry
 from competition.project import Project
@@ -266,7 +266,7 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     return _Made(pairs, labels, left_out, shares, checkpoints)
 
 
-def _rejected(held: Standing, candidates: Iterable[str]) -> dict[str, str]:
+def _rejected(held: HeldMarks, candidates: Iterable[str]) -> dict[str, str]:
     """Of the candidates, those that a person rejected as a whole."""
     return {one: "is rejected by a mark" for one in candidates if held.get((one, "")) == "reject"}
 

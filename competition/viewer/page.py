@@ -8,7 +8,7 @@ import streamlit as st
 from competition.errors import InputFault
 from competition.marks import MarkKind
 from competition.pictures import class_colours
-from competition.viewer.scenes import DECIDED, Part, Scene, Viewer, neighbour
+from competition.viewer.scenes import AS_TUNED, Part, Scene, Viewer, neighbour
 from competition.viewer.serve import current
 
 _SAID: dict[MarkKind, str] = {
@@ -47,11 +47,14 @@ def show(viewer: Viewer) -> None:
     image = _image(part, images, {one: values.get(one, np.nan) for one in images})
     scene = viewer.scene(part, image, threshold)
     shown = [names.index(name) for name in chosen]
-    st.image(scene.svg(shown, labels=labels, masks=masks), width="stretch")
-    if labels:
-        st.caption("Dashed: the label. Filled: the prediction.")
-    st.html(_legend(names, shown, scene))
-    _marks(viewer, part, image, names)
+    left, right = st.columns([3, 1])
+    with left:
+        st.image(scene.svg(shown, labels=labels, masks=masks), width="stretch")
+        if labels:
+            st.caption("Dashed: the label. Filled: the prediction.")
+    with right:
+        _marks(viewer, part, image, names)
+        st.html(_legend(names, shown, scene))
 
 
 def _threshold(viewer: Viewer, part: Part) -> float | None:
@@ -59,7 +62,7 @@ def _threshold(viewer: Viewer, part: Part) -> float | None:
         st.caption("A round's labels are as they were written; its hatched pixels do not count.")
         return 0.5
     if viewer.decided and st.toggle("As tuned", True, key="decided"):
-        return DECIDED
+        return AS_TUNED
     return st.slider("Threshold", 0.02, 0.98, 0.5, 0.02, key="threshold")
 
 
@@ -112,8 +115,8 @@ def _value(scene: Scene, k: int) -> str:
 def _marks(viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
     """What holds of the image, and buttons to say otherwise."""
     held = viewer.marks(image)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        on = st.selectbox("Mark", [_ALL, *names], key="on class", width=220)
+    on = st.selectbox("Mark", [_ALL, *names], key="on class")
+    with st.container(horizontal=True):
         for kind in (*part.marks, "none"):
             st.button(
                 _SAID[kind],
@@ -125,13 +128,10 @@ def _marks(viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
     said = [f"{name or _ALL}: {_SAID[kind].lower()}" for name, kind in sorted(held.items())]
     st.caption("Marked: " + ", ".join(said) if said else "Nothing is marked.")
     if "wrong" in held.values():
-        st.caption(
-            "Left out of training once `exclude` in [data] names "
-            f"`{viewer.project.workspace.marks}`."
-        )
+        st.caption(f"Left out of training by `exclude = [{viewer.marks_named!r}]` in [data].")
 
 
-def main() -> None:
+def _main() -> None:
     """The page of the viewer that is served."""
     try:
         show(current())
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -2,9 +2,11 @@
 its masks, cut from the store at any threshold. Reads only; marks are all that it writes.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -29,19 +31,19 @@ from competition.steps.submit import Decoder, read_decoder
 
 LONGEST = 1024
 """Pixels of the longer side of an image, as it is drawn."""
-DECIDED = None
+AS_TUNED = None
 """As a threshold: each class as `tune` decided, with post-processing."""
 _KEPT = 32
 """Pictures that are kept, for classes that are switched on and off."""
 
-Source = Literal["out of fold", "test", "round"]
+PartSource = Literal["out of fold", "test", "round"]
 
 
 class Part(NamedTuple):
     """Images that are looked at together. source: where their masks come from."""
 
     name: str
-    source: Source
+    source: PartSource
     images: tuple[str, ...]
     round: str = ""
     teacher: str = ""
@@ -127,7 +129,7 @@ class Viewer:
         return sorted(images, key=lambda i: (np.isnan(values[i]), sign * values[i], i))
 
     def scene(self, part: Part, image: str, threshold: float | None = 0.5) -> Scene:
-        """One image, its masks cut at a probability, or `DECIDED`; a round's are as they are."""
+        """One image, its masks cut at a probability, or `AS_TUNED`; a round's are as they are."""
         with self._lock:
             fixed = part.source == "round"
             return self._scene(part.name, image, 0.5 if fixed else threshold)
@@ -140,6 +142,12 @@ class Viewer:
         """Class, or "" for all of them → what holds of the image now, also by other windows."""
         held = standing(read_marks(self.project.workspace.marks))
         return {name: kind for (one, name), kind in held.items() if one == image}
+
+    @property
+    def marks_named(self) -> str:
+        """The file of marks as `exclude` in [data] names it, from the competition file's folder."""
+        here = os.path.relpath(self.project.workspace.marks, self.project.competition.folder)
+        return Path(here).as_posix()
 
     @cached_property
     def _decoder(self) -> Decoder | None:
@@ -252,7 +260,7 @@ class Viewer:
 
     def _cut(self, source: str, image: str, threshold: float | None) -> Runs:
         together = self._blend(source)
-        if threshold is DECIDED:
+        if threshold is AS_TUNED:
             assert self._decoder is not None
             return decide(together, image, self._decoder.rules)
         return together.runs_at(image, np.array([threshold]))[0]
