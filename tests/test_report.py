@@ -173,7 +173,7 @@ def test_a_figure_is_there_as_svg_or_as_the_png_of_an_earlier_version(made):
     assert "apparent</text>" in text[text.index('id="gains-figure_1"') :]
     assert not (folder / "classes.svg").exists()
     assert text.count("data:image/png") == 4
-    assert "A PNG: podium tune --force draws it anew, as SVG." in said(text)
+    assert "A PNG of before; tune with --force draws it anew, as SVG." in said(text)
 
 
 def test_the_same_figure_is_the_same_file(tmp_path):

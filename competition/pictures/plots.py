@@ -22,8 +22,8 @@ _OUTSIDE: Style = {
     "bbox_to_anchor": (1, 1),
 }
 _BLUE, _GREY, _INK = "#2f6fbf", "#9a9da3", "#202124"
-_ON_LIGHT = "#1c2733"
-"""Ink on a light cell, which stays dark where a page turns the other ink light."""
+_ON_LIGHT, _ON_DARK = "#1c2733", "#fefefe"
+"""Ink on cells that have a colour: it stays as it is where a page turns ink and paper around."""
 
 
 class TrainingCurve(NamedTuple):
@@ -220,7 +220,7 @@ def confusion(path: Path, pixels: np.ndarray, *, names: Sequence[str], title: st
     axes.grid(visible=False)
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.0005:  # NaN is not
-            ink: Style = {"color": "white" if share > 0.6 else _ON_LIGHT, "fontsize": 6}
+            ink: Style = {"color": _ON_DARK if share > 0.6 else _ON_LIGHT, "fontsize": 6}
             axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", **ink)
     axes.set_xticks(range(count), names, rotation=90, fontsize=7)
     axes.set_yticks(range(count), names, fontsize=7)

@@ -123,7 +123,7 @@ class EntryEvidence:
             if svg.exists():
                 found.append(ReportFigure(name, caption, svg=svg.read_text(encoding="utf-8")))
             elif png.exists():
-                again = f"{caption} (A PNG: `podium {step} --force` draws it anew, as SVG.)"
+                again = f"{caption} (A PNG of before; {step} with --force draws it anew, as SVG.)"
                 found.append(ReportFigure(name, again, png=png.read_bytes()))
         return found
 
