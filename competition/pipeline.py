@@ -276,7 +276,10 @@ class Pipeline:
         """
         folder, name = entry.folder(self.workspace), submission_name(entry, plain=plain)
         handed = self.workspace.submission(name)
-        chosen = () if plain else ("decisions.json", "metrics.csv")
+        chosen = ["ensemble.svg", *([] if plain else ["decisions.json", "metrics.csv"])]
+        chosen += (
+            [] if plain else [name.replace(".png", ".svg") for name in TUNED if ".png" in name]
+        )
         found = {
             "submission": handed,
             "score": score_path(handed),

@@ -21,6 +21,7 @@ EXAMPLES: dict[str, list[str]] = {
     "soup": ["--seed", "0", "--seed", "1"],
     "tune": ["--groups", "3"],
     "submit": ["--plain", "--force"],
+    "report": ["--plain", "--force"],
     "pseudo": ["--round", "round2", "--measure", "margin", "--share", "0.8"],
     "verdict": ["--pseudo", "round2"],
     "export-labels": ["FOLDER", "--round", "round2", "--fold", "0", "--kind", "coco"],

@@ -589,7 +589,9 @@ def handed_in(monkeypatch):
     """The entries that would be submitted."""
     taken = []
     monkeypatch.setattr(
-        steps, "submit_entry", lambda project, entry, **_: taken.append(entry.name) or "written"
+        steps,
+        "submit_and_report",
+        lambda project, entry, **_: taken.append(entry.name) or "written",
     )
     return taken
 

@@ -139,7 +139,7 @@ def _path(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray, most: int) -
     characters.
     """
     if np.count_nonzero(dense[:, 1:] != dense[:, :-1]) <= _MOST_EDGES:
-        path = _followed(dense, corner, scale)
+        path = _followed(dense, corner, scale, most)
         if len(path) <= most:
             return path
     height, width = (-(-side // 2) for side in dense.shape)
@@ -148,15 +148,18 @@ def _path(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray, most: int) -
     return _path(half.astype(np.uint8), corner, larger, most)
 
 
-def _followed(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray) -> str:
-    """The whole path; see `_path`."""
+def _followed(dense: np.ndarray, corner: np.ndarray, scale: np.ndarray, most: int) -> str:
+    """The whole path, or a beginning that is longer than `most`; see `_path`."""
     # Of pixels of half a screen pixel or less the borders are not seen apart from the centres.
     contours, origin = (_borders(dense), 0.0) if scale.max() > 0.5 else (_contours(dense), 0.5)
-    parts = []
+    parts, written = [], 0
     for contour in contours:
+        if written > most:
+            break
         points = ((contour + origin) * scale + corner).astype(np.float32)
         simple = cv2.approxPolyDP(points[:, None], _TOLERANCE, True)[:, 0]
         parts.append(_subpath(np.rint(simple * PATH_UNITS).astype(np.int64)))
+        written += len(parts[-1])
     return "".join(parts)
 
 

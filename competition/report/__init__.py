@@ -2,7 +2,7 @@
 
 page.py       what a report is made of, and its HTML      sections.py  the tables and what they say
 audit.py      labels that out-of-fold networks contradict most
-agreement.py  how far two submissions agree
+agreement.py  how far two submissions agree               round_truth.py  how right a round's labels are
 """
 
 from competition.report.agreement import mask_agreement

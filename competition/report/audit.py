@@ -51,11 +51,12 @@ class Contradiction:
     def what(self) -> str:
         """What the networks say against the label, in words."""
         if not self.labelled:
-            return "no label where the networks are sure of a mask"
-        if self.missed >= 0.9 * self.labelled:
-            return "a label where the networks are sure of none"
-        sides = {"too small": self.added, "too large": self.missed}
-        return f"label {max(sides, key=lambda word: sides[word])}, or elsewhere"
+            return "no label where they are sure of one"
+        if not self.dice:
+            return "a label where they find none"
+        if min(self.added, self.missed) > 0.5 * max(self.added, self.missed):
+            return "they find it elsewhere"
+        return "they find more" if self.added > self.missed else "they find less"
 
 
 def audit_counts(
@@ -113,3 +114,15 @@ def write_audit(path: Path, found: Sequence[Contradiction]) -> None:
         for one in found:
             numbers = f"{one.share:.6f}", f"{one.dice:.6f}", one.labelled, one.added, one.missed
             writer.writerow((one.image, one.name, *numbers, one.what()))
+
+
+def little_known(counts: Sequence[AuditCounts], classes: Sequence[str]) -> list[str]:
+    """Classes with a mean Dice below 0.5 at threshold 0.5, over the images that have them."""
+    labelled, predicted, common = (
+        np.stack([getattr(one, key) for one in counts]).astype(np.float64)
+        for key in ("labelled", "predicted", "common")
+    )
+    dice = 2 * common / np.maximum(labelled + predicted, 1)
+    there = labelled > 0
+    mean = (dice * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return [classes[k] for k in np.flatnonzero(there.any(axis=0) & (mean < 0.5))]

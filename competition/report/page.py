@@ -2,6 +2,7 @@
 
 import base64
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +57,16 @@ class ReportFigure:
     caption: str
     svg: str = ""
     png: bytes = b""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it needs the room of two."""
+        if self.svg:
+            found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', self.svg)
+            width, height = map(float, found.groups()) if found else (1.0, 1.0)
+        else:
+            width, height = struct.unpack(">2I", self.png[16:24])  # of a PNG's first chunk
+        return width > 2 * height and width > 0
 
 
 @dataclass(frozen=True)

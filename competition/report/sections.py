@@ -65,7 +65,7 @@ def scores_section(
     ]
     if decisions is not None and decisions.present is not None and decisions.absent is not None:
         says.append(
-            f"Where a class is labelled {decisions.present:.4f}, where it is not {decisions.absent:.4f}."
+            f"Present masks score {decisions.present:.4f}, absent masks {decisions.absent:.4f}."
         )
     table = ReportTable(("what", "score", "interval", "images"), rows)
     return ReportSection("scores", "Scores", says, [table], figures)
@@ -146,6 +146,8 @@ def training_section(
         "dead classes",
     )
     says = [] if rows else ["No history of a training is here."]
+    if rows and not figures:
+        says.append("Each network was validated once, as it ended: there is no curve to draw.")
     says += [f"Without a history: {', '.join(missing)}."] if missing else []
     tables = [ReportTable(columns, rows)] if rows else []
     return ReportSection("training", "Training curves", says, tables, figures)
@@ -233,9 +235,15 @@ def worst_section(pictures: Sequence[ReportPicture], images: int) -> ReportSecti
 
 
 def audit_section(
-    found: Sequence[Contradiction], images: int, place: str, pictures: Sequence[ReportPicture]
+    found: Sequence[Contradiction],
+    images: int,
+    unknown: Sequence[str],
+    place: str,
+    pictures: Sequence[ReportPicture],
 ) -> ReportSection:
-    """Labels that the networks contradict most. place: of the csv with all of them."""
+    """Labels that the networks contradict most. unknown: classes that the networks know too little of;
+    place: of the csv with all of them.
+    """
     rows = [
         [
             one.image,
@@ -257,6 +265,11 @@ def audit_section(
         "nothing was fitted. Contradicted is their share of what is labelled or surely predicted, or "
         "of the class's median mask where that is larger; 1 is a whole mask.",
     ]
+    if unknown:
+        says.append(
+            f"Of {', '.join(unknown)} the networks find less than half (mean Dice where labelled): "
+            "what stands here of it says more about them than about its labels."
+        )
     if not found:
         says.append(f"No label of {images} images is contradicted.")
         return ReportSection("audit", "Labels to look at", says)
@@ -383,8 +396,8 @@ def pseudo_section(
         )
     images = max(receipt.images.values(), default=0)
     says.append(
-        f"{images} test images are labelled by each teacher beside {labelled_images} labelled images; "
-        f"{len(receipt.left_out)} are in no teacher's."
+        f"Each teacher labels up to {images} test images, beside {labelled_images} labelled images; "
+        f"{len(receipt.left_out)} are in the round of none."
     )
     gains = {} if verdict is None else verdict.classes
     rows = []

@@ -3,6 +3,7 @@
 folds.py, train.py, soup.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py,
 ablation.py, skeleton.py, data_sheets.py, plan.py, export_labels.py, report.py
 prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
+report_evidence.py, report_pictures.py  what a report is made of
 private_interval.py   what a submission will score on Private
 """
 
