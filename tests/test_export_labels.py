@@ -173,14 +173,14 @@ def exported(folder, tmp_path, monkeypatch):
     return run
 
 
-def labels_read(folder, root, told):
+def labels_read(folder, root, told, **further):
     """The labels of a folder by the `[labels]` that the command printed, read as a competition's own."""
     table = tomllib.loads((folder / "competition.toml").read_text())
     table["labels"] = tomllib.loads(told[told.index("[labels]") :])["labels"]
     table["data"] = {"root": str(root), "train_images": ["test/*/*.png", "train/*/*.png"]}
     del table["submission"]["sample"]
     kept = [one for one in table["data"]["train_images"] if any(root.glob(one))]
-    table["data"]["train_images"] = kept
+    table["data"] |= {"train_images": kept, **further}
     spec = parse_competition(table, folder=root, source="again.toml")
     return read_labels(spec, build_catalog(spec))
 
@@ -322,6 +322,22 @@ def test_coco_has_what_other_programs_ask_for(folder, tmp_path, exported):
         assert (left, left + width - 1) == (columns.min(), columns.max())
         assert (top, top + height - 1) == (rows.min(), rows.max())
     assert not (tmp_path / "out" / "train").exists()  # without --images
+
+
+def test_labels_of_unlabelled_images_in_a_file_of_all_are_let_be(folder, tmp_path, exported):
+    told = exported("out", "--kind", "coco", "--images")
+    root = tmp_path / "out"
+    write_images(root / "more", ("further",), ((5, 6),))
+    content = json.loads((root / "labels.json").read_text())
+    content["images"].append({"id": 99, "file_name": "more/further.png", "height": 5, "width": 6})
+    content["annotations"].append({**content["annotations"][0], "id": 9999, "image_id": 99})
+    (root / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputFault, match="labels of 'more/further.png', which is no training image"
+    ):
+        labels_read(folder, root, told)
+    found = labels_read(folder, root, told, unlabelled_images="more/*.png")
+    assert set(found) == {"own.png", "corner.png"}
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,9 @@ def with_unlabelled(leaking, tiny_data, tmp_path):
     for name in ("new1", "new2"):
         pixels = np.random.default_rng(len(name + folder)).integers(0, 256, (70, 64, 3), np.uint8)
         cv2.imwrite(str(more / "ID902" / f"{name}.png"), pixels // (1 + int(name[-1])))
+    beside = data / "train" / "outputs_json" / "ID902" / "new1.json"
+    beside.parent.mkdir()
+    beside.write_text("labels of an unlabelled image are not read")
     file = data / "competition.toml"
     key = 'unlabelled_images = "more/*/*.png"\n'
     file.write_text(file.read_text().replace("[data]\n", f"[data]\n{key}"))
@@ -240,6 +243,27 @@ def test_unlabelled_images_teach_and_are_neither_scored_nor_submitted(with_unlab
     assert state(project).kind == "fresh"
     write_store(project, "tiny", 0, "unlabelled", {"new1.png": half(project, "new1.png", RIGHT)})
     assert state(project).why == "predictions tiny fold 0 unlabelled changed"
+
+
+def test_without_a_test_part_unlabelled_images_are_what_a_round_is_made_of(tiny_data, tmp_path):
+    file, text = tmp_path / "c.toml", (tiny_data / "competition.toml").read_text()
+    for line in text.splitlines(keepends=True):
+        if line.startswith(("test_images", "sample ")):
+            text = text.replace(line, "")
+    text = text.replace('root = "."', f'root = "{tiny_data.as_posix()}"')
+    file.write_text(text)
+    project = Project.open(file, tmp_path, say=lambda line: None)
+    steps.make_split(project)
+    with pytest.raises(InputFault, match="no test part and no unlabelled images.*name test_images"):
+        make(project)
+    file.write_text(text.replace("[data]\n", '[data]\nunlabelled_images = "test/DCM/*/*.png"\n'))
+    project = Project.open(file, tmp_path, say=lambda line: None)
+    assert project.pipeline.unlabelled() == project.pipeline.predicted() == ("unlabelled",)
+    images = list(project.rows("unlabelled")["image"])
+    for fold in (0, 1):
+        logits = {image: half(project, image, LEFT) for image in images}
+        write_store(project, "tiny", fold, "unlabelled", logits)
+    assert sum(make(project, share=1.0).images.values()) == 2 * len(images)
 
 
 def test_a_csv_brings_no_labelled_image_in_either(leaking):

@@ -151,9 +151,9 @@ def polygons_from_runs(runs: Runs, coordinates: Coordinates = "centres") -> list
     A layout that lists polygons has no word for a hole, and annotators cut such shapes open. So does
     this. "centres": a component with holes is cut between pixel rows, each hole met by a cut. No band
     between two cuts encloses a hole then, each is what its outline fills, and their union is the
-    component. "edges": a polygon is a chain of runs, one a row, each of which touches no other run of
-    the next row than its successor. Its outline along the pixels' edges crosses the centre line of
-    each row twice, at the ends of its run, so it encloses these pixels and no others.
+    component. "edges": a polygon is a chain of runs, one a row, in rows that follow each other. Its
+    outline along the pixels' edges crosses the centre line of each row twice, at the ends of the run
+    there, so it encloses these pixels and no others; every run is in one chain.
     Vertices on a straight (or diagonal) stretch are left out, which changes no pixel.
     """
     if len(runs.shape) != 2:
@@ -180,18 +180,17 @@ def _edge_outlines(runs: Runs) -> list[np.ndarray]:
 
 
 def _chains(rows: np.ndarray, lefts: np.ndarray, rights: np.ndarray, width: int) -> list[list[int]]:
-    """Indices of the runs of each chain, from above; runs cut at the row ends, int64 (N,), in order."""
+    """Indices of the runs of each chain, from above; runs cut at the row ends, int64 (N,), in order.
+
+    A run goes on to the first one below that shares a column with it; where several go on to one, the
+    others end there.
+    """
     below = (rows + 1) * (width + 1)
     starts, stops = rows * (width + 1) + lefts, rows * (width + 1) + rights
-    first = np.searchsorted(
-        stops, below + lefts, side="right"
-    )  # of those below that share a column
-    touched = np.searchsorted(starts, below + rights) - first
-    above = np.bincount(intervals.ranges(first, touched), minlength=len(rows))
+    first = np.searchsorted(stops, below + lefts, side="right")
+    goes_on = np.flatnonzero(first < np.searchsorted(starts, below + rights))
     follows = np.full(len(rows), -1)
-    alone = np.flatnonzero(touched == 1)
-    alone = alone[above[first[alone]] == 1]
-    follows[first[alone]] = alone
+    follows[first[goes_on]] = goes_on
     chains: list[list[int]] = []
     chain_of: list[int] = []
     for index, before in enumerate(follows.tolist()):

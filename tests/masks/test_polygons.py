@@ -164,12 +164,14 @@ def test_a_shape_without_holes_is_one_polygon_of_its_corners():
     assert sorted(map(tuple, polygon.tolist())) == [(3, 2), (3, 6), (7, 2), (7, 6)]
 
 
-def test_between_edges_a_shape_without_holes_or_forks_is_one_polygon_of_its_corners():
+def test_between_edges_a_shape_without_forks_is_one_polygon_of_its_corners_and_a_ring_two():
     dense = np.zeros((9, 9), bool)
     dense[2:7, 3:8], dense[7:, 5:6] = True, True
     (polygon,) = polygons_from_runs(Runs.from_dense(dense), "edges")
     corners = [(3, 2), (3, 7), (5, 7), (5, 9), (6, 7), (6, 9), (8, 2), (8, 7)]
     assert sorted(map(tuple, polygon.tolist())) == corners
+    dense[4:6, 5:7] = False
+    assert len(polygons_from_runs(Runs.from_dense(dense), "edges")) == 2
 
 
 def test_a_shape_beside_one_with_holes_is_not_cut():
