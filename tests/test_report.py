@@ -252,13 +252,22 @@ def test_what_is_missing_is_said_in_its_place(made, tmp_path):
         "This data set has no test part",
         "Nothing is tuned for this entry",
         "No history of a training is here.",
-        "which was not run for this entry",
+        "groups; out of fold, threshold 0.5.",
         "There are no predictions of test images",
         "This entry learns from no pseudo round.",
         "There is no finished submission of this entry.",
         "Networks of 1 of 2 folds",
     ):
         assert sentence in text, sentence
+
+
+def test_a_round_that_is_gone_is_said_in_its_place_too(made, tmp_path):
+    project = copied(made, tmp_path)
+    shutil.rmtree(project.workspace.pseudo("round1"))
+    student = entry_of(project.competition, pseudo="round1")
+    text = said(steps.report_entry(project, student, plain=True, force=True).read_text())
+    assert "Of round1: no pseudo round 'round1'" in text
+    assert "main+round1 round1 " in text, "its verdict is there still"
 
 
 def test_submit_makes_the_report_and_the_command_finds_it_done(made, tmp_path, monkeypatch):

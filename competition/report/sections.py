@@ -31,6 +31,9 @@ MOST_ROWS = 60
 """Of one table; what is left out is said below it, and stands in a csv."""
 
 Cells = list[str | Cell]
+_OF_VOLUMES = (
+    "Scores of volumes by class and group are kept by `podium tune`, which was not run here."
+)
 NOT_TUNED = "Nothing is tuned for this entry: equal weights, threshold 0.5 (`podium tune` decides)."
 
 
@@ -163,37 +166,39 @@ def classes_section(
 ) -> ReportSection:
     """Each class: by the competition's metric, before and after tuning, and by other metrics.
 
-    before, after: sums of groups at threshold 0.5 and as decided, None where nothing is tuned; metrics:
-    rows of metrics.csv for the masks as decided.
+    before, after: sums of groups at threshold 0.5 and as decided; after is None where nothing is tuned,
+    both are where volumes are scored then; metrics: rows of metrics.csv for the masks as decided.
     """
-    tables, says = [], []
-    if before is None or after is None:
-        says.append("Scores by class are kept by `podium tune`, which was not run for this entry.")
+    key, title = "classes", "Classes"
+    if before is None:
+        return ReportSection(key, title, [_OF_VOLUMES])
+    sign, last = metric_sums.sign, before if after is None else after
+    old, new = (sign * metric_sums.per_class(s.sums.sum(axis=0)) for s in (before, last))
+    between = [
+        "–" if np.isnan([low, high]).any() else f"{low:.4f} to {high:.4f}"
+        for low, high in last.class_intervals(metric_sums)
+    ]
+    order = np.argsort(np.where(np.isnan(new), np.inf, sign * new), kind="stable")
+    name = metric_sums.metric.name
+    if after is None:
+        columns = ("class", f"{name}, threshold 0.5", "interval")
+        rows = [[classes[k], _bar(new[k]), between[k]] for k in order]
+        how = "threshold 0.5"
     else:
-        sign = metric_sums.sign
-        old, new = (sign * metric_sums.per_class(s.sums.sum(axis=0)) for s in (before, after))
-        intervals = after.class_intervals(metric_sums)
-        order = np.argsort(np.where(np.isnan(new), np.inf, sign * new), kind="stable")
-        between = [
-            "–" if np.isnan([low, high]).any() else f"{low:.4f} to {high:.4f}"
-            for low, high in intervals
-        ]
-        change = sign * (new - old)
-        rows = [
-            [classes[k], _four(old[k]), _bar(new[k]), between[k], _signed(change[k])] for k in order
-        ]
-        name = metric_sums.metric.name
         columns = ("class", "threshold 0.5", f"{name}, as decided", "interval", "gain")
-        caption = (
-            "Out of fold by the competition's metric, nested cross-validation, the worst first:"
-        )
-        tables.append(ReportTable(columns, rows, caption))
+        gain = sign * (new - old)
+        rows = [
+            [classes[k], _four(old[k]), _bar(new[k]), between[k], _signed(gain[k])] for k in order
+        ]
+        how = "nested cross-validation"
+    caption = f"Out of fold by the competition's metric, {how}, the worst first:"
+    tables = [ReportTable(columns, rows, caption)]
     if metrics is not None and len(metrics):
-        columns = [c for c in metrics.columns if c != "masks"]
+        columns = tuple(c for c in metrics.columns if c != "masks")
         rows = [[_metric(row[c], c) for c in columns] for _, row in metrics.iterrows()]
         caption = "By other metrics, of the masks as decided, which saw these images:"
-        tables.append(ReportTable(tuple(columns), rows, caption))
-    return ReportSection("classes", "Classes", says, tables, figures)
+        tables.append(ReportTable(columns, rows, caption))
+    return ReportSection(key, title, tables=tables, figures=figures)
 
 
 def groups_section(
@@ -203,24 +208,30 @@ def groups_section(
     metric_sums: MetricSums,
     place: str,
 ) -> ReportSection:
-    """The worst groups (patients, scans, sites), each with its worst class. place: of groups.csv."""
+    """The worst groups (patients, scans, sites), each with its worst class; before, after: as above;
+    place: of groups.csv.
+    """
     key, title = "groups", "Worst groups"
-    if before is None or after is None:
-        says = ["Scores by group are kept by `podium tune`, which was not run for this entry."]
-        return ReportSection(key, title, says)
-    sign = metric_sums.sign
-    old, new = (one.scores(metric_sums) for one in (before, after))
-    by_class = sign * metric_sums.per_class(after.sums)
+    if before is None:
+        return ReportSection(key, title, [_OF_VOLUMES])
+    sign, last = metric_sums.sign, before if after is None else after
+    old, new = (one.scores(metric_sums) for one in (before, last))
+    by_class = sign * metric_sums.per_class(last.sums)
     rows = []
     for g in np.argsort(sign * new, kind="stable")[:MOST_ROWS]:
         worst = by_class[g]
         k = None if np.isnan(worst).all() else int(np.nanargmin(sign * worst))
         named = ["–", "–"] if k is None else [classes[k], _four(worst[k])]
-        rows.append([after.names[g], str(after.images[g]), _four(old[g]), _bar(new[g]), *named])
-    columns = ("group", "images", "threshold 0.5", "as decided", "worst class", "its score")
-    left = len(after.names) - len(rows)
-    note = f"{left} more groups are in {place}." if left else ""
-    says = [f"{len(after.names)} groups; out of fold, nested cross-validation."]
+        plain = [] if after is None else [_four(old[g])]
+        rows.append([last.names[g], str(last.images[g]), *plain, _bar(new[g]), *named])
+    scores = ("threshold 0.5",) if after is None else ("threshold 0.5", "as decided")
+    columns = ("group", "images", *scores, "worst class", "its score")
+    left = len(last.names) - len(rows)
+    note = (
+        "" if not left else f"{left} more groups" + ("." if after is None else f" are in {place}.")
+    )
+    how = "threshold 0.5" if after is None else "nested cross-validation"
+    says = [f"{len(last.names)} groups; out of fold, {how}."]
     return ReportSection(key, title, says, [ReportTable(columns, rows, note=note)])
 
 
@@ -357,7 +368,7 @@ def pseudo_section(
     """The pseudo round that the networks learn from, and its verdict.
 
     judged: (entry, verdict) of every round that was judged; truth, truth_says: how right the labels
-    are, where the answers are known.
+    are, where the answers are known, and what could not be read.
     """
     others = ReportTable(
         ("entry", "round", "verdict", "teacher", "student", "gain", "interval"),
@@ -377,8 +388,8 @@ def pseudo_section(
     )
     tables = [others] if judged else []
     if name is None or receipt is None:
-        says = ["This entry learns from no pseudo round."]
-        return ReportSection("pseudo", "Pseudo labels", says, tables)
+        says = ["This entry learns from no pseudo round." if name is None else f"Of {name}:"]
+        return ReportSection("pseudo", "Pseudo labels", [*says, *truth_says], tables)
     kinds = {True: "adopted", False: "not adopted"}
     says = (
         [f"{name} was not judged: `podium verdict` compares its students with their teachers."]

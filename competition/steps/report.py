@@ -384,21 +384,29 @@ class _Written:
 
     def _pseudo(self) -> ReportSection:
         project, name = self.seen.project, self.seen.entry.round
-        entries = sorted(self.seen.folder.parent.glob("*/verdict.json"))
-        judged = [(path.parent.name, verdict_of(path)) for path in entries]
+        judged, unread = [], []
+        for path in sorted(self.seen.folder.parent.glob("*/verdict.json")):
+            try:
+                judged.append((path.parent.name, verdict_of(path)))
+            except InputFault as fault:
+                unread.append(str(fault).splitlines()[0])
         receipt, pictures = None, []
         truth: tuple[list[ReportTable], list[str]] = [], []
         if name is not None:
-            receipt = read_round(project.workspace.pseudo(name), project.competition)
-            truth = self._round_truth(name, receipt)
-            pictures = round_pictures(self.seen, name, receipt)
+            try:
+                receipt = read_round(project.workspace.pseudo(name), project.competition)
+                truth = self._round_truth(name, receipt)
+                pictures = round_pictures(self.seen, name, receipt)
+            except InputFault as fault:
+                unread.append(str(fault).splitlines()[0])
         return pseudo_section(
             name,
             receipt,
             self.seen.verdict,
             len(project.folds),
             judged,
-            *truth,
+            truth[0],
+            [*truth[1], *unread],
             pictures,
         )
 

@@ -61,9 +61,15 @@ class EntryEvidence:
 
     @cached_property
     def group_sums(self) -> tuple[GroupSums | None, GroupSums | None]:
-        """At threshold 0.5 and as decided; None where nothing is."""
+        """At threshold 0.5 and as decided; None where nothing is decided, and both where volumes are
+        scored then.
+        """
         if self.decoder.decisions is None:
-            return None, None
+            if self.project.metric_sums.metric.over_volumes:
+                return None, None
+            images, _, sums = self.evidence
+            owners = np.array([self.project.groups[image] for image in images])
+            return GroupSums.of(sums, owners), None
         before, after = (
             read_group_sums(self.folder / name, self.project.classes)
             for name in (PLAIN_SUMS, NESTED_SUMS)
