@@ -62,9 +62,9 @@ def view(
         ),
     ] = None,
 ) -> None:
-    """Look at labels, predictions and pseudo labels in a browser on this machine, and mark them.
+    """Look at labels, predictions and rounds in a browser on this machine, worst first, and mark them.
 
-    Worst images first, cut anew at any threshold. Marks go to pseudo/COMPETITION/marks.csv, which
+    Masks are cut anew at any threshold. Marks go to pseudo/COMPETITION/marks.csv, which
     the next pseudo round reads, and `exclude` in [data] where it names that file.
     """
     from competition.viewer.scenes import Viewer
