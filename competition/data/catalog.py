@@ -48,9 +48,8 @@ def build_catalog(competition: Competition) -> pd.DataFrame:
     frame["volume"] = _volumes(competition, frame)
     frame["slice"] = _places(frame, data.slice_number)
     frame["group"] = _groups(competition, frame)
-    own = frame["split"].isin(
-        ("train", "test")
-    )  # others must not rename a group that a split names
+    # extra and unlabelled images must not rename a group that a split names
+    own = frame["split"].isin(("train", "test"))
     frame.loc[own, "group"] = join_copies(
         competition.root,
         frame.loc[own, "path"].tolist(),

@@ -236,6 +236,16 @@ def test_a_test_image_that_equals_a_training_image_is_a_warning(tmp_path):
     assert warning == "'0003' = '0006': a test image equals a training image"
 
 
+def test_an_unlabelled_image_that_equals_another_is_worth_knowing_and_no_more(tmp_path):
+    """Rounds leave it out by themselves."""
+    competition = salt(tmp_path)
+    save(tmp_path / "more/0009.png", picture(3))
+    data = competition.data.model_copy(update={"unlabelled_images": "more/*.png"})
+    report = report_of(competition.model_copy(update={"data": data}), tmp_path)
+    assert report.errors == report.warnings == ()
+    assert facts(report)["copies"] == "'0003' = '0009': an unlabelled image equals another one"
+
+
 def test_near_duplicates_in_two_groups_are_a_warning(tmp_path):
     competition = salt(tmp_path)
     smooth = cv2.resize(picture(50, (4, 6)), (30, 20), interpolation=cv2.INTER_CUBIC)
