@@ -161,9 +161,7 @@ def _fault(viewer):
 
 
 def test_it_is_served_on_127_0_0_1_without_statistics_and_with_no_taken_port(viewer, monkeypatch):
-    pytest.importorskip("streamlit", reason="streamlit is not installed")
-    from streamlit.web import bootstrap
-
+    bootstrap = pytest.importorskip("streamlit.web.bootstrap", reason="streamlit is not installed")
     asked, said = {}, []
     monkeypatch.setattr(bootstrap, "load_config_options", asked.update)
     monkeypatch.setattr(bootstrap, "run", lambda path, *_: asked.update(page=path))
@@ -177,7 +175,7 @@ def test_it_is_served_on_127_0_0_1_without_statistics_and_with_no_taken_port(vie
     assert asked["server_address"] == "127.0.0.1" and asked["server_port"] > 1023
     assert asked["browser_gatherUsageStats"] is False and Path(asked["page"]).name == "page.py"
     assert said[0].startswith(f"http://127.0.0.1:{asked['server_port']} ")
-    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "streamlit.web", None)
     with pytest.raises(InputFault, match=r"pip install 'podium\[view\]'"):
         serving.serve(viewer)
 
