@@ -99,9 +99,13 @@ def test_a_threshold_cuts_the_stored_logits_anew(viewer):
 
 def test_a_rounds_labels_are_shown_as_they_are_with_how_sure_they_are(viewer):
     part = viewer.part("round1, teacher fold-0")
-    image = viewer.listed(part)[0]
+    image = part.images[0]
     scene = viewer.scene(part, image, 0.9)
     assert ((scene.confidence >= 0) & (scene.confidence <= 1)).all() and scene.scores is None
+    table = viewer._round_table("round1")
+    table["confidence"] = np.linspace(0.2, 0.9, len(table))
+    scene = Viewer._made(viewer, part.name, image, 0.5)
+    assert np.ptp(scene.confidence) > 0
     assert viewer.values(part)[image] == pytest.approx(scene.confidence.mean())
 
 
