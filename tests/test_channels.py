@@ -57,7 +57,8 @@ views = ["mirror", "flip"]
 
 [recipes.tiny]
 base = "unet-cpu"
-network = { base = 8, stages = 3 }
+network.base = 8
+network.stages = 3
 size = [32, 32]
 batch = 4
 schedule = { iterations = 6 }

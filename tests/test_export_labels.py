@@ -246,7 +246,7 @@ def write_round(folder, project, labels, **settings):
         labelled=shares,
         pseudo=shares,
         ignored=shares,
-        labels_sha256=write_labels(folder, project.competition, labels),
+        labels_sha256=write_labels(folder, project.competition, labels).labels,
     )
     write_json(folder / "receipt.json", {"round": receipt.model_dump(mode="json")})
 

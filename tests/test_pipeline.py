@@ -573,7 +573,7 @@ def test_a_data_set_without_a_test_part_goes_up_to_tuning_and_says_why_no_furthe
     assert examine(project.competition, project.workspace).errors == ()
     with pytest.raises(InputFault, match="has no test part, so there is nothing to submit"):
         steps.submit_entry(project, entry)
-    with pytest.raises(InputFault, match="has no test part, so there is no image to label"):
+    with pytest.raises(InputFault, match="has no test part and no unlabelled images, so there"):
         settings = steps.round_settings(project, entry, "round2", (), {})
         steps.make_pseudo_round(project, "round2", settings)
 

@@ -473,6 +473,7 @@ def test_what_a_person_marked_goes_before_what_the_teachers_are_sure_of(copied):
         == found.ignored[third].plane
         > found.ignored[third].area()[1]
     )
+    assert not found.ignored[second].area().any() and found.masks[second].area().all()
     assert labels.loc["fold-0", third, name]["rle"] in ("", copied.competition.submission.empty)
     assert state(copied).kind == "fresh"
     add_mark(copied.workspace.marks, Mark(first, "none"))

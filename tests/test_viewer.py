@@ -99,9 +99,13 @@ def test_a_threshold_cuts_the_stored_logits_anew(viewer):
 
 def test_a_rounds_labels_are_shown_as_they_are_with_how_sure_they_are(viewer):
     part = viewer.part("round1, teacher fold-0")
-    image = viewer.listed(part)[0]
+    image = part.images[0]
     scene = viewer.scene(part, image, 0.9)
     assert ((scene.confidence >= 0) & (scene.confidence <= 1)).all() and scene.scores is None
+    table = viewer._round_table("round1")
+    table["confidence"] = np.linspace(0.2, 0.9, len(table))
+    scene = Viewer._made(viewer, part.name, image, 0.5)
+    assert np.ptp(scene.confidence) > 0
     assert viewer.values(part)[image] == pytest.approx(scene.confidence.mean())
 
 
@@ -161,9 +165,7 @@ def _fault(viewer):
 
 
 def test_it_is_served_on_127_0_0_1_without_statistics_and_with_no_taken_port(viewer, monkeypatch):
-    pytest.importorskip("streamlit", reason="streamlit is not installed")
-    from streamlit.web import bootstrap
-
+    bootstrap = pytest.importorskip("streamlit.web.bootstrap", reason="streamlit is not installed")
     asked, said = {}, []
     monkeypatch.setattr(bootstrap, "load_config_options", asked.update)
     monkeypatch.setattr(bootstrap, "run", lambda path, *_: asked.update(page=path))
@@ -177,7 +179,7 @@ def test_it_is_served_on_127_0_0_1_without_statistics_and_with_no_taken_port(vie
     assert asked["server_address"] == "127.0.0.1" and asked["server_port"] > 1023
     assert asked["browser_gatherUsageStats"] is False and Path(asked["page"]).name == "page.py"
     assert said[0].startswith(f"http://127.0.0.1:{asked['server_port']} ")
-    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "streamlit.web", None)
     with pytest.raises(InputFault, match=r"pip install 'podium\[view\]'"):
         serving.serve(viewer)
 

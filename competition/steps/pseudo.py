@@ -228,9 +228,9 @@ def labelled_shares(project: Project) -> dict[str, float]:
 
 
 class _Made(NamedTuple):
-    """pairs: of teacher, image and class, with `used` (the image is in the round) and `sure` (the class
-    is trained on there); labelled: class → the share of the labelled images that have it; checkpoints:
-    of each teacher.
+    """pairs: of teacher, image and class, with `used` (the image is in the round), `sure` (the class
+    is trained on there) and `accepted` (by a person, so wholly); labelled: class → the share of the
+    labelled images that have it; checkpoints: of each teacher.
     """
 
     pairs: pd.DataFrame
@@ -255,7 +255,7 @@ def _labels(project: Project, settings: RoundSettings) -> _Made:
     shares, allowed = labelled_shares(project), settings.allow_missing
     sure = sure & used
     sure = sure & found_classes(pairs, sure, shares, allow_missing=allowed)
-    pairs = pairs.assign(used=used, sure=sure)
+    pairs = pairs.assign(used=used, sure=sure, accepted=sure & accepted)
     unsure = sorted(set(candidates) - set(left_out) - set(pairs["image"][used]))
     left_out |= dict.fromkeys(unsure, "fewer than half of its classes are sure")
     checkpoints = {
@@ -374,10 +374,21 @@ def decided_labels(
         # Elsewhere an exclusive class that is unsure says nothing against another one.
         whole = low if project.exclusive and count > 1 else Runs.full(low.shape)
         sure = rows["sure"].to_numpy()
-        ignored = Runs.stack([(between if sure[k] else whole)[k] for k in range(count)])
+        # What a person accepted is right as it was shown, between the levels too.
+        accepted = rows["accepted"].to_numpy() if "accepted" in rows else np.zeros(count, bool)
+        nothing = Runs.empty(low.shape)
+        ignored = Runs.stack(
+            [(nothing if accepted[k] else between if sure[k] else whole)[k] for k in range(count)]
+        )
         soft = None
         if settings.soft:
-            soft = Runs.stack([cut - ignored for cut in cut_at])
+            soft = Runs.stack(
+                [
+                    (masks if accepted[k] else cut - ignored)[k]
+                    for cut in cut_at
+                    for k in range(count)
+                ]
+            )
         sure_of = rows["confidence"].to_numpy()
         yield PseudoLabel(teacher, image, masks - ignored, ignored, sure_of, soft)
 

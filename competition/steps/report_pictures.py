@@ -12,7 +12,7 @@ from competition.report import ReportPanel, ReportPicture
 from competition.steps.contact_sheets import disagreement_picture
 from competition.steps.report_evidence import EntryEvidence
 
-LONGEST = 512
+_LONGEST = 512
 """The longest side of a picture, in pixels."""
 WORST, AUDITED, DISPUTED_SHOWN, AGAINST, OF_ROUND = 12, 12, 8, 6, 6
 """Pictures in each section: with 1,000 images as with 50 the report stays small enough for a mail."""
@@ -29,7 +29,7 @@ def labels_and_masks(
         project.pixels(image),
         project.labels[image],
         decide(seen.together, image, seen.decoder.rules),
-        longest=LONGEST,
+        longest=_LONGEST,
         ignored=project.ignored[image],
     )
     truth, masks = _only(shown.truth, only), _only(shown.prediction, only)
@@ -63,7 +63,7 @@ def round_pictures(seen: EntryEvidence, name: str, receipt: RoundReceipt) -> lis
         known = answers.get(image)
         known = known if known is not None and known.shape == masks.shape else None
         beside = unsure.only(~whole) if known is None else known
-        shown = outlined_image(project.pixels(image), masks, beside, longest=LONGEST)
+        shown = outlined_image(project.pixels(image), masks, beside, longest=_LONGEST)
         second = (
             ReportPanel("dashed: what does not count", {}, shown.prediction)
             if known is None
@@ -84,7 +84,7 @@ def two_masks(
         one if (one.height, one.width) == size else resize_nearest(one, size)
         for one in (ours, theirs)
     ]
-    shown = outlined_image(pixels, *native, longest=LONGEST)
+    shown = outlined_image(pixels, *native, longest=_LONGEST)
     panels = [
         ReportPanel("A: this one", shown.truth, {}),
         ReportPanel("B: the other; A dashed", shown.prediction, shown.truth),
@@ -99,9 +99,9 @@ def disputed_pictures(
     together, pictures = seen.decoder.mix(readers), []
     for image in sorted(shares, key=lambda one: -shares[one])[:DISPUTED_SHOWN]:
         pixels = seen.project.pixels(image)
-        size = fitted(pixels.shape[:2], LONGEST)
+        size = fitted(pixels.shape[:2], _LONGEST)
         masks = decide(together, image, seen.decoder.rules)
-        shown = outlined_image(pixels, None, masks, longest=LONGEST)
+        shown = outlined_image(pixels, None, masks, longest=_LONGEST)
         where = disagreement_picture(readers, image, size)
         lit = jpeg_bytes(glowing(pixels, where, size=size), size)
         panels = [

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 
+from competition.errors import InputFault
 from competition.training.progress import HistoryRow
 
 
@@ -127,15 +128,21 @@ def _mlflow(run: LoggedRun) -> Logger:
 def _trackio(run: LoggedRun) -> Logger:
     """TRACKIO_SPACE_ID or TRACKIO_SERVER_URL sends it; else it lies in the folder beside the runs."""
     os.environ.setdefault("TRACKIO_DIR", str(run.runs / "trackio"))  # read as trackio is imported
-    return _TrackioLogger(run)
+    try:
+        import trackio
+    except ImportError as error:
+        raise InputFault(
+            "--log trackio needs trackio: python -m pip install 'podium[trackio]'"
+        ) from error
+    return _TrackioLogger(run, trackio)
 
 
 class _TrackioLogger(Logger):
     """Lightning has none; trackio has wandb's functions, but for what Lightning's logger calls."""
 
-    def __init__(self, run: LoggedRun) -> None:
+    def __init__(self, run: LoggedRun, trackio: Any) -> None:
         super().__init__()
-        self.run, self.begun = run, None
+        self.run, self.trackio, self.begun = run, trackio, None
 
     @property
     def name(self) -> str:
@@ -146,9 +153,7 @@ class _TrackioLogger(Logger):
         return ""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        import trackio
-
-        run = self.run
+        run, trackio = self.run, self.trackio
         quiet: dict[str, Any] = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
         with redirect_stdout(StringIO()):  # how to look at it stands in the docs
             with suppress(ValueError):  # no project of this name yet, or one that is elsewhere

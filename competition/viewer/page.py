@@ -1,15 +1,15 @@
 """The page, which Streamlit runs anew at every click: widgets alone. What they show is in scenes.py."""
 
 import html
+from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from competition.errors import InputFault
 from competition.marks import MarkKind
 from competition.pictures import class_colours
 from competition.viewer.scenes import AS_TUNED, Part, Scene, Viewer, neighbour
-from competition.viewer.serve import current
+from competition.viewer.serve import current, widgets
 
 _SAID: dict[MarkKind, str] = {
     "accept": "Accept",
@@ -27,8 +27,8 @@ _VALUES = {"out of fold": "score", "test": "disputed", "round": "confidence"}
 _ALL = "all classes"
 
 
-def show(viewer: Viewer) -> None:
-    """The whole page."""
+def show(st: Any, viewer: Viewer) -> None:
+    """The whole page; st: streamlit."""
     competition = viewer.project.competition
     st.set_page_config(page_title=f"{competition.name} – Podium", layout="wide")
     names = list(viewer.project.classes)
@@ -36,7 +36,7 @@ def show(viewer: Viewer) -> None:
         part = viewer.part(st.selectbox("Images", list(viewer.parts), key="part"))
         worst = st.toggle("Worst first", True, key="worst")
         group = st.selectbox("Group", ["all groups", *viewer.groups(part)], key="group")
-        threshold = _threshold(viewer, part)
+        threshold = _threshold(st, viewer, part)
         labels = part.source == "out of fold" and st.toggle("Labels", True, key="labels")
         masks = st.toggle("Masks", True, key="masks")
         chosen = st.pills("Classes", names, selection_mode="multi", default=names, key="classes")
@@ -44,7 +44,7 @@ def show(viewer: Viewer) -> None:
         chosen_group = None if group == "all groups" else group
         images = viewer.listed(part, group=chosen_group, worst_first=worst)
         values = viewer.values(part)
-    image = _image(part, images, {one: values.get(one, np.nan) for one in images})
+    image = _image(st, part, images, {one: values.get(one, np.nan) for one in images})
     scene = viewer.scene(part, image, threshold)
     shown = [names.index(name) for name in chosen]
     left, right = st.columns([3, 1])
@@ -53,11 +53,11 @@ def show(viewer: Viewer) -> None:
         if labels:
             st.caption("Dashed: the label. Filled: the prediction.")
     with right:
-        _marks(viewer, part, image, names)
+        _marks(st, viewer, part, image, names)
         st.html(_legend(names, shown, scene))
 
 
-def _threshold(viewer: Viewer, part: Part) -> float | None:
+def _threshold(st: Any, viewer: Viewer, part: Part) -> float | None:
     if part.source == "round":
         st.caption("A round's labels are as they were written; its hatched pixels do not count.")
         return 0.5
@@ -66,7 +66,7 @@ def _threshold(viewer: Viewer, part: Part) -> float | None:
     return st.slider("Threshold", 0.02, 0.98, 0.5, 0.02, key="threshold")
 
 
-def _image(part: Part, images: list[str], values: dict[str, float]) -> str:
+def _image(st: Any, part: Part, images: list[str], values: dict[str, float]) -> str:
     """The image that is chosen, and the buttons to the next one and the one before."""
     key = f"image of {part.name}"
     if st.session_state.get(key) not in images:
@@ -112,7 +112,7 @@ def _value(scene: Scene, k: int) -> str:
     return f"{int(scene.areas[k])} px"
 
 
-def _marks(viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
+def _marks(st: Any, viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
     """What holds of the image, and buttons to say otherwise."""
     held = viewer.marks(image)
     on = st.selectbox("Mark", [_ALL, *names], key="on class")
@@ -133,8 +133,9 @@ def _marks(viewer: Viewer, part: Part, image: str, names: list[str]) -> None:
 
 def _main() -> None:
     """The page of the viewer that is served."""
+    st = widgets()
     try:
-        show(current())
+        show(st, current())
     except InputFault as fault:
         st.error(str(fault))
 

@@ -29,7 +29,7 @@ from competition.pseudo.rounds import LABEL_COLUMNS, RoundLabels, load_labels_of
 from competition.steps.prediction_stores import mean_predictions, out_of_fold
 from competition.steps.submit import Decoder, read_decoder
 
-LONGEST = 1024
+_LONGEST = 1024
 """Pixels of the longer side of an image, as it is drawn."""
 AS_TUNED = None
 """As a threshold: each class as `tune` decided, with post-processing."""
@@ -146,8 +146,8 @@ class Viewer:
     @property
     def marks_named(self) -> str:
         """The file of marks as `exclude` in [data] names it, from the competition file's folder."""
-        here = os.path.relpath(self.project.workspace.marks, self.project.competition.folder)
-        return Path(here).as_posix()
+        marks, home = self.project.workspace.marks, self.project.competition.folder
+        return Path(os.path.relpath(marks, home)).as_posix()
 
     @cached_property
     def _decoder(self) -> Decoder | None:
@@ -246,14 +246,14 @@ class Viewer:
             labels = self._round_labels(part.round, part.teacher)
             masks, ignored = labels.masks[image], labels.ignored.get(image)
             away = None if ignored is None else Runs.stack([ignored.any_mask()])
-            outlined = outlined_image(pixels, None, masks, longest=LONGEST, ignored=away)
+            outlined = outlined_image(pixels, None, masks, longest=_LONGEST, ignored=away)
             return Scene(image, outlined, masks.area(), confidence=self._sure(part, image))
         masks = self._cut(part.source, image, threshold)
         if part.source == "test":
-            outlined = outlined_image(pixels, None, masks, longest=LONGEST)
+            outlined = outlined_image(pixels, None, masks, longest=_LONGEST)
             return Scene(image, outlined, masks.area())
         truth, ignored = project.labels[image], project.ignored.get(image)
-        outlined = outlined_image(pixels, truth, masks, longest=LONGEST, ignored=ignored)
+        outlined = outlined_image(pixels, truth, masks, longest=_LONGEST, ignored=ignored)
         sums_of = project.metric_sums.of_slices
         scores = sums_of.sign * sums_of.per_class(sums_of.of_image(truth, masks, ignored=ignored))
         return Scene(image, outlined, masks.area(), truth.area(), scores)

@@ -1,9 +1,9 @@
 """The viewer's page on 127.0.0.1 and on no other address, by Streamlit, until it is interrupted."""
 
-import importlib.util
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from competition.errors import InputFault
 from competition.viewer.scenes import Viewer
@@ -13,6 +13,7 @@ FIRST_PORT = 8501
 """Of those that are tried where none is asked for."""
 _TRIED = 50
 
+_MISSING = InputFault("view needs streamlit: python -m pip install 'podium[view]'")
 _shown: list[Viewer] = []
 
 
@@ -21,10 +22,10 @@ def serve(viewer: Viewer, *, port: int | None = None, say: Callable[[str], None]
 
     InputFault where Streamlit is not installed, or the port is taken.
     """
-    if importlib.util.find_spec("streamlit") is None:
-        raise InputFault("view needs streamlit: python -m pip install 'podium[view]'")
-    from streamlit.web import bootstrap
-
+    try:
+        from streamlit.web import bootstrap
+    except ImportError as error:
+        raise _MISSING from error
     chosen = _free_port(port)
     _shown[:] = [viewer]
     settings = {
@@ -45,6 +46,15 @@ def serve(viewer: Viewer, *, port: int | None = None, say: Callable[[str], None]
 def current() -> Viewer:
     """What `serve` shows, for the page, which Streamlit runs in this process."""
     return _shown[0]
+
+
+def widgets() -> Any:
+    """The package streamlit, by which a page makes its widgets."""
+    try:
+        import streamlit
+    except ImportError as error:
+        raise _MISSING from error
+    return streamlit
 
 
 def _free_port(asked: int | None) -> int:

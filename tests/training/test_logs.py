@@ -54,11 +54,9 @@ def told(name, run):
 
 
 def test_tensorboard_has_every_round_once(run):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    read = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     told("tensorboard", run)
-    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events = read.EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
     assert [(one.step, one.value) for one in events.Scalars("score")] == [(8, 0.5), (12, 0.75)]
     assert [one.step for one in events.Scalars("train_loss")] == [4, 8, 12]
@@ -77,12 +75,10 @@ def test_mlflow_has_one_run_of_a_network_with_every_round_once(run):
 
 
 def test_wandb_lies_offline_in_the_folder_of_the_run(run):
-    pytest.importorskip("wandb")
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
     told("wandb", run)
     (file,) = (run.folder / "wandb").glob("offline-run-*/*.wandb")
-    records = [Record.FromString(data) for data in records_in(file.read_bytes())]
+    records = [record.FromString(data) for data in records_in(file.read_bytes())]
     (begun,) = [one.run for one in records if one.HasField("run")]
     rows = [
         {".".join(item.nested_key) or item.key: item.value_json for item in one.history.item}
@@ -110,9 +106,7 @@ def records_in(data):
 
 
 def test_trackio_has_one_run_of_a_network_with_every_round_once(run, monkeypatch):
-    pytest.importorskip("trackio")
-    from trackio import sqlite_storage
-
+    sqlite_storage = pytest.importorskip("trackio.sqlite_storage")
     # It reads TRACKIO_DIR as it is imported, which another test may have done.
     monkeypatch.setattr(sqlite_storage, "TRACKIO_DIR", run.runs / "trackio")
     told("trackio", run)
@@ -158,9 +152,7 @@ def test_nothing_of_the_tools_is_imported_unasked():
 def test_a_training_that_is_logged_killed_and_resumed_ends_as_one_that_is_not(
     project, tmp_path, monkeypatch
 ):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    read = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     plain = train_network(project, ONE, 0).parent.rename(tmp_path / "plain")
     monkeypatch.setenv(LOG_VARIABLE, "tensorboard")
     with pytest.raises(Killed), monkeypatch.context() as patched:
@@ -169,7 +161,7 @@ def test_a_training_that_is_logged_killed_and_resumed_ends_as_one_that_is_not(
     logged = train_network(project, ONE, 0).parent
     assert same_weights(plain, logged)
     assert (plain / "history.csv").read_text() == (logged / "history.csv").read_text()
-    events = EventAccumulator(str(logged / "tensorboard"))
+    events = read.EventAccumulator(str(logged / "tensorboard"))
     events.Reload()
     assert len(events.Scalars("score")) == 3 == len({one.step for one in events.Scalars("score")})
     assert Image.open(logged / "curves.png").size == Image.open(plain / "curves.png").size
