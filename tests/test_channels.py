@@ -204,7 +204,7 @@ def test_a_shift_of_one_channel_is_told_with_its_number(tmp_path):
 
 @pytest.mark.parametrize("key", ["channels", "bits"])
 def test_a_recipe_that_says_another_number_is_refused(tmp_path, key):
-    text = TOML + "network = { " + key + " = 4 }\n"
+    text = TOML + f"network.{key} = 4\n"
     file = write_data(tmp_path, text)
     with pytest.raises(
         InputFault, match=rf"recipes.tiny.network.{key} is 4, and images have"
