@@ -81,10 +81,12 @@ def dice_at(grid: GridSize, truth: Runs, ignored: Runs) -> np.ndarray:
     there are none; pixels of `ignored` (1, H, W) do not count.
     """
     present = np.flatnonzero(truth.area())
+    result = np.full(truth.classes, np.nan)
+    if not len(present):
+        return result
     labelled = truth.select(present)
     reached = Letterbox((truth.height, truth.width), grid, grid).reached(labelled)
     pair = labelled.without(ignored), reached.without(ignored)
-    result = np.full(truth.classes, np.nan)
     result[present] = dice_from_statistics(*dice_statistics(*pair), empty="skip")
     return result
 

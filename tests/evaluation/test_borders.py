@@ -120,6 +120,10 @@ def test_what_the_size_of_the_logits_loses_is_told_only_where_it_is_most_of_the_
     assert coarse_text(perfect, at_size, enough) == ""
 
 
+def test_an_image_without_any_mask_loses_nothing_by_the_size():
+    assert np.isnan(dice_at((20, 25), Runs.empty((3, *SIZE)), NONE)).all()
+
+
 def test_pixels_and_classes_that_are_not_there_lose_nothing_by_the_size():
     truth = Runs.stack([mask(drawn(0))[0], NONE[0]])
     assert np.isnan(dice_at((20, 25), truth, NONE)).tolist() == [False, True]
