@@ -119,6 +119,9 @@ def test_soft_targets_come_back_as_they_were_and_hard_ones_leave_no_file(tmp_pat
     found = load_labels_of(tmp_path / "round1", spec, SIZES, "fold-0")
     assert found.masks == masks and found.soft == {one.image: one.soft for one in labels}
     assert found.soft["NA"].classes == len(SOFT_LEVELS) * 2
+    rows = (tmp_path / "round1" / "soft.csv").read_text().splitlines()[1:]
+    said = [row.split(",")[-3] for row in rows[: 2 * len(SOFT_LEVELS)]]
+    assert said == [f"{level:g}" for level in SOFT_LEVELS for _ in spec.classes]
     make(tmp_path / "hard", spec, labels_of(masks))
     assert not (tmp_path / "hard" / "soft.csv").exists()
 
