@@ -182,6 +182,10 @@ def test_it_is_served_on_127_0_0_1_without_statistics_and_with_no_taken_port(vie
     monkeypatch.setitem(sys.modules, "streamlit.web", None)
     with pytest.raises(InputFault, match=r"pip install 'podium\[view\]'"):
         serving.serve(viewer)
+    vars(viewer).pop("parts", None)
+    monkeypatch.setattr(Viewer, "parts", property(_fault))
+    with pytest.raises(InputFault, match="nothing is predicted"):
+        serving.serve(viewer)
 
 
 @contextmanager

@@ -20,8 +20,9 @@ _shown: list[Viewer] = []
 def serve(viewer: Viewer, *, port: int | None = None, say: Callable[[str], None] = print) -> None:
     """Show it until the process is interrupted. port: None takes the first free one from 8501 on.
 
-    InputFault where Streamlit is not installed, or the port is taken.
+    InputFault where nothing is predicted, Streamlit is not installed, or the port is taken.
     """
+    parts = ", ".join(viewer.parts)  # the page itself would say it where nobody may look
     try:
         from streamlit.web import bootstrap
     except ImportError as error:
@@ -38,7 +39,8 @@ def serve(viewer: Viewer, *, port: int | None = None, say: Callable[[str], None]
         "client_toolbarMode": "minimal",
         "logger_level": "error",
     }
-    say(f"http://{ADDRESS}:{chosen} until Ctrl-C; marks go to {viewer.project.workspace.marks}")
+    say(f"http://{ADDRESS}:{chosen} shows {parts} until Ctrl-C")
+    say(f"marks go to {viewer.project.workspace.marks}")
     bootstrap.load_config_options(settings)
     bootstrap.run(str(Path(__file__).with_name("page.py")), False, [], settings)
 
