@@ -2,10 +2,9 @@
 
 page.py       what a report is made of, and its HTML      sections.py  the tables and what they say
 audit.py      labels that out-of-fold networks contradict most
-agreement.py  how far two submissions agree               round_truth.py  how right a round's labels are
+round_truth.py  how right a round's labels are
 """
 
-from competition.report.agreement import mask_agreement
 from competition.report.audit import AuditCounts, Contradiction, audit_counts, ranked, write_audit
 from competition.report.page import (
     Cell,

@@ -25,7 +25,6 @@ from competition.report import (
     ReportPage,
     ReportSection,
     ReportTable,
-    mask_agreement,
     ranked,
     rendered_page,
     write_audit,
@@ -46,6 +45,7 @@ from competition.report.sections import (
     training_section,
     worst_section,
 )
+from competition.scoring import dice_from_statistics, dice_statistics
 from competition.solution import read_score
 from competition.steps.contact_sheets import disputed_part
 from competition.steps.prediction_stores import mean_predictions
@@ -429,7 +429,8 @@ class _Written:
                 if image not in answers or answers[image].shape != masks.shape:
                     continue
                 ignored = for_each_class(labels.ignored[image], masks)
-                dice = mask_agreement(masks - ignored, answers[image] - ignored)
+                pair = masks - ignored, answers[image] - ignored
+                dice = dice_from_statistics(*dice_statistics(*pair))
                 counted = ignored.area() < masks.plane
                 found += [
                     (label, float(dice[k]), float(sure[teacher, image, label] or "nan"))
@@ -456,7 +457,9 @@ class _Written:
             path = project.workspace.submission(other)
             try:
                 theirs = read_submission(project.competition, path, project.sizes)
-                dice = np.stack([mask_agreement(ours[i], theirs[i]) for i in images])
+                dice = np.stack(
+                    [dice_from_statistics(*dice_statistics(ours[i], theirs[i])) for i in images]
+                )
             except (InputFault, KeyError) as fault:
                 unread.append(f"{other} could not be compared: {str(fault).splitlines()[0]}")
                 continue

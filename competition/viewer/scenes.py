@@ -19,13 +19,13 @@ from competition.decoding.decisions import decide
 from competition.decoding.ensemble import plain_sums
 from competition.entry import Entry
 from competition.errors import InputFault, nearest
-from competition.inference.disagreement import disputed_share
 from competition.inference.store import Store
 from competition.marks import Mark, MarkKind, add_mark, read_marks, standing
 from competition.masks import Runs
 from competition.pictures import OutlinedImage, outlined_image, page_svg
 from competition.project import Project
 from competition.pseudo.rounds import LABEL_COLUMNS, RoundLabels, load_labels_of
+from competition.steps.contact_sheets import disputed_part
 from competition.steps.prediction_stores import mean_predictions, out_of_fold
 from competition.steps.submit import Decoder, read_decoder
 
@@ -217,7 +217,7 @@ class Viewer:
         if part.source == "out of fold":
             return self._scores(self._blend("out of fold"))
         if part.source == "test":
-            return {image: self._disputed(image) for image in part.images}
+            return {image: disputed_part(self._test_stores, image) for image in part.images}
         rows = self._round_table(part.round)
         rows = rows[rows["teacher"] == part.teacher]
         return rows.groupby("image")["confidence"].mean().to_dict()
@@ -227,13 +227,6 @@ class Viewer:
         sums = plain_sums(together, self.project.labels, sums_of, ignored=self.project.ignored)
         values = sums_of.sign * sums_of.overall(sums)
         return dict(zip(together.images, values.tolist(), strict=True))
-
-    def _disputed(self, image: str) -> float:
-        shares = [
-            disputed_share(store.disagreement(image), store.geometry(image).region)
-            for store in self._test_stores.values()
-        ]
-        return float(np.mean(shares))
 
     @cached_property
     def _test_stores(self) -> Mapping[str, Store]:
