@@ -63,10 +63,19 @@ def _advice(error: Exception) -> str | None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Ctrl-C or a request to end: unwind, so that unfinished files go, and say how to go on."""
-    # Ctrl-C reaches `podium run` and its step, which `run` asks to end, too: once is enough.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("stopped; run the same command again to go on", file=sys.stderr)
+    from competition.engines import RUNNING
+
+    # Ctrl-C reaches `podium run` and its step, which `run` asks to end, too: once is enough. (SIG_IGN
+    # would make Python complain of a signal that is on its way.)
+    for one in _STOPPED:
+        signal.signal(one, _unwinding)
+    if not RUNNING:  # else the step says it
+        print("stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(_STOPPED[number])
+
+
+def _unwinding(number: int, frame: FrameType | None) -> None:
+    """What a further Ctrl-C does: nothing, as the first one is heeded already."""
 
 
 def _told(message: str, code: int) -> int:

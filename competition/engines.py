@@ -40,6 +40,10 @@ def with_asked(words: CommandWords) -> str:
     return asked + typed(words)
 
 
+RUNNING: list[subprocess.Popen[bytes]] = []
+"""The step that `run_step` waits for."""
+
+
 def run_step(words: CommandWords, *, stdout: Any = None) -> None:
     """Echo and run one command; StepFailed where it does not end well.
 
@@ -48,12 +52,15 @@ def run_step(words: CommandWords, *, stdout: Any = None) -> None:
     print(f"$ {with_asked(words)}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "competition", *words]
     with subprocess.Popen(command, stdout=stdout) as process:
+        RUNNING.append(process)
         try:
             code = process.wait()
         except BaseException:
             # It unwinds by itself and leaves nothing half-written; leaving this block waits for it.
             process.terminate()
             raise
+        finally:
+            RUNNING.remove(process)
     if code:
         raise StepFailed(words, code)
 

@@ -7,7 +7,7 @@ Commands run one kind of step each and never call another; `stages` lists the co
 takes, in order, and tasks run those that are not fresh. Nothing here imports torch.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -700,21 +700,34 @@ def states(stages: list[Stage]) -> list[tuple[Step, State]]:
     return list(found.values())
 
 
-def states_text(found: list[tuple[Step, State]]) -> str:
-    """One line a step: its state in words, and what has to be done before it."""
+def states_text(found: list[tuple[Step, State]], running: Mapping[str, str] | None = None) -> str:
+    """One line a step: its state in words, and what has to be done before it.
+
+    running: the steps that are being done at the moment, by name, with who does them.
+    """
+    running = running or {}
     undone = {step.name for step, state in found if state.kind != "fresh"}
     width = max(len(step.name) for step, _ in found)
     lines = []
     for step, state in found:
         first = next((name for name in step.after if name in undone), None)
-        lines.append(f"{step.name:<{width}}  {state.text(after=first)}")
+        now = f"running: {running[step.name]}" if step.name in running else state.text(after=first)
+        lines.append(f"{step.name:<{width}}  {now}")
     return "\n".join(lines)
 
 
-def states_document(found: list[tuple[Step, State]]) -> list[dict[str, Any]]:
-    """The same for programs; kind: fresh, stale or missing."""
+def states_document(
+    found: list[tuple[Step, State]], running: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The same for programs; kind: fresh, stale or missing; running: who does it, or null."""
     return [
-        {"step": step.name, "kind": state.kind, "why": state.why, "after": list(step.after)}
+        {
+            "step": step.name,
+            "kind": state.kind,
+            "why": state.why,
+            "after": list(step.after),
+            "running": running.get(step.name),
+        }
         for step, state in found
     ]
 

@@ -26,7 +26,7 @@ from competition.recipes import Recipe, recipe_of
 from competition.recipes.planned import AUTO, asks_for_plan, with_plan
 from competition.spec import Competition, load_competition
 from competition.submission.rows import own_sample
-from competition.workspace import Workspace, write_text
+from competition.workspace import Workspace, held, write_text
 
 ACTIVE = "competition.toml"
 VARIABLE = "PODIUM_COMPETITION"
@@ -102,14 +102,18 @@ class Project:
         return cls(competition, root, say=say, watch=watch, planned=planned)
 
     def perform(self, step: Step, run: Callable[[], dict[str, Any] | None], *, force: bool) -> bool:
-        """Do a step unless it is fresh; returns whether it was done."""
-        state = step.state()
-        if state.kind == "fresh" and not force:
-            self.say(f"{step.name}: done already")
-            return False
-        self.say(f"{step.name}: {state.beginning()}")
-        step.perform(run)
-        return True
+        """Do a step unless it is fresh; returns whether it was done.
+
+        MachineFault where another process does it at the moment.
+        """
+        with held(self.workspace.lock(step.name), step.name):
+            state = step.state()
+            if state.kind == "fresh" and not force:
+                self.say(f"{step.name}: done already")
+                return False
+            self.say(f"{step.name}: {state.beginning()}")
+            step.perform(run)
+            return True
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -5,12 +5,16 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from competition.errors import InputFault, MachineFault
 
@@ -76,6 +80,10 @@ class Workspace:
         """Folder of one trained network; a member is a recipe with its seed and pseudo round."""
         return self.runs / member / f"fold-{fold}"
 
+    def lock(self, step: str) -> Path:
+        """What the one process that does a step holds."""
+        return self.runs / "locks" / f"{re.sub('[^A-Za-z0-9._-]+', '-', step)}.lock"
+
 
 def checked_name(what: str, name: str) -> str:
     """A name that becomes a folder's: InputFault for one that could be a path."""
@@ -122,6 +130,56 @@ def whole_folder(path: Path) -> Generator[Path]:
         raise _disk_fault(error, path) from error
     finally:
         shutil.rmtree(working, ignore_errors=True)
+
+
+@contextmanager
+def held(lock: Path, step: str) -> Generator[None]:
+    """Hold a step's lock while the block runs; MachineFault names the process that holds it already.
+
+    The system lets go of it when its process ends, however that is.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    mutex = FileLock(lock)
+    try:
+        mutex.acquire(timeout=_LOOKING)
+    except Timeout:
+        raise MachineFault(
+            f"{step} is being done by {_holder(lock)}; wait for it or end it, then run the same command "
+            "again"
+        ) from None
+    holder = lock.with_suffix(".json")
+    try:
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(holder, {"process": os.getpid(), "host": socket.gethostname(), "since": now})
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        mutex.release()
+
+
+def who_holds(lock: Path) -> str | None:
+    """The process that does a step now, in words; None where none does."""
+    if not lock.exists():
+        return None
+    mutex = FileLock(lock)
+    try:
+        mutex.acquire(timeout=0)
+    except Timeout:
+        return _holder(lock)
+    mutex.release()
+    return None
+
+
+_LOOKING = 2.0
+"""Seconds until a lock counts as held: whoever only looks holds it for a moment."""
+
+
+def _holder(lock: Path) -> str:
+    try:
+        found = read_json(lock.with_suffix(".json"))
+        return f"process {found['process']} on {found['host']} since {found['since']}"
+    except (InputFault, KeyError, TypeError):  # it has not said so yet, or has just ended
+        return "another process"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,8 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +15,8 @@ import pytest
 from tiny_competition import whole_way
 from typer.testing import CliRunner
 
-from competition import steps
+from competition import steps, workspace
+from competition.__main__ import main
 from competition.cli import app
 from competition.decoding.blend import blend
 from competition.decoding.calibration import areas_under, count_pixels, tradeoff_curves
@@ -19,7 +24,7 @@ from competition.decoding.decisions import read_decisions
 from competition.decoding.ensemble import read_ensemble
 from competition.doctor import examine
 from competition.entry import Member, entry_of
-from competition.errors import InputFault
+from competition.errors import InputFault, MachineFault
 from competition.evaluation import borders
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
@@ -35,6 +40,8 @@ from competition.steps import private_interval
 from competition.steps.prediction_stores import out_of_fold
 from competition.submission import check_submission, evidence_path, read_receipt
 from competition.workspace import file_sha256
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -445,6 +452,42 @@ def test_a_step_that_is_killed_is_missing_and_not_fresh(copied, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         steps.tune_entry(copied, entry_of(copied.competition), force=True)
     assert kinds(copied)["tune main"].kind == "missing"
+
+
+def test_a_step_that_another_process_does_is_left_to_it_and_shown_as_running(
+    copied, monkeypatch, capsys
+):
+    monkeypatch.setattr(workspace, "_LOOKING", 0.0)
+    step, done = copied.pipeline.train(Member("tiny"), 0), []
+    lock, file = copied.workspace.lock(step.name), copied.competition.folder / "competition.toml"
+    monkeypatch.chdir(copied.workspace.root)
+    with workspace.held(lock, step.name):
+        with pytest.raises(MachineFault, match=f"{step.name} is being done by process {os.getpid()} on"):
+            copied.perform(step, lambda: done.append("twice"), force=True)
+        assert main(["status", "--competition", str(file)]) == 0
+        assert f"{step.name}    running: process {os.getpid()} on " in capsys.readouterr().out
+        assert main(["status", "--json", "--competition", str(file)]) == 0
+        steps = json.loads(capsys.readouterr().out)["steps"]
+        assert [row["step"] for row in steps if row["running"]] == [step.name]
+    assert not done and workspace.who_holds(lock) is None
+    copied.perform(step, lambda: done.append("once"), force=True)
+    assert done == ["once"]
+
+
+def test_a_killed_process_lets_go_of_its_step(tmp_path):
+    lock = tmp_path / "locks" / "train.lock"
+    code = f"""
+import os, signal
+from pathlib import Path
+from competition.workspace import held
+with held(Path({str(lock)!r}), "train"):
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT)
+    assert killed.returncode and lock.with_suffix(".json").exists()
+    assert workspace.who_holds(lock) is None
+    with workspace.held(lock, "train"):
+        assert workspace.who_holds(lock).startswith(f"process {os.getpid()} on ")
 
 
 def test_a_submission_of_outdated_decisions_says_so(copied):

@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -327,3 +329,44 @@ def test_the_whole_chain_in_an_empty_folder_needs_no_checkout(tiny_data, tmp_pat
     assert "epoch 1/1" in done.stdout and "$ python" not in done.stdout
     echoed = re.findall(r"^\$ .*python -m competition (\w+)", done.stderr, re.MULTILINE)
     assert echoed == ["folds", "train"]
+
+
+CHAIN = """
+import sys
+from competition import cli, engines
+from competition.__main__ import main
+
+sys.executable = sys.argv[1]
+cli.app = lambda words, prog_name: engines.run_step(words)
+sys.exit(main(["train"]))
+"""
+STEP = """#!/bin/sh
+trap 'sleep 1; echo stopped >&2; : > ended; exit 143' TERM
+trap '' INT
+: > begun
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to a group of processes")
+def test_ctrl_c_twice_waits_for_the_step_and_says_once_that_it_stopped(tmp_path):
+    """The step says it. Ctrl-C reaches the whole group, impatient people press it again."""
+    step = tmp_path / "step"
+    step.write_text(STEP)
+    step.chmod(0o755)
+    chain = subprocess.Popen(
+        [sys.executable, "-c", CHAIN, str(step)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    for _ in range(3):
+        os.killpg(chain.pid, signal.SIGINT)
+        time.sleep(0.1)
+    _, said = chain.communicate(timeout=60)
+    assert (tmp_path / "ended").exists() and chain.returncode == 130
+    assert said.splitlines()[1:] == ["stopped"]

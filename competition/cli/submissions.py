@@ -343,11 +343,14 @@ def leaderboard(
 @app.command()
 @on_entry
 def status(project: "Project", entry: "Entry", as_json: Json = False) -> None:
-    """Show each step of the submission: done, outdated or to do, and why."""
+    """Show each step of the submission: done, outdated, running or to do, and why."""
     from competition.pipeline import states, states_document, states_text
+    from competition.workspace import who_holds
 
     found = states(project.pipeline.stages("report", entry))
+    holders = {step.name: who_holds(project.workspace.lock(step.name)) for step, _ in found}
+    running = {name: words for name, words in holders.items() if words}
     if as_json:
-        echo_json({"entry": entry.name, "steps": states_document(found)})
+        echo_json({"entry": entry.name, "steps": states_document(found, running)})
     else:
-        typer.echo(states_text(found))
+        typer.echo(states_text(found, running))

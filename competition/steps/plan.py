@@ -25,6 +25,7 @@ from competition.recipes import recipe_named
 from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.recipes.weights_file import weights_file
 from competition.steps.folds import refuse_faulty_data
+from competition.workspace import held
 
 USUAL_ON_CPUS, USUAL_ON_CARDS = 60.0, 180.0
 """Minutes, where nobody says how many there are."""
@@ -47,7 +48,13 @@ def plan_recipe(project: Project, asked: TimeAsked, *, force: bool = False) -> P
     """Measure, choose and write the plan, unless it is there; returns its file.
 
     InputFault where the one that is there was made for another time: networks may be trained by it.
+    MachineFault where another process plans at the moment.
     """
+    with held(project.workspace.lock("plan"), "plan"):
+        return _planned(project, asked, force=force)
+
+
+def _planned(project: Project, asked: TimeAsked, *, force: bool) -> Path:
     path = project.workspace.plan
     if path.is_file() and not force:
         _refuse_another(read_plan(path), asked, path)
