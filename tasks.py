@@ -68,13 +68,18 @@ class CommandTask(Task):
 def _argument(parameter: Any) -> Argument:
     kind = bool if _is_flag(parameter) else list if getattr(parameter, "multiple", False) else str
     spellings: list[str] = parameter.opts
-    return Argument(
+    argument = Argument(
         names=[name.lstrip("-") for name in sorted(spellings, key=len, reverse=True)],
         kind=kind,
         default=parameter.default if kind is bool else None,
         help=_help(parameter),
         positional=parameter.param_type_name == "argument",
     )
+    if kind is list:
+        argument.raw_value = (
+            None  # else invoke takes a bare `--fold` at the end for one with a value
+        )
+    return argument
 
 
 def _name(parameter: Any) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from competition.errors import PodiumError
+from competition.errors import PodiumError, as_called
 
 _STOPPED: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -79,7 +79,7 @@ def _unwinding(number: int, frame: FrameType | None) -> None:
 
 
 def _told(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {as_called(message)}", file=sys.stderr)
     return code
 
 

@@ -1,6 +1,8 @@
 """The one family of errors: caught once, in `__main__`, and shown as one message with an exit code."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 FEW = 6
@@ -23,6 +25,22 @@ class MachineFault(PodiumError, OSError):
     """The machine cannot do it: no space, no memory, no shared memory, no network."""
 
     exit_code = 3
+
+
+_COMMAND = re.compile(r"(?<=`)(?:podium|python -m competition)(?: run)? (?=[a-z])")
+
+
+def as_called(text: str) -> str:
+    """Commands in a message as whoever reads it can type them: by the checkout's `inv`, which installs
+    no `podium` on the path, where that has begun this process.
+
+    >>> os.environ["PODIUM_CALLED"] = "./inv"
+    >>> as_called("`podium tune` or `podium run submit`; `python -m competition new` begins yours")
+    '`./inv tune` or `./inv submit`; `./inv new` begins yours'
+    >>> del os.environ["PODIUM_CALLED"]
+    """
+    called = os.environ.get("PODIUM_CALLED")
+    return _COMMAND.sub(f"{called} ", text) if called else text
 
 
 def in_one_line(error: Exception) -> str:

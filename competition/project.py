@@ -15,7 +15,7 @@ from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
-from competition.errors import InputFault
+from competition.errors import InputFault, as_called
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
 from competition.inference.views import checked_views
@@ -62,7 +62,8 @@ class Project:
         watch: Watch = unwatched,
         planned: bool = True,
     ) -> None:
-        self.say, self.watch = say, watch
+        self.say = lambda line: say(as_called(line))
+        self.watch = watch
         self.workspace = Workspace(root, competition.name)
         self.plans = asks_for_plan(competition)
         """Whether the file leaves its recipe to a plan."""

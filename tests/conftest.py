@@ -16,6 +16,7 @@ settings.load_profile("podium")
 # What the processor would choose must not decide what a test sees; tests of dtypes choose theirs.
 os.environ.setdefault("PODIUM_DTYPE", "float32")
 os.environ.setdefault("PODIUM_KEEP_MEMORY", "no")  # many tests' memory in one process
+os.environ.pop("PODIUM_CALLED", None)  # `./inv test` sets it, and messages would name inv
 
 TINY = """
 [ensemble]

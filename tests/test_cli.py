@@ -304,9 +304,15 @@ def test_what_a_program_reads_is_one_document_and_nothing_else(scored, monkeypat
         assert result.stdout.isascii()
         found[words[0]] = json.loads(result.stdout)
     assert set(found["status"]) == {"entry", "steps"} and found["status"]["entry"] == "main"
-    assert found["status"]["steps"][0] == {"step": "folds", "kind": "fresh", "why": "", "after": []}
-    trained = {"step": "train tiny fold 0", "kind": "missing", "why": "", "after": ["folds"]}
-    assert found["status"]["steps"][1] == trained
+    assert found["status"]["steps"][0] == {
+        "step": "folds",
+        "kind": "fresh",
+        "why": "",
+        "after": [],
+        "running": None,
+    }
+    trained = {"step": "train tiny fold 0", "kind": "missing", "after": ["folds"]}
+    assert found["status"]["steps"][1] == {**trained, "why": "", "running": None}
     assert set(found["doctor"]) == {"errors", "warnings", "found"} and not found["doctor"]["errors"]
     (row,) = found["score"]["submissions"]
     assert set(found["score"]) == {"solution", "submissions"} and row["file"] == str(scored[2])
@@ -334,8 +340,8 @@ def test_of_several_files_what_they_stand_beside_is_said_once(scored, monkeypatc
 
 
 def test_a_goal_keeps_standard_output_for_its_document(scored):
-    code, out, errors = process("run", "status", "--json", cwd=scored[0].parent)
-    assert code == 0 and json.loads(out)["entry"] == "main"
+    code, out, errors = process("run", "doctor", "--json", cwd=scored[0].parent)
+    assert code == 0 and json.loads(out)["errors"] == []
     assert "python -m competition demo" in errors and "wrote" in errors
 
 

@@ -23,7 +23,7 @@ LAUNCHERS = {
 SHOWN = re.compile(rf"(?:[A-Z_]+=\S+ )*({'|'.join(map(re.escape, LAUNCHERS))}) +(\S.*)")
 """Perhaps with variables before it."""
 SPAN = re.compile(r"`([^`]+)`")
-PLACEHOLDERS = {"STEP": "status", "GOAL": "submit"}
+PLACEHOLDERS = {"STEP": "doctor", "GOAL": "submit"}
 PAGES = [
     *ROOT.glob("*.md"),
     *ROOT.glob("docs/*.md"),

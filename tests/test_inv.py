@@ -4,6 +4,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,7 +33,12 @@ else:
 """
 INSTALLS = "inv: installing the project with uv (at first minutes; 7 GB with CUDA)\n"
 TASKS = """\
+import os
 from invoke import task
+
+@task
+def called(context):
+    print(os.environ["PODIUM_CALLED"])
 
 @task
 def hello(context, name="nobody"):
@@ -227,6 +233,13 @@ def test_called_from_elsewhere_it_runs_the_projects_tasks(project: Path, tmp_pat
     (elsewhere / "tasks.py").write_text("raise SystemExit('not these tasks')")
     (elsewhere / "invoke.py").write_text("raise SystemExit('not this invoke')")
     assert outcome(start(project, "hello", folder=elsewhere))[:2] == (0, "hello nobody\n")
+
+
+def test_messages_can_name_commands_as_they_are_typed(project: Path) -> None:
+    """A checkout has no `podium` on the path: what a message tells to type must be there."""
+    program = shlex.quote(str(project / "inv"))
+    typed = f"python {program}" if os.name == "nt" else program
+    assert outcome(start(project, "called"))[1] == f"{typed}\n"
 
 
 def test_the_exit_code_is_the_tasks_own(project: Path) -> None:

@@ -462,7 +462,9 @@ def test_a_step_that_another_process_does_is_left_to_it_and_shown_as_running(
     lock, file = copied.workspace.lock(step.name), copied.competition.folder / "competition.toml"
     monkeypatch.chdir(copied.workspace.root)
     with workspace.held(lock, step.name):
-        with pytest.raises(MachineFault, match=f"{step.name} is being done by process {os.getpid()} on"):
+        with pytest.raises(
+            MachineFault, match=f"{step.name} is being done by process {os.getpid()} on"
+        ):
             copied.perform(step, lambda: done.append("twice"), force=True)
         assert main(["status", "--competition", str(file)]) == 0
         assert f"{step.name}    running: process {os.getpid()} on " in capsys.readouterr().out

@@ -137,3 +137,26 @@ def test_a_missing_competition_file_is_one_line_and_code_2(tmp_path):
     code, text = invoke("submit", "-c", "nowhere.toml", cwd=tmp_path)
     assert code == 2 and text.strip().startswith("error: no competition file 'nowhere.toml'")
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tran", "--fold", "0"], "error: No idea what 'tran' is; did you mean train or "),
+        (["train", "--fodl", "0"], "error: No idea what '--fodl' is; did you mean --fold or "),
+        (["--help", "submitt"], "error: No idea what 'submitt' is; did you mean submit"),
+        (["train", "--qqq"], "error: No idea what '--qqq' is; see --help train"),
+        (["train", "--fold"], "error: Flag --fold needed value and was not given one; see --help"),
+    ],
+)
+def test_what_is_mistyped_is_told_with_the_nearest_name(words, said, tmp_path):
+    code, text = invoke(*words, cwd=tmp_path)
+    assert code == 2 and text.startswith(said) and text.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["status", "leaderboard"])
+def test_who_only_looks_gets_no_demo_written(name, tmp_path):
+    code, text = invoke(name, cwd=tmp_path)
+    assert code == 2 and "demo competition is not written yet" in text
+    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from competition.cli.options import File, Json, app, echo_json, forcible, open_project, say, watch
-from competition.errors import InputFault
+from competition.errors import InputFault, as_called
 
 if TYPE_CHECKING:
     from competition.doctor import Report
@@ -127,8 +127,9 @@ def doctor(
     from competition.submission import check_submission, check_text_order
 
     project = Project.open(competition, unsettled=True)
-    for question in project.competition.questions:
-        typer.echo(f"open: {question}", err=as_json)
+    questions = project.competition.questions
+    for question in questions:
+        typer.echo(f"open: {as_called(question)}", err=as_json)
     if csv is not None:
         check_submission(project.competition, csv, project.sample, project.sizes)
         fact = Report.fact(str(csv), "the sample's rows, every text legal")
@@ -137,7 +138,7 @@ def doctor(
         report = examined(
             project.competition, project.workspace, project.catalog_if_any, watch=watch
         )
-    echo_json(report.document()) if as_json else typer.echo(report.text())
+    echo_json(report.document()) if as_json else typer.echo(report.text(questions=len(questions)))
     if csv is None and not as_json:
         _show_labels(project)
         _show_look_alikes(project, report)

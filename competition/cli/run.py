@@ -120,8 +120,6 @@ GOALS: dict[str, Before] = {
     "holdout": _before("submit", on_entry),  # what is scored there is what would be submitted
     "pseudo": _before_pseudo,
     "verdict": _before("verdict", on_entry),
-    "leaderboard": _nothing,
-    "status": _nothing,
     "ablation": _before_ablation,
 }
 

@@ -98,12 +98,16 @@ class Report:
             "found": [{"what": what, "value": value} for what, value in self.found],
         }
 
-    def text(self) -> str:
-        """The facts as a table, then errors and warnings by kind, the first ten of each kind."""
+    def text(self, *, questions: int = 0) -> str:
+        """The facts as a table, then errors and warnings by kind, the first ten of each kind.
+
+        questions: how many the competition file has, which are told elsewhere.
+        """
         width = max((len(what) for what, _ in self.found), default=0)
         lines = [f"{what:<{width}}  {value}" for what, value in self.found]
         lines += _by_kind("error", self.wrong) + _by_kind("warning", self.doubtful)
-        lines.append(f"errors: {len(self.wrong)}, warnings: {len(self.doubtful)}")
+        asked = f", open questions: {questions} (above)" if questions else ""
+        lines.append(f"errors: {len(self.wrong)}, warnings: {len(self.doubtful)}{asked}")
         return "\n".join(lines)
 
 

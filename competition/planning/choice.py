@@ -357,7 +357,7 @@ def _prior(facts: DataFacts) -> tuple[float, str]:
 
 def _augmentation(facts: DataFacts, epochs: float) -> tuple[dict[str, float], str]:
     """The more often an image is seen, and the freer it lies, the more it is changed."""
-    seen = f"each is seen {epochs:.0f} times"
+    seen = f"each is seen {_count(epochs)}"
     often = epochs >= MANY_EPOCHS
     if facts.turned:
         words = f"images may be turned and mirrored; {seen}"
@@ -436,7 +436,7 @@ def _input_lines(draft: _Draft, facts: DataFacts) -> list[Reasoned]:
     fit = "pad" if facts.aspects > UNLIKE_ASPECTS else "stretch"
     lines = [
         Reasoned("size", list(draft.size), _why_size(draft, facts)),
-        Reasoned("fit", fit, f"widths / heights differ by {facts.aspects:.2g} times"),
+        Reasoned("fit", fit, _why_fit(facts)),
     ]
     if draft.crop is not None:
         reason = f"a step on the whole of {_times(draft.size)} would cost too many steps"
@@ -460,13 +460,31 @@ def _length_lines(bid: _Bid, facts: DataFacts, ask: PlanRequest) -> list[Reasone
     affordable = int(steps * cost.step * VALIDATING / max(validation, 1e-9))
     validations = max(1, min(MOST_VALIDATIONS, affordable))
     every = math.ceil(steps / validations)
-    told = f"{math.ceil(steps / every)} validations, {VALIDATING:.0%} of the time at most"
+    made = math.ceil(steps / every)
+    told = f"{made} validation{'s' if made > 1 else ''}, {VALIDATING:.0%} of the time at most"
     return [
-        Reasoned("schedule.iterations", steps, f"{seconds}; each image {epochs:.1f} times"),
+        Reasoned("schedule.iterations", steps, f"{seconds}; each image {_count(epochs)}"),
         Reasoned("ema", *_ema(steps)),
         *(Reasoned(f"augmentation.{key}", value, reason) for key, value in augmentation.items()),
         Reasoned("validate_every", every, told),
     ]
+
+
+def _why_fit(facts: DataFacts) -> str:
+    if facts.aspects < 1.05:
+        return "all images have one aspect"
+    return f"widths / heights differ by {facts.aspects:.2g} times"
+
+
+def _count(times: float) -> str:
+    """In words of a person.
+
+    >>> _count(0.4), _count(1.4), _count(12.2)
+    ('less than once', '1.4 times', '12 times')
+    """
+    if times < 1:
+        return "less than once"
+    return f"{times:.2g} times" if times < 10 else f"{times:.0f} times"
 
 
 def _why_batch(bid: _Bid, machine: MachineFacts) -> str:

@@ -6,7 +6,7 @@ torch is imported where it is needed: who reads a plan can do without it.
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -61,9 +61,17 @@ class Probe(NamedTuple):
 class StepCosts:
     """Costs by recipe and machine: measured when they are first asked for, then read from `file`."""
 
-    def __init__(self, probe: Probe, machine: Machine, file: Path, *, fresh: bool = False) -> None:
-        """fresh: measure anew what was measured before."""
-        self.probe, self.machine, self.file = probe, machine, file
+    def __init__(
+        self,
+        probe: Probe,
+        machine: Machine,
+        file: Path,
+        *,
+        say: Callable[[str], None] = print,
+        fresh: bool = False,
+    ) -> None:
+        """say: is told what was measured; fresh: measure anew what was measured before."""
+        self.probe, self.machine, self.file, self.say = probe, machine, file, say
         kept = {} if fresh or not file.is_file() else read_json(file)
         self._kept: dict[str, dict[str, Any]] = kept
 
@@ -72,6 +80,11 @@ class StepCosts:
         key = self._key(recipe)
         if key not in self._kept:
             cost = measure_step(recipe, self.probe, self.machine)
+            height, width = recipe.sampling.crop or recipe.size
+            self.say(
+                f"measured: {recipe.name} at {height}×{width}, batch {recipe.batch}: "
+                f"{cost.step:.3g} s a step"
+            )
             self._kept[key] = asdict(cost)
             write_json(self.file, self._kept)
         return StepCost(**self._kept[key])

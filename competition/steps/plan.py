@@ -68,6 +68,7 @@ def _planned(project: Project, asked: TimeAsked, *, force: bool) -> Path:
     others = [name for name in project.competition.ensemble.recipes if name != AUTO]
     if others:
         project.say(f"note: {', '.join(others)} take time of their own, which is not planned")
+    project.say("plan: measuring what steps cost here, for a minute or so")
     choice_for = _chooser(project, machine, fresh=force)
 
     def chosen() -> tuple[TimeGiven, Choice]:
@@ -108,7 +109,8 @@ def _chooser(project: Project, machine: Machine, *, fresh: bool) -> Callable[[Pl
     names = list(training["image"])
     shown = representative(names, project.labels.areas(names))[:PROBED]
     probe = Probe(project.competition, training[training["image"].isin(shown)], project.labels)
-    costs = StepCosts(probe, machine, project.workspace.cache / "step-costs.json", fresh=fresh)
+    kept = project.workspace.cache / "step-costs.json"
+    costs = StepCosts(probe, machine, kept, say=project.say, fresh=fresh)
     found = MachineFacts(machine.kind, memory_for_steps(machine), start)
     return lambda asks: choose(facts, found, costs.of, asks, networks)
 
