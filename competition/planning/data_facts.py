@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from competition.data.bands import read_pixels
 from competition.data.labels import LabelCache
 from competition.data.letterbox import GridSize, Letterbox
 from competition.masks import Runs, runs_from_logits
+from competition.planning.recognition import Shown, told_apart
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
@@ -19,6 +21,10 @@ MULTIPLE = 32
 """Of every side: what the encoders shrink by."""
 MEASURED_ON = 32
 """Images that a size's ceiling is measured on."""
+RARE = 0.6
+"""Share of images without any mask from which masks are rare: what matters then is whether there is one
+at all.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,10 @@ class DataFacts:
     labelled: of pixels that have a class; class_share: of pixels that one class has, on average.
     mirrored: whether every class may be mirrored as it is; turned: whether upside down or by quarters
     too. sizes: input sizes (h, w) that are considered; ceilings: of each, mean Dice of the truth shrunk
-    to it and enlarged again, over classes that are there; decode: seconds of wall
-    time to make masks of one image of the largest and score them.
+    to it and enlarged again, over classes that are there; told_apart: of each, the share of pairs of an
+    image with a mask and one without that plain features tell apart, measured where more images than
+    `RARE` have no mask, else 1; decode: seconds of wall time to make masks of one image of the largest
+    and score them.
     """
 
     images: int
@@ -49,6 +57,7 @@ class DataFacts:
     turned: bool
     sizes: tuple[GridSize, ...]
     ceilings: Mapping[GridSize, float]
+    told_apart: Mapping[GridSize, float]
     decode: float
 
 
@@ -68,6 +77,7 @@ def data_facts(
     overlap = labels.shared_areas(images)
     sizes = sizes_for(native)
     ceilings, decode = _ceilings(labels, representative(images, areas), sizes)
+    empty = (areas == 0).all(axis=1)
     return DataFacts(
         images=len(images),
         predicted=predicted,
@@ -76,15 +86,39 @@ def data_facts(
         native=native,
         aspects=float(np.quantile(wide, 0.9) / np.quantile(wide, 0.1)),
         empty_masks=float((areas == 0).mean()),
-        empty_images=float((areas == 0).all(axis=1).mean()),
+        empty_images=float(empty.mean()),
         labelled=float(((areas.sum(axis=1) - overlap) / pixels).mean()),
         class_share=float((areas / pixels[:, None]).mean()),
         mirrored=competition.permutation == tuple(range(areas.shape[1])),
         turned=bool(competition.turns),
         sizes=sizes,
         ceilings=ceilings,
+        told_apart=_told_apart(competition, training, labels, empty, sizes),
         decode=decode,
     )
+
+
+def _told_apart(
+    competition: Competition,
+    training: pd.DataFrame,
+    labels: Mapping[str, Runs],
+    empty: np.ndarray,
+    sizes: Sequence[GridSize],
+) -> dict[GridSize, float]:
+    """empty: bool (images of `training`,), whether an image has no mask."""
+    if empty.mean() <= RARE or empty.all():
+        return dict.fromkeys(sizes, 1.0)
+    chosen = [*_evenly(np.flatnonzero(~empty), 32), *_evenly(np.flatnonzero(empty), 64)]
+    rows = training.iloc[chosen]
+    shown = [
+        Shown.of(read_pixels(competition.root, path, competition.data), labels[image])
+        for image, path in zip(rows["image"], rows["path"], strict=True)
+    ]
+    return told_apart(shown, sizes)
+
+
+def _evenly(places: np.ndarray, most: int) -> np.ndarray:
+    return places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
 
 
 def sizes_for(native: GridSize) -> tuple[GridSize, ...]:

@@ -33,13 +33,21 @@ FACTS = DataFacts(
     turned=False,
     sizes=tuple(CEILINGS),
     ceilings=CEILINGS,
+    told_apart=dict.fromkeys(CEILINGS, 1.0),
     decode=0.001,
 )
 MACHINE = MachineFacts(kind="cpu", memory=2**34, start=5.0)
 MINUTES = PlanRequest(TimeGiven(15 * 60, "submit", spent=10.0), folds=(0, 1, 2, 3, 4), parts=5)
 LITE = {"light-unet-lite0": True}
 THIN = {(256, 256): 0.3, (512, 512): 0.6, (1024, 1024): 1.0}
-ROADS = {"native": (1024, 1024), "sizes": tuple(THIN), "ceilings": THIN}
+ROADS = {
+    "native": (1024, 1024),
+    "sizes": tuple(THIN),
+    "ceilings": THIN,
+    "told_apart": dict.fromkeys(THIN, 1.0),
+}
+RARE = {"empty_images": 0.95, "empty_masks": 0.95, "ceilings": dict.fromkeys(CEILINGS, 0.99)}
+TEXTURE = dict.fromkeys(CEILINGS, 1.0) | {(96, 96): 0.8, (128, 128): 0.95}
 
 
 def costs(seconds=2e-6, overhead=0.02, memory=2000):
@@ -74,11 +82,12 @@ OTHERWISE = [
     ("fit", {"facts": replace(FACTS, aspects=2.5)}),
     ("sampling.crop", {"facts": replace(FACTS, **ROADS)}),
     ("sampling.centred", {"facts": replace(FACTS, **ROADS)}),
-    ("sampling.positives", {"facts": replace(FACTS, empty_images=0.95, empty_masks=0.95)}),
+    ("sampling.positives", {"facts": replace(FACTS, **RARE)}),
     ("batch", CARD),
     ("batch", minutes(60, folds=(0,), all_folds=True)),
     ("loss", {"facts": replace(FACTS, exclusive=True)}),
     ("loss", {"facts": replace(FACTS, empty_masks=0.2)}),
+    ("loss", {"facts": replace(FACTS, empty_masks=0.4)}),
     ("network.prior", {"facts": replace(FACTS, class_share=0.2)}),
     ("network.prior", {"facts": replace(FACTS, exclusive=True, labelled=0.96)}),
     ("optimizer.learning_rate", CARD),
@@ -113,6 +122,31 @@ def test_every_value_has_a_test_above_and_a_reason():
 def test_the_parts_of_a_plan_fill_its_time(amount):
     choice = choose(FACTS, MACHINE, costs(), minutes(amount)["ask"], LITE)
     assert 0.9 * 60 * amount < sum(choice.seconds.values()) <= 60 * amount
+
+
+def test_where_masks_are_rare_the_size_is_one_at_which_they_are_recognised():
+    rare = replace(FACTS, **RARE)
+    assert chosen(rare)["size"] == [128, 128]
+    assert chosen(replace(rare, told_apart=TEXTURE))["size"] == [192, 192]
+    sizes = {
+        one.key: one.reason
+        for one in choose(replace(rare, told_apart=TEXTURE), MACHINE, costs(), MINUTES, LITE).recipe
+    }
+    assert "tell 100.0% of images with a mask from those without, 95.0% one size" in sizes["size"]
+
+
+def test_the_dice_follows_the_share_of_empty_masks():
+    terms = [chosen(replace(FACTS, empty_masks=share))["loss"][1] for share in (0.0, 0.1, 0.44)]
+    assert terms == [
+        {"name": "dice", "over": "image"},
+        {"name": "dice", "over": "batch", "epsilon": 1.0},
+        {"name": "dice", "over": "image", "epsilon": 1.0},
+    ]
+
+
+def test_rare_masks_begin_with_the_share_that_they_have_of_what_is_shown():
+    rare = replace(FACTS, class_share=0.001, **RARE)
+    assert chosen(rare)["network.prior"] == pytest.approx(0.001 * 0.55 / 0.05, rel=0.01)
 
 
 def test_more_time_never_makes_the_input_smaller():

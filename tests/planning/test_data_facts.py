@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from competition.data.labels import LabelCache
 from competition.data.letterbox import Letterbox
+from competition.data.pixel_labels import PixelLabels
 from competition.masks import Runs
 from competition.planning.data_facts import data_facts, representative
 
@@ -63,3 +65,25 @@ def test_rare_classes_are_among_the_images_that_are_measured():
     many[499, 39] = 5
     assert "499" in representative(names, many)  # of more classes than are measured
     assert representative(names, np.zeros((500, 3))) == []
+
+
+def test_what_is_recognised_is_measured_where_masks_are_rare(planned, facts, monkeypatch):
+    assert set(facts.told_apart) == set(facts.sizes)
+    assert set(facts.told_apart.values()) == {1.0}
+    measured = []
+
+    def told_apart(shown, sizes):
+        measured.extend(shown)
+        return dict.fromkeys(sizes, 0.7)
+
+    monkeypatch.setattr("competition.planning.data_facts.told_apart", told_apart)
+    monkeypatch.setattr("competition.planning.data_facts.RARE", -0.1)
+    rows = planned.rows("train")
+    labels = planned.labels
+    masks = {image: PixelLabels(labels[image], labels.ignored[image]) for image in rows["image"]}
+    first, *_ = masks
+    none = Runs.from_dense(np.zeros_like(labels[first].to_dense()))
+    masks[first] = PixelLabels(none, labels.ignored[first])
+    found = data_facts(planned.competition, rows, 4, LabelCache.of(masks))
+    assert set(found.told_apart.values()) == {0.7}
+    assert len(measured) == len(rows) and sum(not one.inside.any() for one in measured) == 1
