@@ -22,7 +22,7 @@ from competition.workspace import file_sha256, read_json, text_sha256, write_jso
 Inputs = dict[str, str]
 """What a step reads, by a name to show → its hash."""
 
-_RECORDED = ("torch", "torchvision", "lightning", "albumentations", "segmentation-models-pytorch")
+_RECORDED = ("torch", "torchvision", "timm", "albumentations", "segmentation-models-pytorch")
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """Predictions of a network, as stores beside its checkpoint. torch is imported where it is needed."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from competition.data.letterbox import LetterboxedImages, letterboxed_images
 from competition.entry import Entry, Member
+from competition.errors import InputFault
 from competition.freshness import hash_of
 from competition.inference.guided_filter import refine_store
 from competition.inference.joined_stores import combine_folds
@@ -13,6 +15,10 @@ from competition.machine import machine_of
 from competition.project import Project
 from competition.recipes import Recipe
 from competition.steps.prediction_stores import stores
+from competition.workspace import file_sha256
+
+if TYPE_CHECKING:
+    from competition.training.checkpoint import Training
 
 
 def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
@@ -27,6 +33,22 @@ def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> Non
             average_folds(project, member, entry.folds)
 
 
+def _refuse_anothers(checkpoint: Path, training: "Training", member: Member, fold: int) -> None:
+    """InputFault where a checkpoint lies in a folder that is not its own: of another fold, it would be
+    scored on images that it was trained on.
+    """
+    own = {"fold": training.fold, "pseudo round": training.pseudo, "seed": training.seed}
+    asked = {"fold": fold, "pseudo round": member.pseudo, "seed": member.seed}
+    if member.soup:
+        own["seed"], asked["seed"] = training.soup, member.soup
+    others = [f"{what} {own[what]}, not {asked[what]}" for what in own if own[what] != asked[what]]
+    if others:
+        raise InputFault(
+            f"{checkpoint} was copied from elsewhere: it says that it is of {', '.join(others)}; "
+            "`podium train --force` makes the one that belongs here"
+        )
+
+
 def predict_network(project: Project, member: Member, fold: int, *, force: bool = False) -> None:
     """Out-of-fold and test predictions of one network, as stores beside its checkpoint."""
     folder = project.workspace.run(str(member), fold)
@@ -39,9 +61,10 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
         network, training = load_checkpoint(
             checkpoint, classes=project.classes, pixels=project.competition.data
         )
+        _refuse_anothers(checkpoint, training, member, fold)
         settings = prediction_settings(project, training.recipe)
         settings.machine.apply()
-        digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+        digest = file_sha256(checkpoint)
         wanted: dict[PredictedSplit, tuple[str, tuple[str, ...]]] = {
             "oof": ("train", project.validation_images(fold))
         }

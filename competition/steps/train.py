@@ -22,8 +22,8 @@ from competition.recipes.planned import AUTO, PlanFile, read_plan
 from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
 from competition.steps.pseudo import round_labels
-from competition.training.logs import asked_logs
-from competition.workspace import read_json
+from competition.training.logs import LoggedRun, asked_logs, logging_of
+from competition.workspace import file_sha256, read_json
 
 if TYPE_CHECKING:  # it imports torch
     from competition.training.progress import HistoryRow
@@ -39,7 +39,6 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
 
     def run() -> dict[str, Any]:
         from competition.training.fit import empty_score, fit
-        from competition.training.loggers import LoggedRun, logged
 
         recipe = member.adapted(project.recipe(member.recipe))
         task = training_task(project, member, fold, recipe)
@@ -59,6 +58,9 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
             plan, seeds = read_plan(project.workspace.plan), project.competition.ensemble.seeds
             networks = len(plan.folds) * len(seeds)
             project.say(_planned(plan, networks, task.training.iterations))
+        # The state of a run holds the recipe itself, and is compared with it key by key.
+        read = project.pipeline.train(member, fold).inputs()
+        inputs = {name: digest for name, digest in read.items() if name != "recipe"}
         settings = {
             **recipe.model_dump(mode="json"),
             "seed": member.seed,
@@ -66,7 +68,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
         }
         runs, name = project.workspace.runs, project.competition.name
         curves = _Curves(folder / "curves.png", f"{name}: {member} fold {fold}")
-        with logged(logs, LoggedRun(name, str(member), fold, runs, folder, settings)) as told:
+        with logging_of(logs, LoggedRun(name, str(member), fold, runs, folder, settings)) as told:
 
             def each_round(rows: "Sequence[HistoryRow]") -> None:
                 curves.grow(rows)
@@ -79,6 +81,7 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
                 say=project.say,
                 watch=project.watch,
                 each_round=each_round,
+                inputs=inputs,
             )
         curves.draw()
         return {
@@ -265,7 +268,7 @@ def _ancestry(project: Project, member: Member, fold: int) -> tuple[tuple[Any, .
             f"{member.continued!r} has seed {training.seed} and {member} has {member.seed}; "
             "go on from the member with the same seed"
         )
-    digest = (folder / "checkpoint.pt.sha256").read_text().strip()
+    digest = file_sha256(folder / "checkpoint.pt")
     parent = Ancestor(member=member.continued, sha256=digest, iterations=training.iterations_in_all)
     return (*training.ancestors, parent), network.state_dict()
 

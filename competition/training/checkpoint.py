@@ -4,6 +4,7 @@ A checkpoint carries its recipe, classes, fold and seed, so prediction repeats n
 sha256 lies beside it, since torch.load accepts a file whose bytes have flipped.
 """
 
+import hashlib
 import pickle
 from pathlib import Path
 from textwrap import shorten
@@ -123,12 +124,38 @@ def training_in(path: Path, kept: Any, *, again: str) -> Training:
 
 
 def write_torch(path: Path, content: dict[str, Any]) -> str:
-    """torch.save, whole or not at all, and the sha256 of the file beside it."""
-    with whole_file(path, "wb") as file:
+    """torch.save, whole or not at all, and the sha256 of the file beside it.
+
+    For a moment the old file lies beside the new hash. So the old one's stands there too: whenever this
+    is killed, what lies there can be read.
+    """
+    with whole_file(path, "w+b") as file:
         torch.save(content, file)
-    digest = file_sha256(path)
-    write_text(hash_file(path), digest + "\n")
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _note(path, [digest, *_noted(path)])
+    _note(path, [digest])
     return digest
+
+
+def move_torch(path: Path, target: Path) -> None:
+    """Give what `write_torch` wrote another name, in place of what has it: killed at any time, one of
+    both can be read.
+    """
+    noted = _noted(path)
+    _note(target, [*noted, *_noted(target)])
+    path.replace(target)
+    _note(target, noted)
+
+
+def _note(path: Path, digests: list[str]) -> None:
+    write_text(hash_file(path), "".join(f"{one}\n" for one in digests))
+
+
+def _noted(path: Path) -> list[str]:
+    """The hashes that a file may have: one, but where a write was killed."""
+    noted = hash_file(path)
+    return noted.read_text(errors="replace").split() if noted.is_file() else []
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -139,8 +166,7 @@ def read_torch(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputFault(f"no checkpoint {path}; train it first")
-    noted = hash_file(path)
-    if not noted.is_file() or noted.read_text(errors="replace").strip() != file_sha256(path):
+    if file_sha256(path) not in _noted(path):
         raise InputFault(f"{path} is not what was written (its sha256 differs); train again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

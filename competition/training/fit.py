@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -81,35 +82,32 @@ def fit(
     say: Callable[[str], None] = print,
     watch: Watch = unwatched,
     each_round: EachRound = unseen,
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Trained:
     """Train `task` and write checkpoint.pt and history.csv into `folder`.
 
     machine: what computes, and in which dtype; None: as it is found. A run that was killed goes on
     from the last whole round, and ends with the weights that the straight run would have had (same
     machine, versions and thread count); another dtype than it began with is refused. each_round: is
-    told the history as it grows.
+    told the history as it grows; inputs: hashes of what the task was made from, by name: a run that
+    was killed goes on with the same ones only.
     """
     _refuse_empty_sides(task)
     remove_orphans(folder)
     machine = (machine or machine_of()).for_precision(task.training.recipe.precision)
     machine.apply()
     try:
-        return _fitted(task, folder, machine, say, watch, each_round)
+        metric = task.metric.of_slices
+        plan = plan_of(task.training.recipe, len(task.train))
+        progress = Progress(folder, task.training, plan, metric, machine, say, each_round, inputs)
+        return _fitted(task, folder, progress, watch)
     finally:
-        gc.collect()  # trainer and module hold each other: each network would stay in memory
+        gc.collect()  # networks, optimizers and what they register hold each other
 
 
-def _fitted(
-    task: Task,
-    folder: Path,
-    machine: Machine,
-    say: Callable[[str], None],
-    watch: Watch,
-    each_round: EachRound,
-) -> Trained:
-    recipe = task.training.recipe
-    plan, metric = plan_of(recipe, len(task.train)), task.metric.of_slices
-    progress = Progress(folder, task.training, plan, metric, machine, say, each_round)
+def _fitted(task: Task, folder: Path, progress: Progress, watch: Watch) -> Trained:
+    recipe, plan, metric = task.training.recipe, progress.plan, progress.metric
+    machine, say = progress.machine, progress.say
     resumed = progress.unfinished()
     step = TrainingStep(
         _network(task).to(memory_format=torch.channels_last),
@@ -131,7 +129,7 @@ def _fitted(
     best = None if recipe.best is None else BestRounds(recipe.best.rounds, metric)
     with watch(f"training {recipe.name} fold {task.training.fold}", plan.iterations) as bar:
         progress.advance = bar
-        # Loader processes draw their first batches before Lightning tells a resumed run where it is.
+        # Loader processes draw their first batches as soon as the loader is made.
         sampler.set_epoch(progress.rounds_done())
         loader = _training_loader(task, sampler, machine)
         loaders = Loaders(loader, [plain_images(side, recipe.batch) for side in validated])
@@ -140,9 +138,8 @@ def _fitted(
         step.network.load_state_dict(best.mean())
         say(best.said())
     if recipe.swa is not None or best is not None:
-        network = step.network.to(machine.torch_device())  # the trainer left it on the CPU
         with machine.autocast():
-            measure_norms(network, plain_images(task.train, recipe.batch))
+            measure_norms(step.network, plain_images(task.train, recipe.batch))
     checkpoint = folder / "checkpoint.pt"
     save_checkpoint(checkpoint, step.network, task.training)
     progress.clear()

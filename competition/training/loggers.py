@@ -13,30 +13,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from competition.errors import InputFault
+from competition.training.logs import LoggedRun
 from competition.training.progress import HistoryRow
-
-
-class LoggedRun(NamedTuple):
-    """One network that is trained. runs: the folder of all runs of the competition; folder: its own;
-    settings: what it is trained with, plain values.
-    """
-
-    competition: str
-    member: str
-    fold: int
-    runs: Path
-    folder: Path
-    settings: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return f"{self.member} fold {self.fold}"
 
 
 @contextmanager

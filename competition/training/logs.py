@@ -6,9 +6,15 @@ Nothing of such a tool is imported unless it is asked for.
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from competition.errors import InputFault, nearest
+
+if TYPE_CHECKING:
+    from competition.training.progress import EachRound
 
 LOGS = ("tensorboard", "wandb", "mlflow", "trackio")
 """Each is the name of its package's module and of an extra of ours."""
@@ -35,6 +41,39 @@ def _checked(names: Sequence[str]) -> tuple[str, ...]:
             raise InputFault(
                 f"--log or {LOG_VARIABLE} is {name!r}; {nearest(name, LOGS, all_by='--help')}"
             )
-        if importlib.util.find_spec(name) is None:
-            raise InputFault(f"--log {name} needs {name}: python -m pip install 'podium[{name}]'")
+        for package in (name, "lightning"):
+            if importlib.util.find_spec(package) is None:
+                raise InputFault(
+                    f"--log {name} needs {package}: python -m pip install 'podium[{name}]'"
+                )
     return tuple(dict.fromkeys(names))
+
+
+class LoggedRun(NamedTuple):
+    """One network that is trained. runs: the folder of all runs of the competition; folder: its own;
+    settings: what it is trained with, plain values.
+    """
+
+    competition: str
+    member: str
+    fold: int
+    runs: Path
+    folder: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.member} fold {self.fold}"
+
+
+def logging_of(names: Sequence[str], run: LoggedRun) -> AbstractContextManager["EachRound"]:
+    """What is to be told the history as it grows, in a block of its own; names: of `LOGS`."""
+    if not names:
+        return nullcontext(_unlogged)
+    from competition.training.loggers import logged
+
+    return logged(names, run)
+
+
+def _unlogged(rows: Sequence[Any]) -> None:
+    """No tool is asked for."""

@@ -4,8 +4,9 @@ score that stands still.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,14 @@ from competition.errors import InputFault
 from competition.machine import Machine
 from competition.progress_bar import Advance, duration
 from competition.scoring.metrics import Metric, aggregate
-from competition.training.checkpoint import Training, hash_file, read_torch, training_in
+from competition.training.checkpoint import (
+    Training,
+    hash_file,
+    move_torch,
+    read_torch,
+    training_in,
+    write_torch,
+)
 from competition.training.plan import Plan
 from competition.training.step import ImageScores
 from competition.workspace import write_text
@@ -57,9 +65,13 @@ class Progress:
         machine: Machine,
         say: Callable[[str], None] = print,
         each_round: EachRound = unseen,
+        inputs: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.each_round = each_round
+        """inputs: hashes of what the training reads, by name: a run goes on with the same ones only."""
+        self.each_round, self.inputs = each_round, dict(inputs)
         self.history_file, self.last = folder / "history.csv", folder / "last.pt"
+        self.before = folder / "before.pt"
+        """The one before `last`: a run goes on from it where a kill or a disk has damaged that."""
         self.training, self.plan, self.metric, self.say = training, plan, metric, say
         self.machine = machine
         self.advance: Advance | None = None
@@ -76,29 +88,58 @@ class Progress:
 
         The dtype counts as a setting: weights that began in another one would be of no run at all.
         """
-        if not self.last.is_file():
+        found = self._newest()
+        if found is None:
             return None
-        begun = read_torch(self.last)
+        path, begun = found
         wanted = self.training.model_dump(mode="json")
-        anew = f"delete {self.last.name} to start anew"
-        known = training_in(self.last, begun.get("podium_training"), again=anew)
+        anew = f"delete {self.last.name} and {self.before.name} to start anew"
+        known = training_in(path, begun.get("podium_training"), again=anew)
         changed = changes(known.model_dump(mode="json"), wanted)
+        read = begun.get("podium_inputs", self.inputs)
+        names = {**read, **self.inputs}
+        changed += [f"{name} changed" for name in names if read.get(name) != self.inputs.get(name)]
         before, now = begun.get("podium_machine") or {}, self.machine.recorded()
         if before.get("dtype", now["dtype"]) != now["dtype"]:
             changed.append(f"dtype {before['dtype']} → {now['dtype']}")
         if changed:
             listed = "; ".join(sorted(changed))
             raise InputFault(
-                f"{self.last} was begun with other settings ({listed}); set them back to go on, "
+                f"{path} was begun with other settings or data ({listed}); set them back to go on, "
                 f"or {anew}"
             )
         moved = changes({**before, "dtype": None}, {**now, "dtype": None}) if before else []
         if moved:
             self.say(f"note: begun on another machine ({'; '.join(moved)}): last digits may differ")
         self.rows = begun.get("podium_rows", [])
+        self.silent = begun.get("podium_silent", self.silent)
         self.validations = sum("score" in row for row in self.rows)
         self.each_round(self.rows)
-        return self.last
+        return path
+
+    def _newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest state that is whole; InputFault where there is one and none is."""
+        faults = []
+        for path in (self.last, self.before):
+            if path.is_file():
+                try:
+                    found = read_torch(path)
+                except InputFault as fault:
+                    faults.append(fault)
+                else:
+                    for fault in faults:
+                        self.say(f"note: {fault}; going on from {path.name}, the one before")
+                    return path, found
+        if faults:
+            names = f"{self.last.name} and {self.before.name}"
+            raise InputFault(f"{faults[0]}; delete {names} to start anew") from faults[0]
+        return None
+
+    def keep(self, state: dict[str, Any]) -> None:
+        """Write what the run can go on from; state: the loop's own. The one before stays."""
+        if self.last.is_file():
+            move_torch(self.last, self.before)
+        write_torch(self.last, {**self._kept(), **state})
 
     def rounds_done(self) -> int:
         """Rounds that the run has behind it: more than 0 where it goes on."""
@@ -131,13 +172,12 @@ class Progress:
         if place != due:
             raise RuntimeError(f"batch at place {place} came where {due} is due")
 
-    def batch_done(self, step: int, loss: float) -> bool:
-        """Moves the bar; whether the run is over: by iterations its last round may be a short one."""
+    def batch_done(self, step: int, loss: float) -> None:
+        """Moves the bar to so many optimizer steps."""
         if self.advance is not None:
             words = [f"loss {loss:.4f}", *self.scores()]
             self.advance(step - self._shown, "  ".join(words))
             self._shown = step
-        return step >= self.plan.iterations
 
     def round_done(self, facts: RoundFacts, image_scores: Sequence[list[ImageScores]]) -> None:
         """A row of history; image_scores: by validation loader, emptied here."""
@@ -145,18 +185,20 @@ class Progress:
         write_text(self.history_file, pd.DataFrame(self.rows).to_csv(index=False))
         self.each_round(self.rows)
 
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint to go on from holds besides the trainer's own."""
+    def _kept(self) -> dict[str, Any]:
         return {
             "podium_training": self.training.model_dump(mode="json"),
+            "podium_inputs": self.inputs,
             "podium_machine": self.machine.recorded(),
             "podium_rows": self.rows,
+            "podium_silent": self.silent,
         }
 
     def clear(self) -> None:
         """The run is finished: what it could be resumed from is not needed any more."""
-        hash_file(self.last).unlink(missing_ok=True)
-        self.last.unlink(missing_ok=True)
+        for path in (self.before, self.last):
+            path.unlink(missing_ok=True)
+            hash_file(path).unlink(missing_ok=True)
 
     def _row(self, facts: RoundFacts, image_scores: Sequence[list[ImageScores]]) -> HistoryRow:
         recipe = self.training.recipe

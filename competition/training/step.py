@@ -68,7 +68,7 @@ class TrainingStep:
         torch.manual_seed((self.seed * 1_000_003 + step) * 1009 + index)
         output = self.network(self._shown(batch["images"], step))
         targets, distances, ignored = self._asked_for(batch, output.logits.shape[-2:])
-        loss = total_loss(
+        return total_loss(
             self.total_of,
             output,
             targets,
@@ -77,13 +77,15 @@ class TrainingStep:
             distances=distances,
             ignored=ignored,
         )
-        if not torch.isfinite(loss):
+
+    def require_finite(self, loss: float, step: int) -> None:
+        """InputFault for one that is not: every weight will be NaN after it."""
+        if not math.isfinite(loss):
             raise InputFault(
-                f"the loss is {loss.item()} at step {step}; nothing was saved: lower "
+                f"the loss is {loss} at step {step}; nothing was saved: lower "
                 f"optimizer.learning_rate ({self.recipe.optimizer.learning_rate}) or look for a "
-                "broken image with `invoke doctor`"
+                "broken image with `podium doctor`"
             )
-        return loss
 
     def _shown(self, images: Tensor, step: int) -> Tensor:
         """Pixels (B,C,h,w) → what the network sees at this step, at half the size at first."""
@@ -115,10 +117,12 @@ class TrainingStep:
         """One for each validation loader; `image_scores` holds what each has found."""
         self.scorers, self.image_scores = scorers, [[] for _ in scorers]
 
-    def validate(self, batch: Mapping[str, Any], loader: int) -> None:
-        """Hands each image's logits to the scorer of its loader."""
-        images = self.network.normalised(batch["images"])
-        logits = self.network(images).logits.float().cpu().numpy()
+    def validate(
+        self, batch: Mapping[str, Any], loader: int, network: SegmentationNetwork | None = None
+    ) -> None:
+        """Hands each image's logits to the scorer of its loader; network: an average of this one."""
+        network = network or self.network
+        logits = network(network.normalised(batch["images"])).logits.float().cpu().numpy()
         scorer, image_scores = self.scorers[loader], self.image_scores[loader]
         image_scores += [scorer(*pair) for pair in zip(batch["image"], logits, strict=True)]
 

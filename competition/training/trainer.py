@@ -1,34 +1,28 @@
-"""The training loop, by Lightning; no other module knows of it. Another loop would be this file anew.
+"""The training loop: rounds of batches, the averages that are validated, and what a run goes on from.
 
-The Trainer is told everything: one process, one device, nothing taken from the environment. Left alone,
-Lightning takes whatever devices it finds and starts the command once for each, and reads any of its
-settings from `PL_TRAINER_*` variables.
+One process, one device. Nothing in a step waits for a card: losses are looked at now and then, and the
+moving average lies where the network does.
 """
 
-import logging
-import os
-import warnings
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, WeightAveraging
-from lightning.pytorch.plugins import MixedPrecision, Precision
-from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.strategies import SingleDeviceStrategy
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from competition.machine import Machine
-from competition.training.checkpoint import read_torch, write_torch
+from competition.errors import InputFault
+from competition.models import SegmentationNetwork
+from competition.training.checkpoint import read_torch
 from competition.training.progress import Progress, RoundFacts
 from competition.training.step import TrainingStep
-from competition.training.weight_averaging import BestRounds, KeptRound, ema_step, equal_step
+from competition.training.weight_averaging import BestRounds, KeptRound, Move, ema_step, equal_step
+
+_KIND = "podium run 1"
+LOOKED_AT = 25
+"""Steps after which losses are fetched from a card; each fetch makes the host wait for it."""
 
 
 class Loaders(NamedTuple):
@@ -51,218 +45,186 @@ def run_training(
     progress: is told of every batch and round; best: of every validation; resumed: `progress.last` of
     a run that was stopped, to go on from.
     """
-    _hush_advice()
-    machine, plan, recipe = progress.machine, progress.plan, step.recipe
-    average = Ema(multi_avg_fn=ema_step(recipe.ema), use_buffers=True)
-    if recipe.swa is not None:
-        average = Swa(max(0, plan.rounds - recipe.swa))
-    # The best rounds' network is the one that was validated: they look before it is averaged.
-    first: list[Callback] = [] if best is None else [_BestKeeper(best)]
-    device = machine.torch_device()
-    with _without_lightning_variables():
-        trainer = Trainer(
-            accelerator=device.type,
-            devices=1 if device.type in ("cpu", "mps") else [device.index],
-            num_nodes=1,
-            strategy=SingleDeviceStrategy(device=device),
-            plugins=[_precision(machine), WholeFiles(), LightningEnvironment()],
-            max_epochs=plan.rounds,
-            accumulate_grad_batches=recipe.accumulate,
-            check_val_every_n_epoch=plan.validate_every,
-            num_sanity_val_steps=0,
-            callbacks=[*first, average, _Reporter(progress)],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            use_distributed_sampler=False,
+    run = _Run(step, loaders, progress, best)
+    if resumed is not None:
+        run.load(read_torch(resumed), resumed)
+    progress.begin(run.done)
+    for round_ in range(progress.rounds_done(), progress.plan.rounds):
+        run.round(round_)
+    run.average.take()
+
+
+class Average:
+    """The mean of a network's weights along a run, kept on the network's device."""
+
+    def __init__(self, network: SegmentationNetwork, move: Move) -> None:
+        self.network, self._move, self.updates = network, move, 0
+        self.mean = deepcopy(network).requires_grad_(requires_grad=False).eval()
+
+    def update(self) -> None:
+        """Take in the network as it is: the first one as it stands, the next ones by `move`."""
+        means, current = ([*one.parameters(), *one.buffers()] for one in (self.mean, self.network))
+        with torch.no_grad():
+            if self.updates:
+                self._move(means, current, self.updates)
+            else:
+                self.mean.load_state_dict(self.network.state_dict())
+        self.updates += 1
+
+    def take(self) -> None:
+        """Give the network the mean of what was taken in; without any, it stays as it is."""
+        if self.updates:
+            self.network.load_state_dict(self.mean.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates, "weights": self.mean.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.updates = state["updates"]
+        self.mean.load_state_dict(state["weights"])
+
+
+class _Run:
+    """A training on its device, between two of its rounds or in one."""
+
+    def __init__(
+        self, step: TrainingStep, loaders: Loaders, progress: Progress, best: BestRounds | None
+    ) -> None:
+        self.step, self.loaders, self.progress, self.best = step, loaders, progress, best
+        machine, recipe = progress.machine, step.recipe
+        self.device = machine.torch_device()
+        self.network = step.network.to(self.device)
+        self.optimizer, self.schedule = step.optimizer(machine.kind)
+        # float16 scales its loss, on a CPU too; bfloat16 has float32's range.
+        self.scaler = torch.amp.GradScaler(machine.kind, enabled=machine.dtype == "float16")
+        self.from_round = -1
+        move = ema_step(recipe.ema)
+        if recipe.swa is not None:
+            self.from_round, move = max(0, progress.plan.rounds - recipe.swa), equal_step
+        self.average = Average(self.network, move)
+        self.look_every = 1 if machine.kind == "cpu" else LOOKED_AT
+        self.done = 0
+        """Optimizer steps so far."""
+
+    def round(self, number: int) -> None:
+        """Its batches, its validation, its line of history, and the run as it is then on the disk.
+
+        number: counted from 0.
+        """
+        sampler: Any = self.loaders.training.sampler
+        sampler.set_epoch(number)
+        self.network.train()
+        losses = _Losses(self.look_every, self._seen)
+        batches, accumulate = len(self.loaders.training), self.step.recipe.accumulate
+        for index, batch in enumerate(self.loaders.training):
+            self.progress.require_due(int(batch["place"][0]), round_=number, index=index)
+            losses.add(self._backward(batch, index), self.done)
+            if (index + 1) % accumulate == 0 or index + 1 == batches:
+                self._update()
+            if self.done >= self.progress.plan.iterations:
+                break  # by iterations the last round may be a short one
+        mean = losses.mean()
+        if (number + 1) % self.progress.plan.validate_every == 0:
+            self._validate(number)
+        if self.step.recipe.swa is not None and number >= self.from_round:
+            self.average.update()
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        self.progress.round_done(
+            RoundFacts(number + 1, self.done, rate, mean), self.step.image_scores
         )
-    trainer.fit(_Module(step), loaders.training, loaders.validation, ckpt_path=resumed)
-
-
-class _Module(LightningModule):
-    """A `TrainingStep` as Lightning takes it."""
-
-    def __init__(self, step: TrainingStep) -> None:
-        super().__init__()
-        self.network, self.step = step.network, step
-
-    def training_step(self, batch: Mapping[str, Tensor], index: int) -> Tensor:
-        loss = self.step.loss(batch, step=self.global_step, index=index)
-        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=1)
-        return loss
-
-    def validation_step(
-        self, batch: Mapping[str, Any], index: int, dataloader_idx: int = 0
-    ) -> None:
-        self.step.validate(batch, dataloader_idx)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips here: under autocast Lightning's own refuses every fused optimizer."""
-        self.step.clip()
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer, schedule = self.step.optimizer(self.device.type)
-        each_step: LRSchedulerConfigType = {"scheduler": schedule, "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": each_step}
-
-
-class _Reporter(Callback):
-    """Tells `Progress`, and keeps what the run can go on from."""
-
-    state_key = "Progress"
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.progress.begin(trainer.global_step)
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        place, round_ = int(batch["place"][0]), trainer.current_epoch
-        self.progress.require_due(place, round_=round_, index=batch_idx)
-
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        if self.progress.batch_done(trainer.global_step, float(outputs["loss"])):
-            trainer.should_stop = True
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, _Module)
-        facts = RoundFacts(
-            trainer.current_epoch + 1,
-            trainer.global_step,
-            float(trainer.optimizers[0].param_groups[0]["lr"]),
-            float(trainer.callback_metrics["train_loss_epoch"]),
-        )
-        self.progress.round_done(facts, pl_module.step.image_scores)
-        trainer.save_checkpoint(self.progress.last)
+        self.progress.keep({"kind": _KIND, **self._state()})
         self.progress.say(self.progress.line())
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        checkpoint |= self.progress.kept()
+    def _backward(self, batch: Mapping[str, Any], index: int) -> Tensor:
+        with self.progress.machine.autocast():
+            loss = self.step.loss(self._here(batch), step=self.done, index=index)
+        self.scaler.scale(loss / self.step.recipe.accumulate).backward()
+        return loss.detach()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"silent": self.progress.silent}
+    def _update(self) -> None:
+        self.scaler.unscale_(self.optimizer)
+        self.step.clip()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        self.done += 1
+        if self.step.recipe.swa is None:
+            self.average.update()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.progress.silent = state_dict["silent"]
+    def _validate(self, number: int) -> None:
+        """The average, or the network as it is where no average has begun."""
+        averaged = self.average.updates and number > self.from_round
+        shown = self.average.mean if averaged else self.network.eval()
+        with torch.inference_mode(), self.progress.machine.autocast():
+            for place, loader in enumerate(self.loaders.validation):
+                for batch in loader:
+                    self.step.validate(self._here(batch), place, shown)
+        if self.best is not None:
+            self.best.validated(self.done, shown, self.step.image_scores[1])
 
+    def _here(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """On the run's device; what is pinned goes there beside the computation."""
+        return {
+            key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
 
-class _BestKeeper(Callback):
-    """Tells `BestRounds`."""
+    def _seen(self, step: int, loss: float) -> None:
+        self.step.require_finite(loss, step)
+        self.progress.batch_done(self.done, loss)
 
-    state_key = "BestRounds"
+    def _parts(self) -> dict[str, Any]:
+        """What has a state of its own, by the name that it is kept under."""
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
 
-    def __init__(self, best: BestRounds) -> None:
-        self.best = best
+    def _state(self) -> dict[str, Any]:
+        kept = [] if self.best is None else [one._asdict() for one in self.best.kept]
+        own = {"done": self.done, "best": kept}
+        return own | {name: part.state_dict() for name, part in self._parts().items()}
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, _Module)
-        step = pl_module.step
-        self.best.validated(trainer.global_step, step.network, step.image_scores[1])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"kept": [one._asdict() for one in self.best.kept]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best.kept = [KeptRound(**one) for one in state_dict["kept"]]
-
-
-class Ema(WeightAveraging):
-    """Lightning's, which leaves the average to the module also where a resumed run has no step left."""
-
-    state_key = "MovingAverage"  # as in the files of 0.1.0
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_train_end(trainer, pl_module)
-
-
-class Swa(Ema):
-    """The plain mean of the weights at the ends of the rounds from `first` on.
-
-    Validations before that are of the network as it is.
-    """
-
-    state_key = "EqualAverage"
-
-    def __init__(self, first: int) -> None:
-        super().__init__(multi_avg_fn=equal_step, use_buffers=True)
-        self.first = first
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        return epoch_idx is not None and epoch_idx >= self.first
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._has_begun(trainer):
-            super().on_validation_epoch_start(trainer, pl_module)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._has_begun(trainer):
-            super().on_validation_epoch_end(trainer, pl_module)
-
-    def _has_begun(self, trainer: Trainer) -> bool:
-        """A round is validated before its weights are averaged, so the first one that counts is not."""
-        return trainer.current_epoch > self.first
-
-
-class WholeFiles(CheckpointIO):
-    """Reads and writes what a run goes on from as every checkpoint here: whole, with its sha256.
-
-    Lightning's own writes through the folder for temporary files, which is not atomic where that
-    lies on another file system.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        write_torch(Path(path), checkpoint)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return read_torch(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)
+    def load(self, state: Mapping[str, Any], path: Path) -> None:
+        """InputFault where the loop of an older version wrote it: other parts, in another order."""
+        if state.get("kind") != _KIND:
+            raise InputFault(
+                f"{path} was left by an older version, whose runs this one cannot go on with; finish it "
+                f"there, or delete {path.name} to start anew"
+            )
+        self.done = state["done"]
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        if self.best is not None:
+            self.best.kept = [KeptRound(**one) for one in state["best"]]
 
 
-def _precision(machine: Machine) -> Precision:
-    """float16 scales its loss, on a CPU too; bfloat16 has float32's range and needs no scaler."""
-    if machine.dtype == "float32":
-        return Precision()
-    if machine.dtype == "bfloat16":
-        return MixedPrecision("bf16-mixed", machine.kind)
-    return MixedPrecision("16-mixed", machine.kind, torch.amp.GradScaler(machine.kind))
+class _Losses:
+    """Losses of a round, fetched from where they are computed every so many batches."""
 
+    def __init__(self, every: int, seen: Callable[[int, float], None]) -> None:
+        """seen: is told of each fetched loss, with the step that it is of."""
+        self.every, self.seen = every, seen
+        self.total, self.count = 0.0, 0
+        self.waiting: list[tuple[int, Tensor]] = []
 
-@contextmanager
-def _without_lightning_variables() -> Generator[None]:
-    """The environment without `PL_TRAINER_*` while a Trainer is made."""
-    taken = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("PL_TRAINER_")}
-    try:
-        yield
-    finally:
-        os.environ.update(taken)
+    def add(self, loss: Tensor, step: int) -> None:
+        self.waiting.append((step, loss))
+        if len(self.waiting) == self.every:
+            self._fetch()
 
+    def mean(self) -> float:
+        self._fetch()
+        return self.total / self.count
 
-def _hush_advice() -> None:
-    """Silence Lightning's advice on loggers and workers, which is settled here on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+    def _fetch(self) -> None:
+        if self.waiting:
+            losses = torch.stack([loss for _, loss in self.waiting]).tolist()
+            for (step, _), loss in zip(self.waiting, losses, strict=True):
+                self.seen(step, loss)
+                self.total, self.count = self.total + loss, self.count + 1
+            self.waiting.clear()

@@ -8,6 +8,7 @@ are measured anew on the training images.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from competition.scoring.metrics import Metric
 from competition.training.progress import metric_over
 from competition.training.step import ImageScores
 
-Move = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+Move = Callable[[Sequence[Tensor], Sequence[Tensor], int], None]
 """(averages, current, updates so far) → averages moved in place; counters are taken over."""
 
 
@@ -31,8 +32,8 @@ def ema_step(decay: float) -> Move:
     fold 0: .28 after 384 steps at 256² without it, .54 after 320 steps at 192² with it).
     """
 
-    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-        _move(averages, current, 1 - min(decay, float((1 + updates) / (10 + updates))))
+    def move(averages: Sequence[Tensor], current: Sequence[Tensor], updates: int) -> None:
+        _move(averages, current, 1 - min(decay, (1 + updates) / (10 + updates)))
 
     return move
 
@@ -61,17 +62,17 @@ def measure_norms(network: SegmentationNetwork, loader: DataLoader) -> None:
         norm.eval()
 
 
-def equal_step(
-    averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int
-) -> None:
-    _move(averages, current, 1 / (1 + float(updates)))
+def equal_step(averages: Sequence[Tensor], current: Sequence[Tensor], updates: int) -> None:
+    _move(averages, current, 1 / (1 + updates))
 
 
 def _move(averages: Sequence[Tensor], current: Sequence[Tensor], share: float) -> None:
-    for average, value in zip(averages, current, strict=True):
-        if average.is_floating_point():
-            average.lerp_(value, share)
-        else:
+    floating = [average.is_floating_point() for average in averages]
+    means, values = [*compress(averages, floating)], [*compress(current, floating)]
+    if means:
+        torch._foreach_lerp_(means, values, share)  # at once, as torch's own AveragedModel does
+    for average, value, is_mean in zip(averages, current, floating, strict=True):
+        if not is_mean:
             average.copy_(value)
 
 

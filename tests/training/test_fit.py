@@ -1,23 +1,28 @@
 """Training: the same weights straight or resumed, and what it refuses."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import torch
-from training_runs import Killed, task_of, weights
+from training_runs import ONE, Killed, task_of, weights
 
 from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
+from competition.pipeline import Pipeline
 from competition.recipes import derive, recipe_named
+from competition.steps import train_network
 from competition.training.checkpoint import (
     load_checkpoint,
+    move_torch,
     read_torch,
     save_checkpoint,
     write_torch,
 )
 from competition.training.fit import fit
+from competition.training.progress import Progress
 from competition.training.step import TrainingStep
-from competition.training.trainer import Swa
+from competition.training.trainer import Average
 from competition.training.weight_averaging import ema_step, measure_norms
 
 
@@ -122,7 +127,7 @@ def test_the_average_forgets_the_beginning_of_a_short_run():
 
 def test_a_counter_of_batch_normalisation_is_taken_over_not_averaged():
     counter = [torch.tensor(3)]
-    ema_step(0.99)(counter, [torch.tensor(7)], torch.tensor(100))
+    ema_step(0.99)(counter, [torch.tensor(7)], 100)
     assert counter[0] == 7
 
 
@@ -174,16 +179,17 @@ def test_weights_that_are_not_finite_are_not_saved(project, tmp_path):
 
 def test_swa_is_the_mean_of_the_last_rounds_with_norms_of_its_own(project, tmp_path, monkeypatch):
     """Weights equal those averaged by hand; running means are neither of the rounds'."""
-    seen = []
-    save_state = Swa.on_train_epoch_end
+    seen, networks = [], []
+    begin, round_done = Average.__init__, Progress.round_done
 
-    def watched(self, trainer, pl_module):
-        state = pl_module.network.state_dict()
+    def watched(self, *given):
+        state = networks[0].state_dict()
         seen.append({name: value.clone() for name, value in state.items()})
-        save_state(self, trainer, pl_module)
+        round_done(self, *given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Swa, "on_train_epoch_end", watched)
+        patched.setattr(Average, "__init__", lambda s, n, m: networks.append(n) or begin(s, n, m))
+        patched.setattr(Progress, "round_done", watched)
         fit(task_of(project, swa=2), tmp_path)
     found = weights(tmp_path)
     assert len(seen) == 3
@@ -234,30 +240,100 @@ def test_a_run_begun_before_a_setting_came_goes_on_and_an_unknown_one_is_told(
         fit(task_of(project), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"accumulate": 2}, marks=pytest.mark.long),
-        pytest.param({"swa": 2}, marks=pytest.mark.long),
-    ],
-)
-def test_a_run_of_the_first_release_goes_on_with_the_state_of_its_averages(
-    project, tmp_path, killed_after, monkeypatch, changes
-):
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"swa": 2}])
+@pytest.mark.long
+def test_a_run_goes_on_with_the_state_of_its_averages(project, straight_and_resumed, changes):
     """Half a batch behind, a moving average that forgot its place would move once too often."""
-    task = task_of(project, **changes, schedule={"epochs": 4})
-    fit(task, tmp_path / "straight")
+    straight_and_resumed(task_of(project, **changes, schedule={"epochs": 4}))
+
+
+def test_a_run_that_an_older_version_left_is_refused_and_kept(project, tmp_path):
+    task = task_of(project)
+    left = {"podium_training": task.training.model_dump(mode="json"), "state_dict": {}}
+    write_torch(tmp_path / "last.pt", left)
+    with pytest.raises(InputFault, match=r"last.pt was left by an older version.* delete last.pt"):
+        fit(task, tmp_path)
+    assert (tmp_path / "last.pt").is_file()
+
+
+def test_a_run_goes_on_with_the_data_that_it_was_begun_with_only(project, tmp_path, killed_after):
+    task, inputs = task_of(project), {"labels": "1", "fold": "2"}
+    with pytest.raises(Killed):
+        killed_after(1)
+        fit(task, tmp_path, inputs=inputs)
+    changed = {"labels": "1", "fold": "3", "pseudo": "4"}
+    with pytest.raises(
+        InputFault, match=r"other settings or data \(fold changed; pseudo changed\)"
+    ):
+        fit(task, tmp_path, inputs=changed)
+
+
+def test_a_killed_training_knows_the_labels_that_it_was_begun_with(
+    project, killed_after, monkeypatch
+):
+    with pytest.raises(Killed):
+        killed_after(1)
+        train_network(project, ONE, 0)
+    monkeypatch.undo()
+    split = Pipeline.split
+    monkeypatch.setattr(Pipeline, "split", lambda self, fold: split(self, fold)[::-1])
+    with pytest.raises(InputFault, match=r"other settings or data \(fold changed\)"):
+        train_network(project, ONE, 0)
+
+
+def test_damage_or_a_kill_between_two_files_costs_a_round_at_most(
+    project, tmp_path, killed_after, monkeypatch
+):
+    task = task_of(project, schedule={"epochs": 2})
     with pytest.raises(Killed):
         killed_after(2)
-        fit(task, tmp_path / "resumed")
+        fit(task, tmp_path)
     monkeypatch.undo()
-    kept = read_torch(tmp_path / "resumed" / "last.pt")
-    assert {"Progress", "EqualAverage" if "swa" in changes else "MovingAverage"} == set(
-        kept["callbacks"]
-    )
-    fit(task, tmp_path / "resumed")
-    straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
-    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    last, before = tmp_path / "last.pt", tmp_path / "before.pt"
+    assert [len(read_torch(path)["podium_rows"]) for path in (last, before)] == [2, 1]
+    last.write_bytes(last.read_bytes()[:-100])
+    said = []
+    fit(task, tmp_path, say=said.append)
+    assert any("last.pt is not what was written" in line and "before.pt" in line for line in said)
+    assert sum("epoch" in line for line in said) == 1
+    assert not last.exists() and not before.exists()
+    last.write_bytes(b"damaged")
+    before.write_bytes(b"damaged too")
+    with pytest.raises(
+        InputFault, match=r"last.pt is not .*; delete last.pt and before.pt to start"
+    ):
+        fit(task, tmp_path)
+
+
+def test_whatever_file_operation_is_the_last_one_a_state_can_be_read(tmp_path, monkeypatch):
+    """A kill right after each rename and each removal, and between them."""
+    moved = 0
+    replace = Path.replace
+
+    def killed_at(number):
+        def counted(self, target):
+            nonlocal moved
+            moved += 1
+            if moved == number:
+                raise Killed
+            return replace(self, target)
+
+        return counted
+
+    path, before = tmp_path / "last.pt", tmp_path / "before.pt"
+    for number in range(1, 7):
+        for value in (1, 2):
+            write_torch(path, {"value": value})
+        write_torch(before, {"value": 1})
+        moved = 0
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(Path, "replace", killed_at(number))
+            move_torch(path, before)
+            write_torch(path, {"value": 3})
+        newest = path if path.exists() else before
+        assert read_torch(newest)["value"] == (2 if number < 6 else 3), number
+    write_torch(path, {"value": 3})
+    assert read_torch(path)["value"] == 3
 
 
 @pytest.mark.parametrize("damage", [{"podium_training": None}, {"podium_training": {"fold": 0}}])

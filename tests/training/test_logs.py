@@ -33,7 +33,7 @@ def nothing_asked(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    from competition.training.loggers import LoggedRun
+    from competition.training.logs import LoggedRun
 
     runs = tmp_path / "runs" / "demo"
     settings = {"size": [64, 64], "seed": 0}
