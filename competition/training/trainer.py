@@ -118,9 +118,10 @@ class _Run:
         batches, accumulate = len(self.loaders.training), self.step.recipe.accumulate
         for index, batch in enumerate(self.loaders.training):
             self.progress.require_due(int(batch["place"][0]), round_=number, index=index)
-            losses.add(self._backward(batch, index), self.done)
+            loss = self._backward(batch, index)
             if (index + 1) % accumulate == 0 or index + 1 == batches:
                 self._update()
+            losses.add(loss, self.done)
             if self.done >= self.progress.plan.iterations:
                 break  # by iterations the last round may be a short one
         mean = losses.mean()
@@ -172,7 +173,7 @@ class _Run:
 
     def _seen(self, step: int, loss: float) -> None:
         self.step.require_finite(loss, step)
-        self.progress.batch_done(self.done, loss)
+        self.progress.batch_done(step, loss)
 
     def _parts(self) -> dict[str, Any]:
         """What has a state of its own, by the name that it is kept under."""
@@ -207,7 +208,7 @@ class _Losses:
     """Losses of a round, fetched from where they are computed every so many batches."""
 
     def __init__(self, every: int, seen: Callable[[int, float], None]) -> None:
-        """seen: is told of each fetched loss, with the step that it is of."""
+        """seen: is told of each fetched loss, with the steps of the run that were done then."""
         self.every, self.seen = every, seen
         self.total, self.count = 0.0, 0
         self.waiting: list[tuple[int, Tensor]] = []

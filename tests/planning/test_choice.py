@@ -142,6 +142,8 @@ def test_the_dice_follows_the_share_of_empty_masks():
         {"name": "dice", "over": "batch", "epsilon": 1.0},
         {"name": "dice", "over": "image", "epsilon": 1.0},
     ]
+    exclusive = replace(FACTS, empty_masks=0.44, exclusive=True)
+    assert chosen(exclusive)["loss"][1]["over"] == "batch"
 
 
 def test_rare_masks_begin_with_the_share_that_they_have_of_what_is_shown():
