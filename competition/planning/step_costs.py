@@ -216,14 +216,12 @@ def _batch(dataset: "TrainingSet", size: int) -> dict[str, Any]:
 
 def _steps(step: Any, recipe: Recipe, batch: dict[str, Any], clock: _Clock) -> Iterator[_Moment]:
     """What steps take, without making the batch, which is the same in each."""
-    from torch.optim.swa_utils import AveragedModel
-
-    from competition.training.weight_averaging import ema_step
+    from competition.training.weight_averaging import Average, ema_step
 
     machine = clock.machine
     optimizer, _ = step.optimizer(machine.kind)
     step.network.train()
-    average = AveragedModel(step.network, multi_avg_fn=ema_step(recipe.ema), use_buffers=True)
+    average = Average(step.network, ema_step(recipe.ema))
     for number in count():
         begun = clock.now()
         for index in range(recipe.accumulate):
@@ -234,7 +232,7 @@ def _steps(step: Any, recipe: Recipe, batch: dict[str, Any], clock: _Clock) -> I
         step.clip()
         optimizer.step()
         optimizer.zero_grad()
-        average.update_parameters(step.network)
+        average.update()
         yield clock.now() - begun
 
 

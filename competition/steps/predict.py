@@ -37,8 +37,12 @@ def _refuse_anothers(checkpoint: Path, training: "Training", member: Member, fol
     """InputFault where a checkpoint lies in a folder that is not its own: of another fold, it would be
     scored on images that it was trained on.
     """
-    own = {"fold": training.fold, "pseudo round": training.pseudo, "seed": training.seed}
-    asked = {"fold": fold, "pseudo round": member.pseudo, "seed": member.seed}
+    own: dict[str, Any] = {
+        "fold": training.fold,
+        "pseudo round": training.pseudo,
+        "seed": training.seed,
+    }
+    asked: dict[str, Any] = {"fold": fold, "pseudo round": member.pseudo, "seed": member.seed}
     if member.soup:
         own["seed"], asked["seed"] = training.soup, member.soup
     others = [f"{what} {own[what]}, not {asked[what]}" for what in own if own[what] != asked[what]]

@@ -8,7 +8,7 @@ import hashlib
 import pickle
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
@@ -132,7 +132,7 @@ def write_torch(path: Path, content: dict[str, Any]) -> str:
     with whole_file(path, "w+b") as file:
         torch.save(content, file)
         file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
         _note(path, [digest, *_noted(path)])
     _note(path, [digest])
     return digest

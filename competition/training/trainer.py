@@ -5,7 +5,6 @@ moving average lies where the network does.
 """
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +13,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from competition.errors import InputFault
-from competition.models import SegmentationNetwork
 from competition.training.checkpoint import read_torch
 from competition.training.progress import Progress, RoundFacts
 from competition.training.step import TrainingStep
-from competition.training.weight_averaging import BestRounds, KeptRound, Move, ema_step, equal_step
+from competition.training.weight_averaging import (
+    Average,
+    BestRounds,
+    KeptRound,
+    ema_step,
+    equal_step,
+)
 
 _KIND = "podium run 1"
 LOOKED_AT = 25
@@ -52,36 +56,6 @@ def run_training(
     for round_ in range(progress.rounds_done(), progress.plan.rounds):
         run.round(round_)
     run.average.take()
-
-
-class Average:
-    """The mean of a network's weights along a run, kept on the network's device."""
-
-    def __init__(self, network: SegmentationNetwork, move: Move) -> None:
-        self.network, self._move, self.updates = network, move, 0
-        self.mean = deepcopy(network).requires_grad_(requires_grad=False).eval()
-
-    def update(self) -> None:
-        """Take in the network as it is: the first one as it stands, the next ones by `move`."""
-        means, current = ([*one.parameters(), *one.buffers()] for one in (self.mean, self.network))
-        with torch.no_grad():
-            if self.updates:
-                self._move(means, current, self.updates)
-            else:
-                self.mean.load_state_dict(self.network.state_dict())
-        self.updates += 1
-
-    def take(self) -> None:
-        """Give the network the mean of what was taken in; without any, it stays as it is."""
-        if self.updates:
-            self.network.load_state_dict(self.mean.state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "weights": self.mean.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.updates = state["updates"]
-        self.mean.load_state_dict(state["weights"])
 
 
 class _Run:

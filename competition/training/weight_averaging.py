@@ -7,9 +7,10 @@ are measured anew on the training images.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from itertools import compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -74,6 +75,36 @@ def _move(averages: Sequence[Tensor], current: Sequence[Tensor], share: float) -
     for average, value, is_mean in zip(averages, current, floating, strict=True):
         if not is_mean:
             average.copy_(value)
+
+
+class Average:
+    """The mean of a network's weights along a run, kept on the network's device."""
+
+    def __init__(self, network: SegmentationNetwork, move: Move) -> None:
+        self.network, self._move, self.updates = network, move, 0
+        self.mean = deepcopy(network).requires_grad_(requires_grad=False).eval()
+
+    def update(self) -> None:
+        """Take in the network as it is: the first one as it stands, the next ones by `move`."""
+        means, current = ([*one.parameters(), *one.buffers()] for one in (self.mean, self.network))
+        with torch.no_grad():
+            if self.updates:
+                self._move(means, current, self.updates)
+            else:
+                self.mean.load_state_dict(self.network.state_dict())
+        self.updates += 1
+
+    def take(self) -> None:
+        """Give the network the mean of what was taken in; without any, it stays as it is."""
+        if self.updates:
+            self.network.load_state_dict(self.mean.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates, "weights": self.mean.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.updates = state["updates"]
+        self.mean.load_state_dict(state["weights"])
 
 
 Weights = dict[str, Tensor]

@@ -22,8 +22,7 @@ from competition.training.checkpoint import (
 from competition.training.fit import fit
 from competition.training.progress import Progress
 from competition.training.step import TrainingStep
-from competition.training.trainer import Average
-from competition.training.weight_averaging import ema_step, measure_norms
+from competition.training.weight_averaging import Average, ema_step, measure_norms
 
 
 def test_a_killed_run_ends_with_the_weights_of_the_straight_one(project, straight_and_resumed):
