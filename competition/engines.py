@@ -4,11 +4,14 @@ An engine is a function of a command's words. To add one (a cluster's queue, ano
 here and name it in `ENGINES`; `podium run GOAL --engine NAME` takes it.
 """
 
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from queue import Queue
+from typing import Any, NamedTuple
 
 from competition.errors import PodiumError
 from competition.machine import asked_for
@@ -40,8 +43,8 @@ def with_asked(words: CommandWords) -> str:
     return asked + typed(words)
 
 
-RUNNING: list[subprocess.Popen[bytes]] = []
-"""The step that `run_step` waits for."""
+RUNNING: list[subprocess.Popen[Any]] = []
+"""The steps that are waited for."""
 
 
 def run_step(words: CommandWords, *, stdout: Any = None) -> None:
@@ -50,8 +53,7 @@ def run_step(words: CommandWords, *, stdout: Any = None) -> None:
     The echo goes to stderr, so that stdout is the step's own; stdout: where that goes (None: on).
     """
     print(f"$ {with_asked(words)}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "competition", *words]
-    with subprocess.Popen(command, stdout=stdout) as process:
+    with subprocess.Popen(_command(words), stdout=stdout) as process:
         RUNNING.append(process)
         try:
             code = process.wait()
@@ -63,6 +65,74 @@ def run_step(words: CommandWords, *, stdout: Any = None) -> None:
             RUNNING.remove(process)
     if code:
         raise StepFailed(words, code)
+
+
+def run_together(jobs: Sequence["Job"], shares: Sequence[Mapping[str, str]]) -> None:
+    """Run commands side by side, as many at a time as there are shares of the machine; StepFailed of the
+    first that does not end well: those that have begun end, no other one begins.
+
+    shares: variables by which each is asked for its part. Every line that a command prints comes to
+    stderr behind its name.
+    """
+    free: Queue[Mapping[str, str]] = Queue()
+    for share in shares:
+        free.put(share)
+
+    def run(job: Job) -> None:
+        share = free.get()
+        try:
+            _run_beside(job, share)
+        finally:
+            free.put(share)
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        futures = [pool.submit(run, job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            for process in [*RUNNING]:
+                process.terminate()
+            raise
+        finally:
+            for future in futures:
+                future.cancel()
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+class Job(NamedTuple):
+    """A command of several, with the name that stands before its lines."""
+
+    name: str
+    words: CommandWords
+
+
+def _run_beside(job: Job, share: Mapping[str, str]) -> None:
+    asked = "".join(f"{name}={value} " for name, value in share.items())
+    print(f"[{job.name}] $ {asked}{typed(job.words)}", file=sys.stderr, flush=True)
+    with subprocess.Popen(
+        _command(job.words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **share},
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        RUNNING.append(process)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"[{job.name}] {line}", end="", file=sys.stderr, flush=True)
+            code = process.wait()
+        finally:
+            RUNNING.remove(process)
+    if code:
+        raise StepFailed(job.words, code)
+
+
+def _command(words: CommandWords) -> list[str]:
+    return [sys.executable, "-m", "competition", *words]
 
 
 def show_step(words: CommandWords, *, stdout: Any = None) -> None:

@@ -216,6 +216,25 @@ def asked_for() -> dict[str, str]:
     return {name: os.environ[name] for name in variables if os.environ.get(name)}
 
 
+def shares_of(jobs: int) -> list[dict[str, str]]:
+    """For each of so many jobs side by side, the variables that ask for its share of this machine: a
+    card each, as far as they go, or as many threads as the others; imports torch.
+
+    What is asked for already stays, for each of them.
+    """
+    import torch
+
+    machine, asked = machine_of(), asked_for()
+    shares: list[dict[str, str]] = []
+    for job in range(jobs):
+        share: dict[str, Any] = {"PODIUM_THREADS": max(1, usable_cpus() // jobs)}
+        if machine.kind == "cuda":
+            share["PODIUM_DEVICE"] = f"cuda:{job % torch.cuda.device_count()}"
+            share["PODIUM_WORKERS"] = max(1, machine.workers // jobs)
+        shares.append({name: str(value) for name, value in share.items() if name not in asked})
+    return shares
+
+
 def settle_memory(environment: Environment | None = None) -> None:
     """Keep freed memory where it is chosen, for work on the CPU that needs no torch."""
     if _keep_memory(_Asked(os.environ if environment is None else environment), "cpu")[0]:

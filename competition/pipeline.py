@@ -74,6 +74,8 @@ class Stage:
 
     command: tuple[str, ...]
     steps: tuple[Step, ...]
+    parts: tuple["Stage", ...] = ()
+    """The same as several, none of which needs another."""
 
     def is_fresh(self) -> bool:
         return all(step.state().kind == "fresh" for step in self.steps)
@@ -535,9 +537,24 @@ class Pipeline:
         ending = {"submit": ("--plain",), "report": ("--plain",)} if plain else {}
         words = {"train": of_trained, "soup": of_trained}
         return [
-            Stage((name, *words.get(name, options), *ending.get(name, ())), steps[name])
+            Stage(
+                (name, *words.get(name, options), *ending.get(name, ())),
+                steps[name],
+                self._trainings(entry) if name == "train" else (),
+            )
             for name in names
         ]
+
+    def _trainings(self, entry: Entry) -> tuple[Stage, ...]:
+        """One for each network of the entry."""
+        return tuple(
+            Stage(
+                ("train", *options_of(replace(entry, members=(member,), folds=(fold,)))),
+                (self.train(member, fold),),
+            )
+            for member in entry.trained
+            for fold in entry.folds
+        )
 
     def _plain_submission(self, entry: Entry) -> Path:
         return self.workspace.submission(submission_name(entry, plain=True))

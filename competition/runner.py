@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from competition.engines import CommandWords, run_step
+from competition.engines import CommandWords, Job, run_step, run_together
 from competition.entry import NO_ROUND, Entry, entry_of
 from competition.errors import InputFault
 from competition.experiment import AblationChoice, experiment_of
+from competition.machine import shares_of
 from competition.pipeline import Goal, Pipeline, Stage, options_of
 from competition.project import ACTIVE, Project, competition_file, demo_folder
 
@@ -25,11 +26,13 @@ class Runner:
     """The steps of one competition, run in the order in which they need each other.
 
     file: the competition file, as it was given (None: the one in force in the current folder);
-    step: an engine, which carries out one command (see `engines.py`).
+    step: an engine, which carries out one command (see `engines.py`); jobs: networks that are trained
+    side by side, each by a process with its share of the machine.
     """
 
     file: Path | None = None
     step: Callable[[CommandWords], None] = run_step
+    jobs: int = 1
     begun: float = field(default_factory=time.time)
     """Seconds since 1970: a plan counts from here."""
     asked: set[str] = field(default_factory=set)
@@ -44,8 +47,11 @@ class Runner:
     def run(self, words: CommandWords) -> None:
         """One command on this competition."""
         self.asked.add(words[0])
+        self.step(self._words(words))
+
+    def _words(self, words: CommandWords) -> list[str]:
         chosen = [] if self.file is None else ["--competition", str(self.file)]
-        self.step([*words, *chosen])
+        return [*words, *chosen]
 
     def write_demo(self) -> None:
         """Write the demo competition where it is the one in force and is not there yet."""
@@ -126,12 +132,27 @@ class Runner:
         if Pipeline(project).folds().state().kind != "fresh":
             self.run(["folds"])
 
+    def train_together(self, stage: Stage, *, force: bool = False) -> None:
+        """The networks of a stage of trainings that are not done yet, side by side; force: all."""
+        missing = [part for part in stage.parts if force or not part.is_fresh()]
+        again = ["--force"] if force else []
+        names = (part.steps[0].name.removeprefix("train ") for part in missing)
+        jobs = [
+            Job(name, self._words([*part.command, *again]))
+            for name, part in zip(names, missing, strict=True)
+        ]
+        if jobs:
+            run_together(jobs, shares_of(min(self.jobs, len(jobs))))
+
     def _perform(self, stages: Iterable[Stage]) -> None:
         behind = False
         for stage in stages:
             # `plan` has seen to these two. What was only shown leaves all behind it to be done.
             if stage.command not in (("folds",), ("plan",)) and (behind or not stage.is_fresh()):
-                self.run(stage.command)
+                if self.jobs > 1 and stage.parts:
+                    self.train_together(stage)
+                else:
+                    self.run(stage.command)
                 behind = behind or not stage.is_fresh()
 
 

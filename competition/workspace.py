@@ -157,6 +157,14 @@ def held(lock: Path, step: str) -> Generator[None]:
         mutex.release()
 
 
+@contextmanager
+def in_turn(lock: Path) -> Generator[None]:
+    """Hold a lock while the block runs, after whoever holds it: for what several steps make alike."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
 def who_holds(lock: Path) -> str | None:
     """The process that does a step now, in words; None where none does."""
     if not lock.exists():

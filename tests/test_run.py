@@ -16,7 +16,7 @@ from invoke import Context, Exit
 import tasks
 from competition import engines, runner
 from competition.__main__ import main
-from competition.engines import StepFailed
+from competition.engines import Job, StepFailed
 from competition.entry import NO_ROUND, entry_of
 from competition.experiment import AblationChoice
 from competition.machine import MACHINE_SETTINGS
@@ -370,3 +370,96 @@ def test_ctrl_c_twice_waits_for_the_step_and_says_once_that_it_stopped(tmp_path)
     _, said = chain.communicate(timeout=60)
     assert (tmp_path / "ended").exists() and chain.returncode == 130
     assert said.splitlines()[1:] == ["stopped"]
+
+
+LINES = """#!/bin/sh
+echo "threads $PODIUM_THREADS"
+case "$*" in *bad*) exit 3 ;; *slow*) while :; do sleep 0.05; done ;; esac
+sleep 0.3
+: > "$5"
+"""
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    """A command that says its share of the machine and leaves a file named by its third word."""
+    path = tmp_path / "stub"
+    path.write_text(LINES)
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+SHARES = [{"PODIUM_THREADS": "3"}, {"PODIUM_THREADS": "4"}]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script of the shell")
+def test_commands_side_by_side_take_the_shares_and_name_their_lines(stub, capfd):
+    jobs = [Job(f"job {n}", ["train", "--out", f"made-{n}"]) for n in range(3)]
+    begun = time.monotonic()
+    engines.run_together(jobs, SHARES)
+    assert 0.6 <= time.monotonic() - begun < 0.3 * 3 + 5
+    assert all(Path(f"made-{n}").exists() for n in range(3))
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 6
+    for n in range(3):
+        echo, said = (line for line in lines if line.startswith(f"[job {n}] "))
+        share = re.search(r"PODIUM_THREADS=(\d)", echo)[1]
+        assert echo.endswith(f"python -m competition train --out made-{n}")
+        assert said == f"[job {n}] threads {share}"
+    assert not engines.RUNNING
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a script of the shell")
+def test_one_that_fails_lets_those_beside_it_end_and_no_other_begin(stub, capfd):
+    jobs = [Job(name, ["train", "--out", name]) for name in ("bad", "good", "later", "last")]
+    with pytest.raises(StepFailed, match="bad ended with exit code 3"):
+        engines.run_together(jobs, SHARES)
+    assert Path("good").exists() and not Path("last").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent to a group of processes")
+def test_a_stop_ends_all_that_run_side_by_side(stub, monkeypatch):
+    def stopped(futures, return_when):
+        while len(engines.RUNNING) < 2:
+            time.sleep(0.02)
+        raise SystemExit(130)
+
+    monkeypatch.setattr(engines, "wait", stopped)
+    with pytest.raises(SystemExit):
+        engines.run_together([Job(n, ["train", "--out", f"slow-{n}"]) for n in "abc"], SHARES)
+    assert not engines.RUNNING
+
+
+def test_networks_are_trained_side_by_side_and_the_rest_after_them(file, steps, monkeypatch):
+    together = []
+
+    def run_together(jobs, shares):
+        together.append(([job.name for job in jobs], len(shares)))
+        for job in jobs:
+            parse_command(job.words)
+
+    monkeypatch.setattr(runner, "run_together", run_together)
+    assert main(["run", "submit", "-c", str(file), "--jobs", "3"]) == 0
+    assert together == [(["tiny fold 0", "tiny fold 1"], 2)]
+    assert commands(steps) == ["folds", "predict", "ensemble", "tune", "submit"]
+    words = ["train", "-c", str(file), "-r", "tiny@quick", "-f", "1", "--seed", "2", "--force"]
+    assert main(["run", *words, "--jobs", "2"]) == 0
+    assert together[1:] == [(["tiny@quick+seed2 fold 1"], 1)]
+    assert main(["run", "train", "-c", str(file), "--jobs", "2", "--engine", "show"]) == 2
+
+
+@pytest.mark.long
+def test_side_by_side_gives_the_bytes_of_one_after_the_other(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PODIUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    file = str(tiny_data / "competition.toml")
+    made = []
+    for jobs in ("1", "2"):
+        folder = tmp_path / jobs
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert main(["run", "train", "-c", file, "--jobs", jobs]) == 0
+        kinds = ("checkpoint.pt", "history.csv")
+        paths = sorted(path for kind in kinds for path in folder.rglob(kind))
+        made.append({path.relative_to(folder): path.read_bytes() for path in paths})
+    assert made[0] == made[1] and len(made[0]) == 4

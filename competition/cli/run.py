@@ -141,6 +141,14 @@ EngineName = Annotated[
     ),
 ]
 _engine = parameter("engine", EngineName, default="local")
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Networks to train side by side: on a card each, or each with its share of the cores",
+    ),
+]
+_jobs = parameter("jobs", Jobs, default=1)
 FURTHER = {
     "ablation": [parameter("solution", Answers)],
     "train": time_given.options,
@@ -164,17 +172,26 @@ def _reached(name: str, before: Before) -> Callable[..., None]:
     def reached(**values: Any) -> None:
         for group in (every_setting, logging_to):
             group.made({one.name: values.get(one.name) for one in group.options})
+        from competition.errors import InputFault
         from competition.runner import Runner
 
         engine = _engine_named(values.get("engine", "local"))
         # Under --json standard output belongs to the goal's document alone.
         aside = partial(engine, stdout=sys.stderr) if values.get("as_json") else engine
-        runner = Runner(values["competition"], aside)
+        jobs = values.get("jobs", 1)
+        runner = Runner(values["competition"], aside, jobs)
+        if jobs > 1 and values.get("engine") != "local":
+            raise InputFault(f"--jobs {jobs} is for --engine local, not {values['engine']!r}")
         runner.write_demo()
         own_recipes = values.get("recipe") or values.get("source") or values.get("name")
         if before not in (_nothing, _before_plan) and not own_recipes:
             runner.plan(_plan_words(name, values))
         before(runner, values)
+        if name == "train" and jobs > 1:
+            _, entry = on_first_recipe.made(values)
+            *_, trainings = runner.project.pipeline.stages("train", entry)
+            runner.train_together(trainings, force=values["force"])
+            return
         parameters = typer.main.get_group(app).commands[name].params
         engine([name, *words_of(parameters, values)])
         AFTER.get(name, _nothing)(runner, values)
@@ -225,7 +242,8 @@ def _add_goals() -> None:
             body = _reached(name, before)
             body.__doc__ = command.__doc__
             options += FURTHER.get(name, [])
-            options += [] if before is _nothing else [_engine, *_missing(before, options)]
+            trains = [] if before is _before_plan else [_jobs]
+            options += [] if before is _nothing else [_engine, *trains, *_missing(before, options)]
         else:
             continue
         run.command(name, short_help=first_line(body))(with_options(body, options))

@@ -21,7 +21,7 @@ from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs, runs_from_logits
 from competition.masks.geometry import resize_area
 from competition.spec import PixelForm
-from competition.workspace import require_space, text_sha256, whole_folder
+from competition.workspace import in_turn, require_space, text_sha256, whole_folder
 
 GridSize = tuple[int, int]
 PixelKind = tuple[int, str]
@@ -180,18 +180,20 @@ def letterboxed_images(
     kind = pixels.channels, f"uint{pixels.bits}"
     folder = cache / f"{split}-{size[0]}x{size[1]}-{fit}"
     note = folder / "key.txt"
-    if not (note.is_file() and note.read_text() == key):
-        shape, dtype = (len(catalog), *size, kind[0]), np.dtype(kind[1])
-        require_space(cache, int(np.prod(shape)) * dtype.itemsize + 2**20)
+    # Networks that are trained side by side come to it at once.
+    with in_turn(cache / f"{folder.name}.lock"):
+        if not (note.is_file() and note.read_text() == key):
+            shape, dtype = (len(catalog), *size, kind[0]), np.dtype(kind[1])
+            require_space(cache, int(np.prod(shape)) * dtype.itemsize + 2**20)
 
-        def letterboxed(image: str, path: str) -> np.ndarray:
-            laid = letterboxes[image].image(read_pixels(root, path, pixels))
-            advance()
-            return laid
+            def letterboxed(image: str, path: str) -> np.ndarray:
+                laid = letterboxes[image].image(read_pixels(root, path, pixels))
+                advance()
+                return laid
 
-        with whole_folder(folder) as working:
-            _lay_out(catalog, working / "pixels.npy", (shape, dtype), letterboxed)
-            (working / "key.txt").write_text(key)
+            with whole_folder(folder) as working:
+                _lay_out(catalog, working / "pixels.npy", (shape, dtype), letterboxed)
+                (working / "key.txt").write_text(key)
     rows = {image: row for row, image in enumerate(catalog["image"])}
     stacks = _stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
     return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy", kind, stacks)
