@@ -13,6 +13,7 @@ from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
+from competition.data.images import safe_path
 from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
 from competition.errors import InputFault, as_called
@@ -219,7 +220,7 @@ class Project:
         self.require_test_part("nothing to submit")
         given = self.competition.submission.sample
         if given is not None:
-            return self.competition.root / given
+            return safe_path(self.competition.root, given, links=self.competition.links)
         path = self.workspace.runs / "sample_submission.csv"
         write_text(path, own_sample(self.competition, self.rows("test")["image"].tolist()))
         return path

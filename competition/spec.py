@@ -21,6 +21,7 @@ from competition.masks.rle_formats import RleFormat
 from competition.scoring.metrics import Metric
 from competition.scoring.objects import CONNECTED_COMPONENTS, ObjectRule
 from competition.settings import Settings
+from competition.workspace import plain_name
 
 
 class CsvColumn(Settings):
@@ -618,6 +619,10 @@ class Competition(Settings):
             )
         if self.data.test_images is None and self.submission.sample is not None:
             raise ValueError("sample in [submission] names test images: name them in [data] too")
+        for name in self.recipes:
+            plain_name("recipe", name)
+        for name in self.variants:
+            plain_name("variant", name)
         odd = [name for name in (*self.recipes, *self.variants) if "@" in name]
         if odd:
             raise ValueError(f"{odd[0]!r} holds '@', which stands between a recipe and a variant")

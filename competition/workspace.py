@@ -64,7 +64,8 @@ class Workspace:
         return self.root / "submissions" / self.name
 
     def submission(self, name: str) -> Path:
-        return self.submissions / f"{name}.csv"
+        """InputFault for a name that would lead out of the folder of submissions."""
+        return self.submissions / f"{plain_name('submission', name)}.csv"
 
     @property
     def marks(self) -> Path:
@@ -78,7 +79,7 @@ class Workspace:
 
     def run(self, member: str, fold: int) -> Path:
         """Folder of one trained network; a member is a recipe with its seed and pseudo round."""
-        return self.runs / member / f"fold-{fold}"
+        return self.runs / plain_name("member", member) / f"fold-{fold}"
 
     def lock(self, step: str) -> Path:
         """What the one process that does a step holds."""
@@ -89,6 +90,17 @@ def checked_name(what: str, name: str) -> str:
     """A name that becomes a folder's: InputFault for one that could be a path."""
     if not _NAME.fullmatch(name):
         raise InputFault(f"{what} {name!r}: expected letters, digits, '.', '_' and '-'")
+    return name
+
+
+def plain_name(what: str, name: str) -> str:
+    """A name that becomes a file's or folder's, whatever else is in it: InputFault for one that leads
+    elsewhere.
+    """
+    if name.startswith(".") or not name or set("/\\:\0") & set(name):
+        raise InputFault(
+            f"{what} {name!r}: expected a name without '/', '\\' and ':', which begins with no '.'"
+        )
     return name
 
 
