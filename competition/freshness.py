@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from competition.errors import InputFault, listed
 from competition.machine import asked_for, usable_cpus
-from competition.workspace import file_sha256, read_json, text_sha256, write_json
+from competition.workspace import file_sha256, file_state, read_json, text_sha256, write_json
 
 Inputs = dict[str, str]
 """What a step reads, by a name to show → its hash."""
@@ -121,7 +121,7 @@ def hash_of(value: Any) -> str:
 
 
 class ContentHashes:
-    """sha256 of files, remembered by size and time of change, so that data is read once."""
+    """sha256 of files, remembered by size and times of change, so that data is read once."""
 
     def __init__(self, memory: Path) -> None:
         self._memory = memory
@@ -138,13 +138,12 @@ class ContentHashes:
         if missing:
             raise InputFault(listed(missing))
         for path in paths:
-            state = (root / path).stat()
-            stamp = [state.st_size, state.st_mtime_ns]
+            stamp = [*file_state(root / path)]
             key = str(root / path)
-            if self._known.get(key, [])[:2] != stamp:
+            if self._known.get(key, [])[:-1] != stamp:
                 self._known[key] = [*stamp, file_sha256(root / path)]
                 learnt = True
-            found[path] = self._known[key][2]
+            found[path] = self._known[key][-1]
         if learnt:
             write_json(self._memory, self._known)
         return hash_of(found)

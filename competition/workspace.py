@@ -237,13 +237,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_state(path: Path) -> tuple[int, int]:
-    """(bytes, time of change in ns); zeros where the file is absent, which its reader reports."""
+def file_state(path: Path) -> tuple[int, int, int]:
+    """(bytes, time of change, time of change of content or name) in ns; zeros where the file is absent,
+    which its reader reports.
+
+    Who keeps the first time when copying (`cp -p`, `rsync -t`) cannot keep the second; on Windows it is
+    that of the file's making.
+    """
     try:
         found = path.stat()
     except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+        return 0, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def text_sha256(text: str) -> str:

@@ -174,6 +174,23 @@ def test_copied_data_is_not_stale(copied):
     assert {state.kind for state in kinds(copied).values()} == {"fresh"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells no time that a program cannot set")
+def test_other_content_of_the_same_size_and_time_is_seen(copied):
+    """As `cp -p` and `rsync -t` leave it."""
+    path = next((copied.competition.root / "train" / "outputs_json").rglob("*.json"))
+    (image,) = (one for one in copied.labels if one.startswith(path.stem))
+    was, before = path.stat(), copied.labels[image]
+    text = path.read_text()
+    number = re.compile(r"\d\d+").search(text, text.index("points"))
+    other = str(int(number[0]) - 9)
+    path.write_text(f"{text[: number.start()]}{other:0>{len(number[0])}}{text[number.end() :]}")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+    project = reopened(copied)
+    assert kinds(project)["train tiny fold 0"].why == "labels changed"
+    assert project.labels[image] != before
+
+
 def test_a_changed_recipe_makes_its_training_stale_and_says_so(copied):
     path = copied.competition.folder / "competition.toml"
     path.write_text(path.read_text().replace("batch = 2", "batch = 3"))

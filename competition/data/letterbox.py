@@ -21,7 +21,13 @@ from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs, runs_from_logits
 from competition.masks.geometry import resize_area
 from competition.spec import PixelForm
-from competition.workspace import in_turn, require_space, text_sha256, whole_folder
+from competition.workspace import (
+    file_state,
+    in_turn,
+    require_space,
+    text_sha256,
+    whole_folder,
+)
 
 GridSize = tuple[int, int]
 PixelKind = tuple[int, str]
@@ -214,8 +220,7 @@ def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]
 def _key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
     """Of the files and of what is kept of them; of depth alone as it was when there was no more."""
     paths = all_pixel_files(catalog["path"], form)
-    stats = {file: (root / file).stat() for file in map(file_of, paths)}
-    states = {file: (s.st_size, s.st_mtime_ns) for file, s in stats.items()}
+    states = {file: file_state(root / file) for file in map(file_of, paths)}
     files = [(path, *states[file_of(path)]) for path in paths]
     further = form.pixels.model_copy(update={"depth": None, "neighbours": 0}).chosen()
     return text_sha256(json.dumps([form.depth, files, *([further] if further else [])]))
