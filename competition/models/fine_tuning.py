@@ -53,9 +53,8 @@ def merge_low_rank(network: nn.Module) -> None:
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear) and parametrize.is_parametrized(child, "weight"):
-                plain = nn.Linear(0, 0, bias=child.bias is not None)
+                plain = nn.Linear(child.in_features, child.out_features, device="meta")
                 plain.weight, plain.bias = nn.Parameter(child.weight.detach()), child.bias
-                plain.in_features, plain.out_features = child.in_features, child.out_features
                 setattr(parent, name, plain)
 
 

@@ -54,7 +54,7 @@ class PyramidEncoder(nn.Module):
             if hasattr(self.model, unused):
                 setattr(self.model, unused, nn.Identity())
         width = self.model.embed_dim
-        self.levels = nn.ModuleList(_level(place, width) for place in range(depth - 1))
+        self.levels = nn.ModuleList(level_of(place, width) for place in range(depth - 1))
         self.out_channels = [3, 0, *[WIDTH] * len(self.levels)]
         self.patch = int(self.model.patch_embed.patch_size[0])
         self.output_stride = 2 * self.patch
@@ -79,8 +79,8 @@ _STRIDE = 32
 """smp's word for "not dilated"."""
 
 
-def _level(place: int, width: int) -> nn.Sequential:
-    """Features (B,width,h,w) → (B,WIDTH,h',w') of the level at 1/4, 1/8, 1/16 or 1/32."""
+def level_of(place: int, width: int) -> nn.Sequential:
+    """Features (B,width,h,w) → (B,WIDTH,h',w'): 4, 2, 1 or 1/2 times the size, by place 0 to 3."""
     resized: list[nn.Module] = []
     match place:
         case 0:

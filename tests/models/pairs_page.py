@@ -87,7 +87,7 @@ def page(pairs: Iterable[Pair]) -> str:
     lines = [
         "# Encoders and decoders",
         "",
-        "Which decoder of `kind = \"smp\"` takes which encoder, and DPT (`kind = \"dpt\"`). A cell says at "
+        'Which decoder of `kind = "smp"` takes which encoder, and DPT (`kind = "dpt"`). A cell says at '
         "what share of the image's size the logits come; a dash is a pair that is refused. The table is "
         "made by `python tests/models/pairs_page.py`, which builds every pair without weights, shows it "
         f"images of {SIDE}² and sees that a loss reaches each of its weights; a test makes it again.",

@@ -85,9 +85,7 @@ def test_every_recipe_trains_resumes_predicts_and_exports(name, project, straigh
     torch.manual_seed(1)
     start = build(recipe.network, len(task.training.classes), pretrained=False).state_dict()
     straight, _ = straight_and_resumed(dataclasses.replace(task, start=start), 1)
-    network, training = load_checkpoint(
-        straight / "checkpoint.pt", classes=task.training.classes
-    )
+    network, training = load_checkpoint(straight / "checkpoint.pt", classes=task.training.classes)
     assert training.recipe == recipe
     with torch.no_grad():
         logits = network(network.normalised(torch.rand(1, 3, SIDE, 50) * 255)).logits
