@@ -67,7 +67,7 @@ class PyramidEncoder(nn.Module):
         none = images.new_empty(len(images), 0, height, width)
         return [images, none, *(level(deepest) for level in self.levels)]
 
-    def set_in_channels(self, channels: int, pretrained: bool = True) -> None:  # noqa: FBT001, FBT002
+    def set_in_channels(self, channels: int, pretrained: bool = True) -> None:
         """smp's word; the shell around a network adapts its first convolution."""
 
     def make_dilated(self, output_stride: int) -> NoReturn:

@@ -25,8 +25,8 @@ from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
 from competition.models.dry_run import dry_run
-from competition.recipes import Recipe
 from competition.progress_bar import Watch, unwatched
+from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
 from competition.training.checkpoint import Training, save_checkpoint

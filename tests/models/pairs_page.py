@@ -2,7 +2,6 @@
 writes docs/encoders.md, and test_pairs.py compares it. No weights are made, none are fetched.
 """
 
-import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,15 +9,11 @@ from typing import NamedTuple, get_args
 
 import torch
 
-ROOT = Path(__file__).parents[2]
-if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-
 from competition.errors import InputFault
 from competition.models.dry_run import dry_run
 from competition.recipes import Dpt, Recipe, Smp
 
-PAGE = ROOT / "docs" / "encoders.md"
+PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 DECODERS = (*get_args(Smp.model_fields["decoder"].annotation), "DPT")
 SIDE = 224
 """Of the images: all of timm's fixed sizes that are tried here are 224."""
@@ -79,44 +74,45 @@ def row(encoder: str, pairs: Iterable[Pair]) -> str:
     return f"| `{encoder}` | {FAMILIES[encoder]} | {' | '.join(cell(pair) for pair in pairs)} |"
 
 
+BEFORE = f"""# Encoders and decoders
+
+Which decoder of `kind = "smp"` takes which encoder, and DPT (`kind = "dpt"`). A cell says at what \
+share of the image's size the logits come; a dash is a pair that is refused. The table is made by \
+`python tests/models/pairs_page.py`, which builds every pair without weights, shows it images of \
+{SIDE}² and sees that a loss reaches each of its weights; a test makes it again.
+
+One encoder stands for its family: the larger ones and the other published weights of the same \
+architecture behave as it does. timm's go by `tu-` and a name of its list; `tu-NAME.TAG` says which of \
+several published weights.
+"""
+
+AFTER = """
+A plain vision transformer has one map of features, at 1/16. Under a decoder of smp's it gets a simple \
+feature pyramid (ViTDet, Li et al. 2022; `competition/models/pyramid.py`): from its last map, by \
+transposed convolutions and a pool, four of 256 channels at 1/4, 1/8, 1/16, 1/32. Images may be of any \
+size that two patches divide; others are padded. With patches of 14 the image is padded to a multiple \
+of 28 unless its size is one, and its logits are then enlarged to the image's size.
+
+## What is refused
+
+Before anything is downloaded or trained, in one sentence with a change that was seen to help:
+"""
+
+
 def page(pairs: Iterable[Pair]) -> str:
     """docs/encoders.md."""
     of_encoder: dict[str, list[Pair]] = {}
     for pair in pairs:
         of_encoder.setdefault(pair.encoder, []).append(pair)
+    refused = [pair.said for found in of_encoder.values() for pair in found if pair.said]
     lines = [
-        "# Encoders and decoders",
-        "",
-        'Which decoder of `kind = "smp"` takes which encoder, and DPT (`kind = "dpt"`). A cell says at '
-        "what share of the image's size the logits come; a dash is a pair that is refused. The table is "
-        "made by `python tests/models/pairs_page.py`, which builds every pair without weights, shows it "
-        f"images of {SIDE}² and sees that a loss reaches each of its weights; a test makes it again.",
-        "",
-        "One encoder stands for its family: the larger ones and the other published weights of the same "
-        "architecture behave as it does. timm's go by `tu-` and a name of its list; "
-        "`tu-NAME.TAG` says which of several published weights.",
-        "",
-        "| encoder | family | " + " | ".join(DECODERS) + " |",
+        BEFORE,
+        f"| encoder | family | {' | '.join(DECODERS)} |",
         "|---|---|" + "---|" * len(DECODERS),
         *(row(encoder, found) for encoder, found in of_encoder.items()),
-        "",
-        "A plain vision transformer has one map of features, at 1/16. Under a decoder of smp's it gets a "
-        "simple feature pyramid (ViTDet, Li et al. 2022; `competition/models/pyramid.py`): from its last "
-        "map, by transposed convolutions and a pool, four of 256 channels at 1/4, 1/8, 1/16, 1/32. Images "
-        "may be of any size that two patches divide; others are padded. With patches of 14 the image is "
-        "padded to a multiple of 28 unless its size is one, and its logits are then enlarged to full size.",
-        "",
-        "## What is refused",
-        "",
-        "Before anything is downloaded or trained, in one sentence with a change that was seen to help:",
-        "",
+        AFTER,
+        *(f"- {said}" for said in dict.fromkeys(refused)),
     ]
-    refused: dict[str, list[str]] = {}
-    for found in of_encoder.values():
-        for pair in found:
-            if pair.stride is None:
-                refused.setdefault(pair.said, []).append(pair.decoder)
-    lines += [f"- {said}" for said in refused]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Plain vision transformers under smp's decoders, low ranks in any network, and weights nobody published."""
+"""Plain transformers under smp's decoders, low ranks in any network, weights that nobody published."""
 
 import copy
 

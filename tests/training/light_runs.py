@@ -1,6 +1,8 @@
-"""Trainings of a few steps by hand, without images on disk: cheap enough for every optimiser and recipe."""
+"""Trainings of a few steps by hand, without images on disk: cheap enough for every kind of recipe."""
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,7 +12,7 @@ from competition.training.checkpoint import read_torch, write_torch
 from competition.training.step import TrainingStep
 
 CLASSES = 3
-SIDE = 64
+SIDE = 32
 
 
 def batch_of(number: int, size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, torch.Tensor]:
@@ -18,7 +20,7 @@ def batch_of(number: int, size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, tor
     draw = torch.Generator().manual_seed(number)
     images = torch.randint(0, 256, (2, 3, *size), generator=draw, dtype=torch.uint8)
     planes = torch.zeros(2, 1, *size, dtype=torch.uint8)
-    planes[:, :, 8:40, 4:30] = 5
+    planes[:, :, 8:20, 4:30] = 5
     return {"images": images, "planes": planes}
 
 
@@ -48,26 +50,34 @@ class LightRun:
             self.done += 1
         return self
 
-    def leave(self, path: Path) -> None:
+    def kept(self) -> dict[str, Any]:
+        """What another run goes on from."""
         parts = (self.network, self.optimizer, self.schedule)
-        write_torch(path, {"done": self.done, "parts": [part.state_dict() for part in parts]})
+        states = [copy.deepcopy(part.state_dict()) for part in parts]
+        return {"done": self.done, "states": states}
 
-    def resume(self, path: Path) -> "LightRun":
-        kept = read_torch(path)
+    def resume(self, kept: dict[str, Any]) -> "LightRun":
         self.done = kept["done"]
-        for part, state in zip(
-            (self.network, self.optimizer, self.schedule), kept["parts"], strict=True
-        ):
+        parts = (self.network, self.optimizer, self.schedule)
+        for part, state in zip(parts, kept["states"], strict=True):
             part.load_state_dict(state)
         return self
 
 
-def straight_and_left(recipe: Recipe, path: Path, *, left_after: int = 1, steps: int = 3):
-    """The network of a straight run, and the weights of one that was left and gone on with elsewhere."""
-    straight = LightRun(recipe, steps=steps).go_to(steps)
-    LightRun(recipe, steps=steps).go_to(left_after).leave(path)
-    resumed = LightRun(recipe, steps=steps).resume(path).go_to(steps)
-    path.unlink()
+def straight_and_left(
+    recipe: Recipe, path: Path | None = None, *, left_after: int = 1, steps: int = 3
+) -> tuple[SegmentationNetwork, SegmentationNetwork]:
+    """The network of a run that kept, on its way, what another one went on from; and that one's.
+
+    path: a file that it is kept in, as trainings keep it; None: in memory.
+    """
+    straight = LightRun(recipe, steps=steps).go_to(left_after)
+    kept = straight.kept()
+    straight.go_to(steps)
+    if path is not None:
+        write_torch(path, kept)
+        kept = read_torch(path)
+    resumed = LightRun(recipe, steps=steps).resume(kept).go_to(steps)
     return straight.network, resumed.network
 
 
