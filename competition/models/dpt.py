@@ -46,7 +46,10 @@ class DptBody(Body):
 def _dpt(network: Dpt, classes: int, *, pretrained: bool) -> segmentation_models_pytorch.DPT:
     name = network.encoder.removeprefix(TIMM)
     if not timm.is_model(name):
-        raise InputFault(f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's")
+        raise InputFault(
+            f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's, "
+            "such as 'tu-vit_base_patch16_224'"
+        )
     if pretrained:
         require_published(network.encoder)
     paths = {"drop_path_rate": network.drop_path} if network.drop_path else {}

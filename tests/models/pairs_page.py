@@ -15,8 +15,8 @@ from competition.recipes import Dpt, Recipe, Smp
 
 PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 DECODERS = (*get_args(Smp.model_fields["decoder"].annotation), "DPT")
-SIDE = 224
-"""Of the images: all of timm's fixed sizes that are tried here are 224."""
+SIDE = 256
+"""Of the images."""
 
 FAMILIES = {
     "resnet34": "ResNet",
@@ -32,7 +32,7 @@ FAMILIES = {
     "tu-vit_tiny_patch16_224": "ViT, plain",
     "tu-vit_small_patch16_dinov3": "ViT of DINOv3, plain",
     "tu-vit_small_patch14_dinov2": "ViT of DINOv2, plain, patches of 14",
-    "tu-beit_base_patch16_224": "BEiT (images of 224² only)",
+    "tu-beit_base_patch16_224": "BEiT",
 }
 """An encoder of each family, the smallest that is quick to build → what else is of it."""
 
@@ -104,14 +104,17 @@ def page(pairs: Iterable[Pair]) -> str:
     of_encoder: dict[str, list[Pair]] = {}
     for pair in pairs:
         of_encoder.setdefault(pair.encoder, []).append(pair)
-    refused = [pair.said for found in of_encoder.values() for pair in found if pair.said]
+    decoders: dict[str, list[str]] = {}
+    for pair in (pair for found in of_encoder.values() for pair in found if pair.said):
+        alike = pair.said.replace(f" with {pair.decoder} ", " with {} ", 1)
+        decoders.setdefault(alike, []).append(pair.decoder)
     lines = [
         BEFORE,
         f"| encoder | family | {' | '.join(DECODERS)} |",
         "|---|---|" + "---|" * len(DECODERS),
         *(row(encoder, found) for encoder, found in of_encoder.items()),
         AFTER,
-        *(f"- {said}" for said in dict.fromkeys(refused)),
+        *(f"- {said.replace('{}', ', '.join(names), 1)}" for said, names in decoders.items()),
     ]
     return "\n".join(lines) + "\n"
 

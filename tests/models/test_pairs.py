@@ -29,7 +29,7 @@ def test_a_cell_of_the_page_is_what_building_the_pair_shows(encoder, decoder):
     found = pair_of(encoder, decoder)
     assert cells_of(encoder)[decoder] == cell(found)
     if found.stride is None:
-        assert f"- {found.said}\n" in TEXT
+        assert f" {found.said.partition(f'{decoder} ')[2]}\n" in TEXT
         assert "; set " in found.said and "\n" not in found.said
 
 
