@@ -21,18 +21,21 @@ from competition.decoding.head import Head
 from competition.errors import InputFault
 from competition.models.adapters import LearntUp
 from competition.models.base import SegmentationNetwork, bias_of
+from competition.models.fine_tuning import merge_low_rank
 from competition.models.head import Pointwise
 from competition.workspace import whole_file
 
 
 def fused(network: SegmentationNetwork, fitted: Pointwise | None = None) -> SegmentationNetwork:
-    """A copy in eval mode without 1×1 heads: its own, and one `fitted` on its predictions.
+    """A copy in eval mode without 1×1 heads: its own, and one `fitted` on its predictions. Low-rank
+    updates are part of the weights that they are of.
 
     Both are folded into the convolution (or the transposed one) that makes the logits. Other
     heads stay as they are, and so does the limit that a presence head sets; a fitted head behind
     either stays a layer.
     """
     network = copy.deepcopy(network).eval()
+    merge_low_rank(network)
     if isinstance(network.head, Pointwise):
         _fold(network, network.head)
         network.head = nn.Identity()

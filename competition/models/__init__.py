@@ -6,6 +6,7 @@ base.py         Output, and the shell that takes any size     adapters.py   norm
 head.py         layers over the logits; class presence        dry_run.py    can it be, at that size
 unet_resnet18.py, unet.py, fcn.py, deeplab.py, smp.py, dpt.py, beit.py      the bodies
 complexity.py   sizes, parameters, operations, memory         weights.py    published weights
+pyramid.py      plain transformers under smp's decoders       fine_tuning.py  low ranks, depths
 gradient_checkpointing.py  activations computed again instead of kept
 """
 
@@ -17,6 +18,7 @@ from competition.models.adapters import (
     swap_norm,
 )
 from competition.models.base import Body, Maps, Output, SegmentationNetwork, Surround
+from competition.models.fine_tuning import add_low_rank
 from competition.models.gradient_checkpointing import recompute_blocks
 from competition.models.head import Presence, build_head, expect_background
 from competition.recipes import (
@@ -52,6 +54,8 @@ def surrounded(body: Body, network: NetworkSettings, classes: int) -> Segmentati
     expect_background(body.logit_layers(), network.prior)
     adapt_first_convolution(body, network)
     swap_norm(body, network.norm, groups=network.groups)
+    if network.lora:
+        add_low_rank(body, network.lora)
     if network.gradient_checkpointing:
         recompute_blocks(body)
     surround = Surround(

@@ -79,6 +79,10 @@ class Body(nn.Module):
         """Where most activations are, and gradient checkpointing is worth it."""
         return self.get_submodule("encoder")
 
+    def published_parts(self) -> list[nn.Module]:
+        """What published weights are of: trained slower, frozen at first, or updated by low ranks."""
+        return [self.encoder_part()]
+
 
 class Surround(NamedTuple):
     """What stands around a body: see models/adapters.py and models/head.py.

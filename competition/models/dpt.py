@@ -6,7 +6,13 @@ from torch import Tensor, nn
 
 from competition.errors import InputFault
 from competition.models.base import Body, Maps, convolution
-from competition.models.weights import HUB, fetching, hub_cache, timm_normalisation
+from competition.models.weights import (
+    HUB,
+    fetching,
+    hub_cache,
+    require_published,
+    timm_normalisation,
+)
 from competition.recipes import TIMM, Dpt
 
 DPT_PATCH = 16
@@ -40,11 +46,18 @@ class DptBody(Body):
 def _dpt(network: Dpt, classes: int, *, pretrained: bool) -> segmentation_models_pytorch.DPT:
     name = network.encoder.removeprefix(TIMM)
     if not timm.is_model(name):
-        raise InputFault(f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's")
+        raise InputFault(
+            f"no encoder {network.encoder!r}; DPT takes {TIMM!r} and a name of timm's, "
+            "such as 'tu-vit_base_patch16_224'"
+        )
+    if pretrained:
+        require_published(network.encoder)
+    paths = {"drop_path_rate": network.drop_path} if network.drop_path else {}
     with fetching(f"{HUB}/timm/{name}", hub_cache()):
         return segmentation_models_pytorch.DPT(
             network.encoder,
             encoder_weights="imagenet" if pretrained else None,
             classes=classes,
             img_size=network.input_size,
+            **paths,
         )

@@ -8,6 +8,7 @@ import torch
 
 from competition.errors import InputFault
 from competition.models import SegmentationNetwork, build
+from competition.models.gradient_checkpointing import repeated_blocks
 from competition.recipes import TIMM, Dpt, Recipe, Smp, derive
 
 REFUSALS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -49,7 +50,17 @@ def _run_on(device: str, recipe: Recipe, classes: int) -> SegmentationNetwork:
         network = build(recipe.network, classes, pretrained=False).to(device).eval()
         for size in recipe.input_sizes:
             network(torch.zeros(1, recipe.network.channels, *size))
+    if recipe.optimizer.layer_decay < 1:
+        _require_blocks(network)
     return network
+
+
+def _require_blocks(network: SegmentationNetwork) -> None:
+    if not any(repeated_blocks(part) for part in network.body.published_parts()):
+        raise InputFault(
+            "optimizer.layer_decay: this encoder is not built of repeated blocks whose rates could "
+            "decay; set optimizer.encoder_rate instead"
+        )
 
 
 def _sentence(recipe: Recipe, network: Smp | Dpt, refusal: Exception) -> str:
@@ -77,7 +88,11 @@ def _remedy(recipe: Recipe, network: Smp | Dpt, classes: int) -> str:
 
 
 def _changes(recipe: Recipe, network: Smp | Dpt) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Another decoder, the encoder's own size, both, and DPT, which takes encoders of one scale."""
+    """Every path, another decoder, the encoder's own size, both, and DPT, which takes encoders of one
+    scale.
+    """
+    if network.drop_path:
+        yield "network.drop_path = 0", {"network": {"drop_path": 0.0}}
     side = _own_side(network.encoder)
     size = {"size": [side, side], "sampling": {"crop": None}, "schedule": {"halved": 0.0}}
     sized = f"size = [{side}, {side}]"

@@ -3,8 +3,9 @@
 import copy
 import difflib
 import inspect
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import segmentation_models_pytorch
 import timm
@@ -13,7 +14,15 @@ from torch import Tensor, nn
 
 from competition.errors import InputFault
 from competition.models.base import IMAGENET, Body, Maps, Normalisation, convolution
-from competition.models.weights import HUB, fetching, hub_cache, load_encoder, timm_normalisation
+from competition.models.pyramid import PyramidEncoder, is_plain, timm_module
+from competition.models.weights import (
+    HUB,
+    fetching,
+    hub_cache,
+    load_encoder,
+    require_published,
+    timm_normalisation,
+)
 from competition.recipes import TIMM, Smp
 
 PAN_SMALLEST = 128
@@ -21,6 +30,9 @@ PAN_SMALLEST = 128
 
 POOLED_TO_ONE = {"DeepLabV3", "DeepLabV3Plus", "PAN", "PSPNet", "UPerNet"}
 """Decoders with a branch that normalises a single pooled value per channel and image."""
+
+SWIN = {"swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr"}
+"""timm's modules of networks that take images of any size where they are told not to be strict."""
 
 
 class _SmpEncoder(nn.Module):
@@ -52,13 +64,20 @@ class SmpBody(Body):
         self.divisor = (
             PAN_SMALLEST if network.decoder == "PAN" else max(32, model.encoder.output_stride)
         )
+        if isinstance(self.encoder, PyramidEncoder):
+            self.divisor = self.encoder.output_stride
         self.smallest_batch = 2 if network.decoder in POOLED_TO_ONE else 1
         self.deepest_channels = model.encoder.out_channels[-1]
 
     def load_published(self, network: Smp, weights: str) -> None:
         """The encoder's own mean and deviation come with them."""
-        load_encoder(self.encoder, weights, beyond=whole_network(network.encoder))
+        (encoder,) = self.published_parts()
+        load_encoder(encoder, weights, beyond=whole_network(network.encoder, encoder))
         self.normalisation = _normalisation(network.encoder, pretrained=True)
+
+    def published_parts(self) -> list[nn.Module]:
+        plain = isinstance(self.encoder, PyramidEncoder)
+        return [self.encoder.model if plain else self.encoder]
 
     def forward(self, images: Tensor) -> Maps:
         features = self.encoder(images)
@@ -69,9 +88,10 @@ class SmpBody(Body):
 
 
 def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel, Normalisation]:
-    _check_encoder(network.encoder)
+    _check_encoder(network.encoder, pretrained=pretrained)
     decoder = getattr(segmentation_models_pytorch, network.decoder)
-    options = {"encoder_weights": "imagenet" if pretrained else None, "classes": classes}
+    options: dict[str, Any] = {"encoder_weights": "imagenet" if pretrained else None}
+    options |= {"classes": classes, **_timms_options(network)}
     if network.decoder_channels is not None:
         options["decoder_channels"] = network.decoder_channels
     if "upsampling" in inspect.signature(decoder).parameters:
@@ -80,8 +100,36 @@ def _create(network: Smp, classes: int, *, pretrained: bool) -> tuple[_SmpModel,
     address = f"{HUB}/{owner}/{network.encoder.removeprefix(TIMM)}"
     device = torch.empty(0).device  # torch.get_default_device() of older ones misses `with device:`
     with fetching(address, hub_cache()), _readable(network.encoder):
-        model = decoder(network.encoder, **options).to(device)
+        with _named(network, pretrained=pretrained) as encoder:
+            model = decoder(encoder, **options).to(device)
         return model, _normalisation(network.encoder, pretrained=pretrained)
+
+
+def _timms_options(network: Smp) -> dict[str, Any]:
+    """What timm is told of an encoder beyond what smp tells it; nothing where the defaults will do."""
+    name = network.encoder.removeprefix(TIMM)
+    if name == network.encoder or is_plain(name):
+        return {}
+    options: dict[str, Any] = {"strict_img_size": False} if timm_module(name) in SWIN else {}
+    return options | ({"drop_path_rate": network.drop_path} if network.drop_path else {})
+
+
+@contextmanager
+def _named(network: Smp, *, pretrained: bool) -> Generator[str]:
+    """The name by which smp knows an encoder; that of a plain transformer's pyramid for as long as it
+    is built, in the table that smp has for encoders from elsewhere.
+    """
+    name = network.encoder.removeprefix(TIMM)
+    if name == network.encoder or not is_plain(name):
+        yield network.encoder
+        return
+    table, ours = segmentation_models_pytorch.encoders.encoders, f"pyramid-{name}"
+    params = {"name": name, "pretrained": pretrained, "drop_path_rate": network.drop_path}
+    table[ours] = {"encoder": PyramidEncoder, "pretrained_settings": {}, "params": params}
+    try:
+        yield ours
+    finally:
+        del table[ours]
 
 
 def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
@@ -101,18 +149,23 @@ def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
     return Normalisation(mean, deviation)
 
 
-def whole_network(encoder: str) -> list[str]:
-    """Names of the weights of the network that an encoder of timm's is cut from, as smp names them."""
+def whole_network(encoder: str, part: nn.Module) -> list[str]:
+    """Names of the weights of the network that `part`, an encoder of timm's, is cut from, as they are
+    named there: smp puts `model.` before them.
+    """
     if not encoder.startswith(TIMM):
         return []
     with torch.device("meta"):
         whole = timm.create_model(encoder.removeprefix(TIMM), pretrained=False)
-    return [f"model.{key}" for key in whole.state_dict()]
+    before = "model." if hasattr(part, "model") else ""
+    return [before + key for key in whole.state_dict()]
 
 
-def _check_encoder(encoder: str) -> None:
+def _check_encoder(encoder: str, *, pretrained: bool) -> None:
     known = segmentation_models_pytorch.encoders.get_encoder_names()
     if encoder in known or (encoder.startswith(TIMM) and timm.is_model(encoder.removeprefix(TIMM))):
+        if pretrained:
+            _check_weights(encoder)
         return
     near = difflib.get_close_matches(encoder, known)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
@@ -120,6 +173,19 @@ def _check_encoder(encoder: str) -> None:
         f"no encoder {encoder!r}{hint} smp has {len(known)}, and timm's go by {TIMM!r} and a name "
         "of timm.list_models()"
     )
+
+
+def _check_weights(encoder: str) -> None:
+    """InputFault where nobody has published what the recipe begins with."""
+    if encoder.startswith(TIMM):
+        require_published(encoder)
+        return
+    settings = segmentation_models_pytorch.encoders.encoders[encoder]["pretrained_settings"]
+    if "imagenet" not in settings:
+        raise InputFault(
+            f"network.encoder = {encoder!r}: smp has no ImageNet weights of it; take another encoder, "
+            "or --no-pretrained"
+        )
 
 
 def _readable(encoder: str) -> AbstractContextManager[object]:
@@ -134,7 +200,8 @@ def drop_unused(model: nn.Module) -> None:
     their gradients.
     """
     probe = copy.deepcopy(model).to("meta").train()
-    probe(torch.zeros(2, 3, 128, 128, device="meta")).sum().backward()
+    with torch.enable_grad():  # a dry run learns nothing
+        probe(torch.zeros(2, 3, 128, 128, device="meta")).sum().backward()
     for name, layer in probe.named_modules():
         weights = list(layer.parameters())
         if name and weights and all(weight.grad is None for weight in weights):

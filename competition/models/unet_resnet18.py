@@ -102,6 +102,9 @@ class UNetResNet18Body(Body):
     def encoder_part(self) -> nn.Module:
         return self
 
+    def published_parts(self) -> list[nn.Module]:
+        return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]
+
 
 def pools(letters: str) -> nn.Module:
     """The 3×3 pools of `letters` (M max, A average), strides 1, 1, 2; "plain": one max pool."""

@@ -45,6 +45,22 @@ def timm_normalisation(encoder: str) -> Normalisation:
     return Normalisation(tuple(settings.mean), tuple(settings.std))
 
 
+def require_published(encoder: str) -> None:
+    """InputFault where timm knows no weights of an encoder, by its name in a recipe, to begin with."""
+    import timm
+
+    name = encoder.removeprefix(TIMM)
+    family, _, tag = name.partition(".")
+    tags = timm.list_models(f"{family}.*", pretrained=True)
+    if name in tags or (tags and not tag):
+        return
+    offered = ", ".join(repr(TIMM + one) for one in tags[:3]) or "none: take another encoder"
+    raise InputFault(
+        f"network.encoder = {encoder!r}: timm has no such published weights, of this network it has "
+        f"{offered}; or --no-pretrained"
+    )
+
+
 _CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.")
 _COUNTER = "num_batches_tracked"
 

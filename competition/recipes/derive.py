@@ -62,6 +62,10 @@ def small(recipe: Recipe) -> Recipe:
         "schedule": length,
         "sampling": {"crop": crop},
     }
+    if not pretrained:  # nothing published to be careful with
+        changes["network"]["lora"] = 0
+        changes["schedule"]["frozen"] = 0.0
+        changes["optimizer"] |= {"encoder_rate": 1.0, "layer_decay": 1.0}
     return derive(recipe, changes)
 
 
@@ -80,7 +84,15 @@ def _small_network(network: Network) -> dict[str, Any]:
                 "resnet101": "resnet50",
                 "resnet50": "resnet34",
                 "mit_b1": "mit_b0",
+                "mit_b3": "mit_b0",
                 "tu-convnext_tiny": "resnet18",
+                "tu-convnext_small.dinov3_lvd1689m": "tu-convnext_atto",
+                "tu-convnextv2_tiny.fcmae_ft_in22k_in1k": "tu-convnextv2_atto",
+                "tu-sam2_hiera_small.fb_r896_2pt1": "tu-sam2_hiera_tiny",
+                "tu-swinv2_small_window16_256.ms_in1k": "tu-swinv2_tiny_window8_256",
+                "tu-tf_efficientnetv2_s.in21k_ft_in1k": "tu-tf_efficientnetv2_b0",
+                "tu-vit_base_patch16_dinov3.lvd1689m": "tu-vit_tiny_patch16_224",
+                "tu-vit_large_patch16_dinov3.lvd1689m": "tu-vit_tiny_patch16_224",
             }
             changes["encoder"] = cheaper.get(encoder, encoder)
         case Dpt():

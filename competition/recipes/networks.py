@@ -11,6 +11,16 @@ TIMM = "tu-"
 
 Skip = Literal["e3", "e2", "e1", "e0"]
 
+DropPath = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="probability that the encoder's deepest block is left out of a step, and the "
+        "first ones ever less (stochastic depth, Huang et al. 2016); of timm's encoders",
+    ),
+]
+
 
 class NetworkSettings(Settings):
     """What can be put around any network (models/adapters.py, models/head.py)."""
@@ -42,6 +52,12 @@ class NetworkSettings(Settings):
     )
     head: Literal["none", "1x1", "3x3", "attention"] = Field(
         "none", description="a layer over the classes' logits; starts as the identity"
+    )
+    lora: int = Field(
+        0,
+        ge=0,
+        description="rank of the updates that are all that is learnt of the encoder, one in each of "
+        "its linear layers (LoRA, Hu et al. 2021); 0: all of it is learnt",
     )
 
 
@@ -106,7 +122,10 @@ _STAGES = 5
 
 
 class Smp(NetworkSettings):
-    """Any segmentation-models-pytorch decoder on any of its encoders (timm's with `tu-`)."""
+    """Any segmentation-models-pytorch decoder on any of its encoders (timm's with `tu-`).
+
+    A plain vision transformer has one scale of features: a pyramid is made of them first.
+    """
 
     kind: Literal["smp"] = "smp"
     decoder: Literal[
@@ -126,6 +145,7 @@ class Smp(NetworkSettings):
     decoder_channels: tuple[int, ...] | None = Field(
         None, description="Unet: of its decoder's five stages, coarse to fine; none: smp's own"
     )
+    drop_path: DropPath = 0.0
 
     @model_validator(mode="after")
     def _stages_are_a_unets(self) -> Self:
@@ -137,6 +157,15 @@ class Smp(NetworkSettings):
             raise ValueError(f"decoder_channels: expected {_STAGES} numbers of at least 1")
         return self
 
+    @model_validator(mode="after")
+    def _drop_path_is_of_timms_encoders(self) -> Self:
+        if self.drop_path and not self.encoder.startswith(TIMM):
+            raise ValueError(
+                f"drop_path is of timm's encoders, whose names begin with {TIMM!r}, not of "
+                f"encoder = {self.encoder!r}"
+            )
+        return self
+
 
 class Dpt(NetworkSettings):
     """DPT (Ranftl et al. 2021) on a vision transformer of timm, by way of smp."""
@@ -146,6 +175,7 @@ class Dpt(NetworkSettings):
     input_size: tuple[int, int] = Field(
         (384, 384), description="height, width of every input; a smaller image is padded to it"
     )
+    drop_path: DropPath = 0.0
 
 
 class Beit(NetworkSettings):

@@ -10,16 +10,27 @@ from competition.settings import Settings
 
 
 class Optimizer(Settings):
-    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum.
+    """AdamW (Loshchilov & Hutter 2019), or another one: Adam, Adan (Xie et al. 2022), Lion (Chen et
+    al. 2023), Muon (Jordan et al. 2024; AdamW for biases and norms), SGD with Nesterov momentum.
 
     `training.step.build_optimizer` makes it: a name here needs a case there.
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adam", "adan", "lion", "muon", "adamw", "sgd"] = "adamw"
     momentum: float | None = Field(None, ge=0, lt=1, description="sgd: [.9]")
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    encoder_rate: float = Field(
+        1.0, gt=0, description="the encoder's learning rate as a share of the learning rate"
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="each block of the encoder has this share of the learning rate of the one behind "
+        "it, the last one of the decoder's (layer-wise decay, Bao et al. 2021)",
+    )
 
     @model_validator(mode="after")
     def _momentum_is_used(self) -> Self:
@@ -51,6 +62,13 @@ class Schedule(Settings):
         lt=1,
         description="share of the iterations, the first ones, that see images at half the size, "
         "which cost a quarter (progressive resizing, Tan & Le 2021)",
+    )
+    frozen: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the iterations, the first ones, in which the encoder stays as it was "
+        "published: its weights and the statistics of its BatchNorm",
     )
     restarts: int = Field(
         0, ge=0, description="how often the cosine begins anew (Loshchilov & Hutter 2017)"

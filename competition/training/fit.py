@@ -27,6 +27,7 @@ from competition.masks.from_logits import runs_from_logits
 from competition.models import SegmentationNetwork, build
 from competition.models.dry_run import dry_run
 from competition.progress_bar import Watch, unwatched
+from competition.recipes import Recipe
 from competition.scoring.metrics import Metric, score_image
 from competition.scoring.overlap import dice_statistics
 from competition.training.checkpoint import Training, save_checkpoint
@@ -202,6 +203,7 @@ def empty_score(task: Task) -> float | None:
 def _network(task: Task) -> SegmentationNetwork:
     """As the recipe builds it, or with the weights of the member that is continued."""
     recipe, start = task.training.recipe, task.start
+    _refuse_random_encoder(recipe, known=recipe.pretrained or start is not None)
     dry_run(recipe, len(task.training.classes))
     torch.manual_seed(task.training.seed)
     pretrained = recipe.pretrained and start is None
@@ -218,6 +220,17 @@ def _network(task: Task) -> SegmentationNetwork:
                 f"{str(error).splitlines()[1].strip()}; give both recipes the same network"
             ) from error
     return network
+
+
+def _refuse_random_encoder(recipe: Recipe, *, known: bool) -> None:
+    """known: whether the encoder begins with weights that are worth keeping."""
+    kept = {"network.lora": recipe.network.lora, "schedule.frozen": recipe.schedule.frozen}
+    asked = " and ".join(key for key, value in kept.items() if value)
+    if asked and not known:
+        raise InputFault(
+            f"recipe {recipe.name!r}: {asked} would keep the encoder as it begins, and from scratch it "
+            "begins with random weights: set it to 0, or train with published ones"
+        )
 
 
 def loss_context_of(task: Task) -> LossContext:

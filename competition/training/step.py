@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from competition.errors import InputFault
 from competition.masks import unpack
 from competition.models import SegmentationNetwork
+from competition.models.dry_run import dry_run
+from competition.models.fine_tuning import blocks_before
 from competition.recipes import Optimizer, Recipe, Schedule
 from competition.training.losses import UNKNOWN_CONTEXT, LossContext, build_loss, total_loss
 
@@ -30,6 +33,9 @@ class ImageScores(NamedTuple):
     labelled: np.ndarray
     hit: np.ndarray
 
+
+TIMMS = {"adan": "adanw", "lion": "lion", "muon": "muon"}
+"""timm's name of an optimizer; all with decoupled weight decay."""
 
 ImageScorer = Callable[[str, np.ndarray], ImageScores]
 """(image, logits (K,h',w') float32) → its scores."""
@@ -59,6 +65,9 @@ class TrainingStep:
         self.network, self.recipe = network, recipe
         self.classes, self.steps, self.seed, self.fused = classes, steps, seed, fused
         self.total_of = build_loss(recipe.loss, context)
+        self._encoder = network.body.published_parts()
+        self._learnt = [p for part in self._encoder for p in part.parameters() if p.requires_grad]
+        self._holding = False
 
     def loss(self, batch: Mapping[str, Tensor], *, step: int, index: int) -> Tensor:
         """Of one batch, the index-th of its round, after so many optimizer steps of the run.
@@ -66,6 +75,7 @@ class TrainingStep:
         Dropout depends on (seed, step, index), so that a resumed run repeats it.
         """
         _seed((self.seed * 1_000_003 + step) * 1009 + index, batch["images"].device.type)
+        self._hold(still=step < round(self.recipe.schedule.frozen * self.steps))
         output = self.network(self._shown(batch["images"], step))
         targets, distances, ignored = self._asked_for(batch, output.logits.shape[-2:])
         return total_loss(
@@ -86,6 +96,18 @@ class TrainingStep:
                 f"optimizer.learning_rate ({self.recipe.optimizer.learning_rate}) or look for a "
                 "broken image with `podium doctor`"
             )
+
+    def _hold(self, *, still: bool) -> None:
+        """Freeze the encoder, or let go of it: weights, statistics of norms, dropout. While it is frozen
+        this is said at every step, since a trainer puts the whole network into training mode.
+        """
+        if not still and not self._holding:
+            return
+        for weight in self._learnt:
+            weight.requires_grad_(not still)
+        for part in self._encoder:
+            part.train(not still)
+        self._holding = still
 
     def _shown(self, images: Tensor, step: int) -> Tensor:
         """Pixels (B,C,h,w) → what the network sees at this step, at half the size at first."""
@@ -133,7 +155,9 @@ class TrainingStep:
     def optimizer(self, device: str) -> tuple[torch.optim.Optimizer, LambdaLR]:
         """With its schedule, to be stepped together; device: its kind, "cpu", "cuda", "mps"."""
         fused = self.fused and device in ("cpu", "cuda")
-        optimizer = build_optimizer(self.network, self.recipe.optimizer, fused=fused)
+        chosen = self.recipe.optimizer
+        shares = rate_shares(self.recipe, self.classes)
+        optimizer = build_optimizer(self.network, chosen, fused=fused, shares=shares)
         share = partial(factor, steps=self.steps, schedule=self.recipe.schedule)
         return optimizer, LambdaLR(optimizer, share)
 
@@ -147,14 +171,39 @@ def _seed(number: int, device: str) -> None:
         torch.mps.manual_seed(number)
 
 
+def rate_shares(recipe: Recipe, classes: int) -> dict[str, float]:
+    """Each weight whose learning rate is not the recipe's, by name: its share of it."""
+    chosen = recipe.optimizer
+    if chosen.encoder_rate == chosen.layer_decay == 1:
+        return {}
+    depths = blocks_before(dry_run(recipe, classes), recipe.input_sizes[-1])
+    last = max(depths.values())
+    return {
+        name: chosen.encoder_rate * chosen.layer_decay ** (last + 1 - depth)
+        for name, depth in depths.items()
+    }
+
+
 def build_optimizer(
-    network: torch.nn.Module, chosen: Optimizer, *, fused: bool
+    network: torch.nn.Module,
+    chosen: Optimizer,
+    *,
+    fused: bool,
+    shares: Mapping[str, float] = MappingProxyType({}),
 ) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names. fused: one pass over memory for all weights."""
-    groups = parameter_groups(network, chosen.weight_decay)
+    """The optimizer that a recipe names. fused: one pass over memory for all weights, where torch has
+    that; shares: of the learning rate, for weights that have less of it.
+    """
+    groups = parameter_groups(network, chosen, shares)
     match chosen.name:
         case "adamw":
             return torch.optim.AdamW(groups, lr=chosen.learning_rate, fused=fused)
+        case "adam":
+            return torch.optim.Adam(groups, lr=chosen.learning_rate, fused=fused)
+        case "adan" | "lion" | "muon":
+            from timm.optim import create_optimizer_v2  # not at the top: most recipes need none
+
+            return create_optimizer_v2(groups, opt=TIMMS[chosen.name], lr=chosen.learning_rate)
         case "sgd":
             momentum = 0.9 if chosen.momentum is None else chosen.momentum
             return torch.optim.SGD(
@@ -173,14 +222,23 @@ def averaged(planes: Tensor, size: Sequence[int]) -> Tensor:
     return functional.adaptive_avg_pool2d(planes.float(), (height, width))
 
 
-def parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights decay; biases and the scales of normalisation do not."""
-    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+def parameter_groups(
+    network: torch.nn.Module, chosen: Optimizer, shares: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Weights decay; biases and the scales of normalisation do not. Those of the whole learning rate
+    first, then the others by their share of it.
+    """
+    learnt = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    groups = []
+    for share in sorted({1.0, *shares.values()}, reverse=True):
+        alike = [p for name, p in learnt if shares.get(name, 1.0) == share]
+        decayed, plain = [p for p in alike if p.ndim > 1], [p for p in alike if p.ndim <= 1]
+        rate = share * chosen.learning_rate
+        groups += [
+            {"params": decayed, "weight_decay": chosen.weight_decay, "lr": rate},
+            {"params": plain, "weight_decay": 0.0, "lr": rate},
+        ]
+    return groups
 
 
 def factor(step: int, steps: int, schedule: Schedule) -> float:
