@@ -142,7 +142,7 @@ def require_same_grid(labels: Path, image: Path) -> None:
     )
 
 
-_KEPT: OrderedDict[tuple[Path, tuple[int, int]], np.ndarray] = OrderedDict()
+_KEPT: OrderedDict[tuple[Path, tuple[int, int, int]], np.ndarray] = OrderedDict()
 _KEPT_VOLUMES = 2
 """An image's and its label's, or, while several threads go on, one volume and the next."""
 _LOCK = threading.Lock()
