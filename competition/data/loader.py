@@ -15,7 +15,7 @@ from competition.data.augment import Turns, augment, random_crop, signed_distanc
 from competition.data.letterbox import LetterboxedImages
 from competition.machine import Machine
 from competition.masks import Runs, unpack
-from competition.recipes import Recipe
+from competition.recipes import Allowed, Recipe, further_transforms
 
 
 class Draw(NamedTuple):
@@ -83,7 +83,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self.labelled, self.seed, self.distances = labelled, seed, distances
         self.ignored_masks = labelled.ignored_masks()
         self.ignored_planes = -(-self.ignored_masks // 8)  # as many bit planes as the classes' own
-        self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
+        further = further_transforms(recipe, Allowed(permutation, turns))
+        self.left_out = further.left_out
+        self.change = transform(recipe.augmentation, further.transforms)
+        self.sampling = recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
         allowed = ("vertical_flip" in turns, "quarter_turns" in turns)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from competition.recipes.losses import LossTerm
 from competition.recipes.networks import Network, UNetResNet18
@@ -90,6 +90,10 @@ class Sampling(Settings):
         "linear between: by choosing images, or crops where there are crops; none: as they come",
     )
 
+    def window(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height, width of what is augmented, of images laid into `size`."""
+        return size
+
     @model_validator(mode="after")
     def _options_fit_together(self) -> Self:
         if self.centred and self.crop is None:
@@ -97,6 +101,24 @@ class Sampling(Settings):
         if self.centred and self.positives:
             raise ValueError("centred and positives both choose crops; set one of them")
         return self
+
+
+class Transform(Settings):
+    """A transform of albumentations by its name, with its parameters beside it; further ones of a group
+    (`OneOf`, `SomeOf`, `Sequential`) are tables in `transforms`. `transforms.py` checks and builds it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Name and parameters, as they were given."""
+        return {"name": self.name, **(self.model_extra or {})}
+
+    def chosen(self) -> dict[str, Any]:
+        return self.table
 
 
 class Augmentation(Settings):
@@ -108,6 +130,12 @@ class Augmentation(Settings):
     intensity: float = Field(0.2, ge=0, description="brightness and contrast, share either way")
     noise: float = Field(0.0, ge=0, le=1, description="probability of blur or noise")
     flip: float = Field(0.5, ge=0, le=1, description="probability, where the competition allows it")
+    preset: Literal["light", "strong", "medical"] | None = Field(
+        None, description="further transforms after these, a list of them by one name"
+    )
+    also: tuple[Transform, ...] = Field(
+        (), description="transforms of albumentations by name and parameters, after all others"
+    )
 
 
 class Best(Settings):

@@ -133,7 +133,7 @@ def _fitted(
         progress.advance = bar
         # Loader processes draw their first batches before Lightning tells a resumed run where it is.
         sampler.set_epoch(progress.rounds_done())
-        loader = _training_loader(task, sampler, machine)
+        loader = _training_loader(task, sampler, machine, say)
         loaders = Loaders(loader, [plain_images(side, recipe.batch) for side in validated])
         run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
@@ -149,7 +149,9 @@ def _fitted(
     return Trained(checkpoint, progress.dead())
 
 
-def _training_loader(task: Task, sampler: RunSampler, machine: Machine) -> DataLoader:
+def _training_loader(
+    task: Task, sampler: RunSampler, machine: Machine, say: Callable[[str], None]
+) -> DataLoader:
     recipe, seed = task.training.recipe, task.training.seed
     distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
     dataset = TrainingSet(
@@ -160,6 +162,8 @@ def _training_loader(task: Task, sampler: RunSampler, machine: Machine) -> DataL
         distances=distances,
         turns=task.turns,
     )
+    for why in dataset.left_out:
+        say(f"left out of augmentation.preset = {recipe.augmentation.preset!r}: {why}")
     return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 
