@@ -7,19 +7,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from competition.data.letterbox import LetterboxedImages
 from competition.data.loader import PlainSet, plain_loader
 from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
-from competition.inference.views import VIEWS
+from competition.inference.views import view_named
 from competition.machine import Machine
 from competition.models import SegmentationNetwork
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How to predict. views: names of `views.VIEWS`; permutation: of the classes under mirroring."""
+    """How to predict. views: names, as `checked_views` gives them; permutation: of the classes under
+    mirroring.
+    """
 
     batch: int
     machine: Machine
@@ -78,8 +81,11 @@ def _views(
     """float32 logits (B,K,h',w') of images as the loader gives them, and of each view of them."""
     images = network.normalised(pixels)
     found = [network(images).logits.float()]
-    for view in (VIEWS[name] for name in settings.views):
+    for view in map(view_named, settings.views):
         logits = view.backward(network(view.forward(images)).logits.float())
+        if logits.shape != found[0].shape:  # of another scale
+            size = found[0].shape[-2:]
+            logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         swap = settings.permutation if view.mirrors else None
         found.append(logits if swap is None else logits[:, list(swap)])
     return found

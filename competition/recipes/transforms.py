@@ -19,7 +19,7 @@ from competition.recipes.recipe import Recipe, Transform
 if TYPE_CHECKING:
     import albumentations
 
-_OFFERED_BY = "https://explore.albumentations.ai"
+_OFFERED_BY = "its documentation"
 _GROUPS = ("OneOf", "SomeOf", "Sequential")
 """What holds further transforms, as tables in `transforms`."""
 _BASES = ("BasicTransform", "DualTransform", "ImageOnlyTransform", "Transform3D")

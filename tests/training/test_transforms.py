@@ -3,7 +3,10 @@ alike, by streams that nothing but seed, pass and example decides.
 """
 
 import inspect
+import re
+import tomllib
 from itertools import pairwise
+from pathlib import Path
 
 import albumentations
 import cv2
@@ -273,3 +276,13 @@ def test_a_transform_is_checked_when_a_competition_asks_for_its_recipe():
         recipe_of(paired, "mine")
     free = teeth(recipes=recipes, horizontal_flip="allowed")
     assert recipe_of(free, "mine").augmentation.also[0].name == "HorizontalFlip"
+
+
+def test_the_example_of_the_docs_is_a_recipe():
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (block,) = [
+        one for one in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if ".also]]" in one
+    ]
+    recipe = recipe_of(teeth(**tomllib.loads(block)), "mine")
+    assert [one.name for one in recipe.augmentation.also] == ["GridDistortion", "OneOf"]
+    assert (recipe.augmentation.preset, recipe.augmentation.rotate) == ("light", 20)
