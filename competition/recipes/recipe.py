@@ -90,10 +90,6 @@ class Sampling(Settings):
         "linear between: by choosing images, or crops where there are crops; none: as they come",
     )
 
-    def window(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height, width of what is augmented, of images laid into `size`."""
-        return size
-
     @model_validator(mode="after")
     def _options_fit_together(self) -> Self:
         if self.centred and self.crop is None:
@@ -130,12 +126,26 @@ class Augmentation(Settings):
     intensity: float = Field(0.2, ge=0, description="brightness and contrast, share either way")
     noise: float = Field(0.0, ge=0, le=1, description="probability of blur or noise")
     flip: float = Field(0.5, ge=0, le=1, description="probability, where the competition allows it")
+    mosaic: Fraction = Field(
+        0.0, description="probability that an example is made of parts of four training images"
+    )
+    cutmix: Fraction = Field(
+        0.0, description="probability that a rectangle is another training image's"
+    )
+    copy_paste: Fraction = Field(
+        0.0, description="probability that objects of a class come from another training image"
+    )
     preset: Literal["light", "strong", "medical"] | None = Field(
         None, description="further transforms after these, a list of them by one name"
     )
     also: tuple[Transform, ...] = Field(
         (), description="transforms of albumentations by name and parameters, after all others"
     )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an example may show several images."""
+        return max(self.mosaic, self.cutmix, self.copy_paste) > 0
 
 
 class Best(Settings):
@@ -212,6 +222,11 @@ class Recipe(Settings):
         if crop is not None and (crop[0] > self.size[0] or crop[1] > self.size[1]):
             raise ValueError(f"sampling.crop {crop} is larger than size {self.size}")
         return self
+
+    @property
+    def augmented_size(self) -> tuple[int, int]:
+        """Height, width of what is augmented, which may be cut after it."""
+        return self.size
 
     @property
     def input_sizes(self) -> tuple[tuple[int, int], ...]:

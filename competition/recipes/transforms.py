@@ -213,7 +213,7 @@ class _Builder:
     """Builds transforms for the examples of one recipe."""
 
     def __init__(self, recipe: Recipe, allowed: Allowed) -> None:
-        self.size = recipe.sampling.window(recipe.size)
+        self.size = recipe.augmented_size
         self.channels, self.bits = recipe.network.channels, recipe.network.bits
         self.allowed = allowed
 
