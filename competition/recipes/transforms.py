@@ -178,8 +178,8 @@ def preset_transforms(recipe: Recipe) -> tuple[Transform, ...]:
                 noise | {"p": 0.1},
             ]
         case "strong":
-            # Displaced by 1 % of the side (standard deviation), alike over about 3 % of it.
-            smooth = 0.03 * side
+            # Displaced by 1 % of the side (standard deviation), alike over about 5 % of it.
+            smooth = 0.05 * side
             displaced = {
                 "name": "ElasticTransform",
                 "alpha": float(0.01 * side * 2 * np.pi**0.5 * smooth * 3**0.5),

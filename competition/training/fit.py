@@ -152,19 +152,24 @@ def _fitted(
 def _training_loader(
     task: Task, sampler: RunSampler, machine: Machine, say: Callable[[str], None]
 ) -> DataLoader:
-    recipe, seed = task.training.recipe, task.training.seed
-    distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
-    dataset = TrainingSet(
-        task.train,
-        recipe,
-        permutation=task.permutation,
-        seed=seed,
-        distances=distances,
-        turns=task.turns,
-    )
+    recipe, dataset = task.training.recipe, training_set_of(task)
     for why in dataset.left_out:
         say(f"left out of augmentation.preset = {recipe.augmentation.preset!r}: {why}")
     return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
+
+
+def training_set_of(task: Task) -> TrainingSet:
+    """The examples of a training, by their `Draw`."""
+    recipe = task.training.recipe
+    distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
+    return TrainingSet(
+        task.train,
+        recipe,
+        permutation=task.permutation,
+        seed=task.training.seed,
+        distances=distances,
+        turns=task.turns,
+    )
 
 
 def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool) -> ImageScorer:
