@@ -15,10 +15,11 @@ from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
+from competition.entry import Member
 from competition.errors import InputFault
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
-from competition.inference.views import checked_views
+from competition.inference.views import ChosenViews, checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
 from competition.progress_bar import Watch, unwatched
@@ -234,6 +235,19 @@ class Project:
                 f"{self.competition.name!r} has no test part and no unlabelled images, so there is no "
                 "image to label: name test_images or unlabelled_images in [data]"
             )
+
+    def views_of(self, member: Member, fold: int) -> tuple[str, ...]:
+        """The views that a network predicts with: all, or those chosen for it; InputFault where they are
+        not chosen yet.
+        """
+        if not (self.views and self.competition.ensemble.choose_views):
+            return self.views
+        path, again = self.pipeline.views_file(member), "run `python -m competition predict`"
+        if path.is_file():
+            chosen = ChosenViews.read(path, what="a choice of views", again=again).of(fold)
+            if chosen is not None:
+                return chosen
+        raise InputFault(f"the test-time views of {member} fold {fold} are not chosen yet; {again}")
 
     @property
     def permutation(self) -> tuple[int, ...] | None:

@@ -10,7 +10,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from competition.errors import InputFault, nearest
+from competition.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +54,8 @@ VIEWS: dict[str, View] = {
     "turn-270": _turned(3),
 }
 
+AS_IT_IS = "as it is"
+"""The view of an image that every network has."""
 D4 = "d4"
 """The name of all turns and mirrorings of a square that the competition allows."""
 _TURNED = ("turn-90", "turn-180", "turn-270", "mirror+turn-90", "mirror+turn-270")
@@ -71,6 +76,8 @@ def view_named(name: str) -> View:
 
 
 def _part(name: str) -> View:
+    if name == AS_IT_IS:
+        return View(lambda images: images, lambda logits: logits)
     scale = _SCALE.fullmatch(name)
     return VIEWS[name] if scale is None else _scaled(float(scale[1]))
 
@@ -147,3 +154,31 @@ def refuse_unsquare(names: Iterable[str], size: tuple[int, int]) -> None:
             f"size {list(size)} is not square: leave it out, or take a square size; in place of "
             f"{D4!r} stand 'mirror', 'flip' and 'turn-180'"
         )
+
+
+class TriedView(Settings):
+    """What a view gained out of fold, on top of those kept before it, and whether it was kept too."""
+
+    view: str
+    kept: bool
+    gain: float
+    low: float
+    high: float
+    p_value: float = Field(description="of permuting before and after within groups")
+
+    def __str__(self) -> str:
+        kept = "kept" if self.kept else "not kept"
+        return f"{self.view} {kept}, gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
+
+class ChosenViews(Settings):
+    """The views of a member's networks that were tried for each fold, by the scores on the others."""
+
+    tried: dict[str, tuple[TriedView, ...]]
+
+    def of(self, fold: int) -> tuple[str, ...] | None:
+        """The views that the network of a fold predicts with, beside the image as it is; None of a fold
+        for which none were tried.
+        """
+        tried = self.tried.get(str(fold))
+        return None if tried is None else tuple(one.view for one in tried if one.kept)
