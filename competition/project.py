@@ -73,6 +73,7 @@ class Project:
         )
         """Test-time views that the competition allows, by name."""
         self.pipeline = Pipeline(self)
+        self._recipes: dict[str, Recipe] = {}
 
     @classmethod
     def open(
@@ -261,7 +262,9 @@ class Project:
                 f"recipes = [{AUTO!r}] is a recipe that is planned, and {self.workspace.plan} is not "
                 "there: `podium plan --minutes 60` makes it; `podium run` makes it on the way"
             )
-        return recipe_of(self.competition, name)
+        if name not in self._recipes:  # transforms that it names are tried
+            self._recipes[name] = recipe_of(self.competition, name)
+        return self._recipes[name]
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""

@@ -11,6 +11,7 @@ import torch
 from test_sampler import labelled as placed
 from test_sampler import recipe
 from test_transforms import FREE
+from training_runs import task_of
 
 from competition.data.letterbox import letterboxed_images
 from competition.data.loader import Draw, Labelled, TrainingSet, training_loader
@@ -18,6 +19,9 @@ from competition.data.mixing import Laid, copy_paste, cut_mix, mixed, mosaic
 from competition.machine import machine_of
 from competition.masks import Runs, planes_from_runs, unpack
 from competition.recipes import Augmentation, Recipe, derive
+from competition.steps import data_sheets
+from competition.training import fit
+from competition.training.fit import training_set_of
 from competition.training.plan import plan_of
 from competition.training.sampler import run_sampler, without_mask_note
 
@@ -210,3 +214,48 @@ def test_streams_are_the_same_for_no_and_two_loader_processes(everything):
 def test_the_note_on_batches_without_masks_knows_that_others_images_may_show_some():
     chosen = derive(recipe(crop=(8, 8)), {"augmentation": {"copy_paste": 0.1}})
     assert "in about 12.5% of the batches" in without_mask_note(0.125, chosen)
+
+
+def augmented_task(project):
+    settings = {"preset": "light", "mosaic": 0.5, "cutmix": 0.5, "copy_paste": 0.5, "rotate": 30}
+    return task_of(project, augmentation=settings, size=[32, 32], schedule={"epochs": 2})
+
+
+def test_the_sheet_shows_the_examples_that_the_network_sees_first(project, tmp_path, monkeypatch):
+    task, drawn = augmented_task(project), {}
+    monkeypatch.setattr(
+        data_sheets, "contact_sheet", lambda tiles, path, **words: drawn.update(words, tiles=tiles)
+    )
+    monkeypatch.setattr(data_sheets, "overlay", lambda pixels, masks, **_: (pixels, masks))
+    data_sheets.draw_examples(task, tmp_path / "examples.png", title="first")
+    sampler = run_sampler(
+        task.train, task.training.recipe, plan_of(task.training.recipe, 99), seed=0
+    )
+    dataset = training_set_of(task)
+    shown = [dataset[draw] for draw, _ in zip(sampler, range(data_sheets._EXAMPLES), strict=False)]
+    images, classes = len(task.train), len(task.training.classes)
+    assert len(drawn["tiles"]) == len(drawn["captions"]) == min(images, data_sheets._EXAMPLES)
+    assert set(drawn["captions"]) <= set(task.train.images)
+    for (pixels, masks), example in zip(drawn["tiles"], shown[:images], strict=False):
+        assert np.array_equal(pixels, example["images"].numpy().transpose(1, 2, 0))
+        assert np.array_equal(masks.to_dense(), unpack(example["planes"].numpy(), classes))
+
+
+@pytest.mark.long
+def test_a_run_with_all_of_it_that_is_killed_ends_with_the_weights_of_the_straight_one(
+    project, straight_and_resumed
+):
+    chosen = replace(machine_of(), workers=2, start_method=FIRST)
+    straight_and_resumed(augmented_task(project), 1, resumed_on=chosen)
+
+
+def test_what_a_preset_leaves_out_is_said_before_the_training(project):
+    task, said = augmented_task(project), []
+    recipe = derive(task.training.recipe, {"network": {"channels": 5}})
+    task = replace(task, training=task.training.model_copy(update={"recipe": recipe}))
+    sampler = run_sampler(task.train, recipe, plan_of(recipe, 99), seed=0)
+    fit._training_loader(task, sampler, machine_of(), said.append)
+    assert said == [
+        "left out of augmentation.preset = 'light': ColorJitter cannot take images of 5 channels of 8 "
+        "bits: ColorJitter transformation expects 1-channel or 3-channel images."
+    ]
