@@ -178,7 +178,7 @@ def preset_transforms(recipe: Recipe) -> tuple[Transform, ...]:
                 noise | {"p": 0.1},
             ]
         case "strong":
-            # Displaced by 1 % of the side (standard deviation), alike over about 5 % of it.
+            # Displaced by 1 to 2 % of the side (standard deviation), alike over about 5 % of it.
             smooth = 0.05 * side
             displaced = {
                 "name": "ElasticTransform",

@@ -214,13 +214,13 @@ def test_a_scaled_view_comes_back_to_the_size_and_the_place_of_the_image(name, s
             return Output(torch.nn.functional.avg_pool2d(images, stride, ceil_mode=True))
 
     slope = torch.linspace(0, 200, 48)[None] + torch.linspace(0, 50, 32)[:, None]
-    pixels = slope.expand(2, 3, 32, 48).contiguous()
+    pixels = slope * torch.tensor([1.0, 0.5, 0.2])[:, None, None].expand(2, 3, 1, 1)
     settings = settings_of((name,), (0, 2, 1))
     plain, seen = predict._views(Coarse(), pixels, settings)
     assert seen.shape == plain.shape and view_shows_another_size(name, pixels)
     inner = (..., slice(4 // stride, -4 // stride), slice(4 // stride, -4 // stride))
+    plain = plain[:, [0, 2, 1]] if "mirror" in name else plain
     assert torch.allclose(seen[inner], plain[inner], atol=0.02)
-    assert torch.equal(seen[:, 1], seen[:, 2])
 
 
 def view_shows_another_size(name, pixels):

@@ -241,7 +241,7 @@ def test_a_preset_does_what_the_images_can_take_and_says_what_it_leaves_out(pres
 
 
 def test_a_preset_bends_a_large_image_as_far_as_a_small_one():
-    alphas = []
+    shares = []
     for side in (96, 192):
         group = by_name.preset_transforms(recipe_with(preset="strong", size=(side, side)))[0]
         displaced = group.table["transforms"][0]
@@ -254,8 +254,8 @@ def test_a_preset_bends_a_large_image_as_far_as_a_small_one():
             random_generator=np.random.default_rng(0),
             noise_distribution="uniform",
         )
-        alphas.append(np.std(fields) / side)
-    assert alphas == pytest.approx([0.01, 0.01], rel=0.3)
+        shares.append(np.std(fields) / side)
+    assert 0.009 < min(shares) <= max(shares) < 0.016
 
 
 def test_a_recipe_keeps_its_transforms_as_they_were_written_and_without_any_its_hash():
