@@ -10,7 +10,7 @@ leaves a plain value or a readable file with a receipt beside it:
     folds       catalog, labels                     folds/<competition>.csv
     plan        data, timed steps, minutes          folds/<competition>.plan.toml: the recipe "auto"
     train       images, labels, folds, a recipe     runs/…/<member>/fold-k/checkpoint.pt, history.csv
-                                                    and curves.png
+                                                    and examples.png, curves.png
     soup        checkpoints of several seeds        runs/…/<member>/fold-k/checkpoint.pt of their mean
     predict     checkpoints                         runs/…/fold-k/oof and test: stored logits
     ensemble    out-of-fold stores, labels          ensemble.json: members, weights, scores

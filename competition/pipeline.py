@@ -124,7 +124,7 @@ class Pipeline:
                     "split": hash_of([self.split(fold) for fold in folds]),
                     "images": self._images("train"),
                     "labels": self._labels(),
-                    "flips": hash_of(self._views()),
+                    "flips": hash_of(self._views(self.project.views)),
                     "competition": hash_of(self._spec("classes", "exclusive", "metric", "objects")),
                 }
                 | self._pixels()
@@ -134,6 +134,41 @@ class Pipeline:
             tuple(f"train {one} fold {fold}" for one, fold in pairs),
         )
 
+    @property
+    def chooses_views(self) -> bool:
+        """Whether there are test-time views, and they are chosen by their gains."""
+        return bool(self.project.views) and self.project.competition.ensemble.choose_views
+
+    def views_file(self, member: Member) -> Path:
+        return self.workspace.runs / str(member) / "views.json"
+
+    def chosen_views(self, member: Member, folds: tuple[int, ...]) -> Step:
+        """Which views a member's networks predict with, those of a fold by the scores of the others."""
+        made_by = "soup" if member.soup else "train"
+        runs = {fold: self.workspace.run(str(member), fold) for fold in folds}
+        return Step(
+            f"views {member}",
+            lambda: (
+                {
+                    f"checkpoint fold {fold}": _file(run / "checkpoint.pt", made_by)
+                    for fold, run in runs.items()
+                }
+                | {
+                    "split": hash_of([self.split(fold) for fold in folds]),
+                    "images": self._images("train"),
+                    "labels": self._labels(),
+                    "views": hash_of(self._views(self.project.views)),
+                    "competition": hash_of(self._spec("classes", "exclusive", "metric", "objects")),
+                }
+                | self._pixels()
+            ),
+            (self.views_file(member),),
+            self.views_file(member).with_suffix(".receipt.json"),
+            (f"soup {member}",)
+            if member.soup
+            else tuple(f"train {member} fold {f}" for f in folds),
+        )
+
     def predict(self, member: Member, fold: int) -> Step:
         """Out-of-fold and test predictions of one network."""
         if member.refined:
@@ -141,6 +176,7 @@ class Pipeline:
         folder = self.workspace.run(str(member), fold)
         predicted = self.predicted()
         made_by = "soup" if member.soup else "train"
+        after = f"soup {member}" if member.soup else f"train {member} fold {fold}"
         return Step(
             f"predict {member} fold {fold}",
             lambda: (
@@ -148,7 +184,7 @@ class Pipeline:
                     "checkpoint": _file(folder / "checkpoint.pt", made_by),
                     "fold": hash_of(self.project.validation_images(fold)),
                     "images": self._images("train"),
-                    "flips": hash_of(self._views()),
+                    "flips": hash_of(self._views(self.project.views_of(member, fold))),
                     "classes": hash_of(self._spec("classes")),
                     "format of the store": hash_of(FORMAT),
                 }
@@ -161,7 +197,7 @@ class Pipeline:
             ),
             tuple(folder / split / "store.json" for split in ("oof", *predicted)),
             folder / "predict.json",
-            (f"soup {member}" if member.soup else f"train {member} fold {fold}",),
+            (f"views {member}" if self.chooses_views else after,),
         )
 
     def _refine(self, member: Member, fold: int) -> Step:
@@ -494,9 +530,9 @@ class Pipeline:
                         made.append(replace(stage, command=(*stage.command, *ending)))
         return made
 
-    def _views(self) -> list[Any] | None:
+    def _views(self, views: tuple[str, ...]) -> list[Any] | None:
         """What test-time views depend on, hashed as it was when mirroring was the only one."""
-        views, permutation = self.project.views, self.project.permutation
+        permutation = self.project.permutation
         classes = None if permutation is None else list(permutation)
         if not views:
             return None
@@ -520,6 +556,10 @@ class Pipeline:
             ),
             "soup": tuple(self.soup(member, entry.folds) for member in entry.soups),
             "predict": (
+                *(
+                    self.chosen_views(member, entry.folds)
+                    for member in (entry.networks if self.chooses_views else ())
+                ),
                 *(self.predict(*pair) for pair in dict.fromkeys([*networks, *pairs])),
                 *means,
             ),

@@ -16,10 +16,11 @@ from competition.data.holdout import set_apart
 from competition.data.images import safe_path
 from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
+from competition.entry import Member
 from competition.errors import InputFault, as_called
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
 from competition.freshness import Step
-from competition.inference.views import checked_views
+from competition.inference.views import ChosenViews, checked_views
 from competition.masks import Runs
 from competition.pipeline import Pipeline
 from competition.progress_bar import Watch, unwatched
@@ -74,6 +75,7 @@ class Project:
         )
         """Test-time views that the competition allows, by name."""
         self.pipeline = Pipeline(self)
+        self._recipes: dict[str, Recipe] = {}
 
     @classmethod
     def open(
@@ -241,6 +243,19 @@ class Project:
                 "image to label: name test_images or unlabelled_images in [data]"
             )
 
+    def views_of(self, member: Member, fold: int) -> tuple[str, ...]:
+        """The views that a network predicts with: all, or those chosen for it; InputFault where they are
+        not chosen yet.
+        """
+        if not (self.views and self.competition.ensemble.choose_views):
+            return self.views
+        path, again = self.pipeline.views_file(member), "run `python -m competition predict`"
+        if path.is_file():
+            chosen = ChosenViews.read(path, what="a choice of views", again=again).of(fold)
+            if chosen is not None:
+                return chosen
+        raise InputFault(f"the test-time views of {member} fold {fold} are not chosen yet; {again}")
+
     @property
     def permutation(self) -> tuple[int, ...] | None:
         """Of the classes under mirroring; None where it is forbidden."""
@@ -253,7 +268,9 @@ class Project:
                 f"recipes = [{AUTO!r}] is a recipe that is planned, and {self.workspace.plan} is not "
                 "there: `podium plan --minutes 60` makes it; `podium run` makes it on the way"
             )
-        return recipe_of(self.competition, name)
+        if name not in self._recipes:  # transforms that it names are tried
+            self._recipes[name] = recipe_of(self.competition, name)
+        return self._recipes[name]
 
     def extra_images(self, fold: int) -> tuple[str, ...]:
         """Further labelled images that a network of this fold may see; never validated on."""

@@ -550,6 +550,9 @@ class EnsembleTable(Settings):
     views: tuple[str, ...] = Field(
         ("mirror",), description="test-time views; those that mirror are for where it is allowed"
     )
+    choose_views: bool = Field(
+        False, description="true: of the views, those whose gain out of fold is significant"
+    )
     refine: Refinement | None = Field(
         None, description="refine every network's predictions by the image, as members of their own"
     )

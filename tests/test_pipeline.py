@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,21 @@ from competition.evaluation import borders
 from competition.evaluation.groups import read_group_sums
 from competition.evaluation.metric_sums import MetricSums
 from competition.evaluation.part_differences import PartDifference
+from competition.evaluation.significance import step_gain
 from competition.experiment import AblationChoice, experiment_of
 from competition.inference import views as inference_views
+from competition.inference.predict import view_means
+from competition.inference.store import Store
 from competition.leaderboard import read_leaderboard
 from competition.pipeline import Pipeline, states
 from competition.project import Project
 from competition.recipes import Recipe
 from competition.solution import score_file
-from competition.steps import private_interval
+from competition.steps import chosen_views, private_interval
+from competition.steps.predict import letterboxed, prediction_settings
 from competition.steps.prediction_stores import out_of_fold
 from competition.submission import check_submission, evidence_path, read_receipt
+from competition.training.checkpoint import load_checkpoint
 from competition.workspace import file_sha256
 
 ROOT = Path(__file__).parents[1]
@@ -444,6 +450,107 @@ def test_refined_members_may_stand_alone_and_have_no_part_in_ablations(copied):
     choice = AblationChoice("skips")
     trials = experiment_of(project.competition, choice).entries
     assert not any(member.refined for row in trials for one in row for member in one.members)
+
+
+def choosing(project, views, said=None):
+    """The project with these views in its file, to be chosen by their gains."""
+    path = project.competition.folder / "competition.toml"
+    own = ("views", "choose_views")
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(own)]
+    place = lines.index("[ensemble]") + 1
+    words = [f"views = {json.dumps(views)}", "choose_views = true"]
+    path.write_text("\n".join([*lines[:place], *words, *lines[place:], ""]))
+    return reopened(project, lambda line: None if said is None else said.append(line))
+
+
+def gaining(views, monkeypatch):
+    """Gains of these views alone are significant."""
+    tried = iter([])
+
+    class Order(chosen_views._Judge):
+        def tried(self, fold):
+            nonlocal tried
+            tried = iter(self.project.views)
+            return super().tried(fold)
+
+    def gain(before, after, groups, metric_sums):
+        assert before.shape == after.shape and len(before) == len(groups)
+        found = step_gain(before, after, groups, metric_sums)
+        return replace(found, significant=next(tried) in views)
+
+    monkeypatch.setattr(chosen_views, "_Judge", Order)
+    monkeypatch.setattr(chosen_views, "step_gain", gain)
+
+
+def test_views_that_gain_out_of_fold_are_kept_and_predicted_with(copied, monkeypatch):
+    said = []
+    project = choosing(copied, ["mirror", "0.5x"], said)
+    entry, oof = entry_of(project.competition), {}
+    before = kinds(project)
+    assert before["views tiny"].kind == "missing" != before["train tiny fold 0"].kind
+    for views in (("0.5x",), ()):
+        gaining(views, monkeypatch)
+        (project.workspace.runs / "tiny" / "views.json").unlink(missing_ok=True)
+        steps.predict_entry(project, entry)
+        assert project.views_of(entry.members[0], 1) == views
+        store = Store.open(project.workspace.run("tiny", 0) / "oof", classes=project.classes)
+        oof[views] = np.stack([store.read(image).logits() for image in store.images])
+        assert {kinds(project)[f"predict tiny fold {fold}"].kind for fold in (0, 1)} == {"fresh"}
+    assert np.abs(oof[()] - oof["0.5x",]).max() > 0.1
+    told = [line for line in said if "by the scores of the other folds" in line]
+    assert told[0].startswith("tiny fold 0 sees images as it is and 0.5x, by the scores of")
+    assert ": mirror not kept, gain " in told[0] and "as it is, by the scores" in told[-1]
+    plain = reopened(copied)
+    path = plain.competition.folder / "competition.toml"
+    path.write_text(path.read_text().replace('["mirror", "0.5x"]', "[]"))
+    assert kinds(reopened(copied))["predict tiny fold 0"].kind == "fresh"  # nothing was kept
+    assert not list(project.workspace.runs.rglob(".writing-*"))
+
+
+def test_the_views_of_a_fold_are_chosen_by_the_others_alone(copied, monkeypatch):
+    project = choosing(copied, ["mirror"])
+    asked = []
+    judge = chosen_views._Judge(project, (0, 1), project.workspace.runs)
+    monkeypatch.setattr(
+        judge,
+        "_sums",
+        lambda views, fold: (
+            asked.append(fold)
+            or np.ones((len(project.validation_images(fold)), len(project.classes), 2))
+        ),
+    )
+    for fold in (0, 1):
+        asked.clear()
+        (tried,) = judge.tried(fold)
+        assert set(asked) == {1 - fold} and not tried.kept and tried.gain == 0
+
+
+def test_views_of_one_fold_alone_cannot_be_chosen(copied):
+    project = choosing(copied, ["mirror"])
+    with pytest.raises(InputFault, match="fold 0 is the only one; give two folds or more"):
+        steps.predict_entry(project, entry_of(project.competition, folds=(0,)))
+    with pytest.raises(InputFault, match="the test-time views of tiny fold 0 are not chosen yet"):
+        project.views_of(Member("tiny"), 0)
+    assert choosing(copied, []).pipeline.chooses_views is False
+
+
+def test_a_view_alone_and_the_views_of_a_mean_are_the_same(copied):
+    """What is judged is what is predicted."""
+    project = choosing(copied, ["mirror", "0.75x"])
+    images = project.validation_images(0)[:2]
+    network, training = load_checkpoint(
+        project.workspace.run("tiny", 0) / "checkpoint.pt", classes=project.classes
+    )
+    shown = letterboxed(project, training.recipe, "train")
+
+    def logits(views, *, alone):
+        settings = prediction_settings(project, training.recipe, views, alone=alone)
+        return np.stack([one for _, one, _ in view_means([network], images, shown, settings)])
+
+    every = ("as it is", "mirror", "0.75x")
+    apart = [logits((view,), alone=True) for view in every]
+    together = logits(every[1:], alone=False)
+    assert np.allclose(np.mean(apart, axis=0), together, atol=1e-5)
 
 
 def test_an_edited_submission_is_stale(copied):

@@ -163,6 +163,9 @@ def test_a_file_that_is_no_toml_or_absent_is_said(tmp_path):
         load_competition(tmp_path / "competition.toml")
 
 
+TURNS = ("vertical_flip", "quarter_turns")
+
+
 def ensembled(tmp_path, **ensemble) -> Project:
     """A project whose [ensemble] has these keys too; flips and turns are the competition's."""
     own = ("horizontal_flip", "vertical_flip", "quarter_turns")
@@ -189,6 +192,20 @@ def ensembled(tmp_path, **ensemble) -> Project:
             {"views": ["turn-90", "turn-180"], "quarter_turns": "allowed"},
             ("turn-90", "turn-180"),
         ),
+        ({"views": ["d4"]}, ("mirror",)),
+        ({"views": ["d4"], "horizontal_flip": "forbidden"}, ()),
+        ({"views": ["d4"], "vertical_flip": "allowed"}, ("mirror", "flip", "mirror+flip")),
+        (
+            {"views": ["d4", "0.75x", "mirror"], **dict.fromkeys(TURNS, "allowed")},
+            (
+                *("mirror", "flip", "turn-90", "turn-180", "turn-270"),
+                *("mirror+turn-90", "mirror+turn-270", "0.75x"),
+            ),
+        ),
+        (
+            {"views": ["1.25x", "mirror+1.25x"], "horizontal_flip": "forbidden"},
+            ("1.25x",),
+        ),
     ],
     ids=str,
 )
@@ -198,9 +215,13 @@ def test_test_time_views_are_those_asked_for_and_allowed(tmp_path, ensemble, vie
 
 
 def test_an_unknown_view_is_told_what_there_is(tmp_path):
-    known = ", ".join(VIEWS)
-    with pytest.raises(InputFault, match=rf"no test-time view 'upside-down' .*{known}"):
-        ensembled(tmp_path, views=["mirror", "upside-down"])
+    known = ", ".join([*VIEWS, "d4"])
+    for name in ("upside-down", "mirror+upside-down"):
+        with pytest.raises(InputFault, match=rf"no test-time view 'upside-down' .*{known}"):
+            ensembled(tmp_path, views=["mirror", name])
+    for scale in ("1x", "0.1x", "8x"):
+        with pytest.raises(InputFault, match=rf"{scale}.* must be from 0.25x to 4x, and not 1x"):
+            ensembled(tmp_path, views=[scale])
     with pytest.raises(InputFault, match=r"ensemble.flips: .*found 'yes'"):
         ensembled(tmp_path, flips="yes")
 

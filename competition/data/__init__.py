@@ -10,5 +10,6 @@ pixel_labels.py  classes and ignored pixels of an image  label_export.py  Runs â
 folds.py      the split: made once, checked at each load
 holdout.py    groups that nothing is fitted on          leaks.py       what is refused at each load
 letterbox.py  images at the network's size
+mixing.py     examples made of several images
 augment.py, loader.py  images and labels â†’ batches for the network
 """

@@ -3,7 +3,8 @@
 Targets ride as bit planes (8 classes a channel), so geometry is applied once and not once a class.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import albumentations
 import cv2
@@ -12,9 +13,11 @@ import numpy as np
 from competition.recipes import Augmentation, Sampling
 
 
-def transform(settings: Augmentation) -> albumentations.Compose:
+def transform(settings: Augmentation, further: Sequence[Any] = ()) -> albumentations.Compose:
     """Geometry and intensity for `image` (h, w, C), uint8 or float32 in 0…1, and `mask`, uint8 bit
     planes (h, w, P).
+
+    further: transforms after those of the settings, see `recipes.further_transforms`.
     """
     shift = settings.shift
     geometry = albumentations.Affine(
@@ -33,7 +36,7 @@ def transform(settings: Augmentation) -> albumentations.Compose:
         [albumentations.GaussianBlur(blur_limit=(3, 5)), albumentations.GaussNoise()],
         p=settings.noise,
     )
-    return albumentations.Compose([geometry, intensity, grain])
+    return albumentations.Compose([geometry, intensity, grain, *further])
 
 
 def mirror(

@@ -3,6 +3,7 @@
 Images are uint8, or int32 where 16 bits are kept: torch knows uint16 only in part.
 """
 
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.data.augment import Turns, augment, random_crop, signed_distances, transform
 from competition.data.letterbox import LetterboxedImages
+from competition.data.mixing import Laid, mixed
 from competition.machine import Machine
 from competition.masks import Runs, unpack
-from competition.recipes import Recipe
+from competition.recipes import Allowed, Recipe, further_transforms
 
 
 class Draw(NamedTuple):
@@ -83,11 +85,16 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self.labelled, self.seed, self.distances = labelled, seed, distances
         self.ignored_masks = labelled.ignored_masks()
         self.ignored_planes = -(-self.ignored_masks // 8)  # as many bit planes as the classes' own
-        self.change, self.sampling = transform(recipe.augmentation), recipe.sampling
+        further = further_transforms(recipe, Allowed(permutation, turns))
+        self.left_out = further.left_out
+        self.change = transform(recipe.augmentation, further.transforms)
+        self.sampling = recipe.sampling
         probability = 0.0 if permutation is None else recipe.augmentation.flip
         self.flip = (probability, permutation or ())
         allowed = ("vertical_flip" in turns, "quarter_turns" in turns)
         self.turns = Turns(recipe.augmentation.flip, *allowed)
+        self.mixing = recipe.augmentation if recipe.augmentation.mixes else None
+        self.anywhere = permutation is not None and permutation == tuple(range(len(permutation)))
 
     def __len__(self) -> int:
         return len(self.labelled)
@@ -97,9 +104,12 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         image = self.labelled.images[draw.index]
         letterboxed = self.labelled.letterboxed[image]
         letterbox, seed = letterboxed.letterboxes[image], (self.seed, draw.epoch, draw.index)
+        shown = Laid(letterboxed[image], self._planes(image, seed), letterbox.resized)
+        if self.mixing is not None:
+            shown = self._mixed(shown, draw, seed)
         pixels, planes = augment(
-            letterboxed[image],
-            self._planes(image, seed),
+            shown.image,
+            shown.planes,
             change=self.change,
             flip=self.flip,
             seed=seed,
@@ -112,7 +122,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
                 pixels,
                 planes,
                 self.sampling,
-                extent=letterbox.resized,
+                extent=shown.extent,
                 positive=draw.positive,
                 random=np.random.default_rng((*seed, 1)),
                 of_classes=classes,
@@ -128,6 +138,28 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             masks = unpack(planes, self.distances).astype(bool)
             example["distances"] = torch.from_numpy(signed_distances(masks))
         return example
+
+    def _mixed(self, one: Laid, draw: Draw, seed: tuple[int, ...]) -> Laid:
+        """An example with what its recipe asks for of other training images."""
+        assert self.mixing is not None
+        random, others = np.random.default_rng((*seed, 3)), len(self.labelled) - 1
+        drawn = itertools.count()
+
+        def partner() -> Laid:
+            further = 1 + int(random.integers(others)) if others else 0
+            image = self.labelled.images[(draw.index + further) % len(self.labelled)]
+            letterboxed = self.labelled.letterboxed[image]
+            planes = self._planes(image, (*seed, 3, next(drawn)))
+            return Laid(letterboxed[image], planes, letterboxed.letterboxes[image].resized)
+
+        return mixed(
+            one,
+            partner,
+            self.mixing,
+            classes=self.labelled.runs[self.labelled.images[draw.index]].classes,
+            anywhere=self.anywhere,
+            random=random,
+        )
 
     def _masks(self, image: str, seed: tuple[int, ...]) -> Runs:
         """Runs (K, H, W): the labels, or, where annotators drew the image, those of one of them. Over

@@ -7,24 +7,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from competition.data.letterbox import LetterboxedImages
 from competition.data.loader import PlainSet, plain_loader
 from competition.inference.disagreement import plane_of
 from competition.inference.store import Geometry, Provenance, StoreWriter
-from competition.inference.views import VIEWS
+from competition.inference.views import AS_IT_IS, view_named
 from competition.machine import Machine
 from competition.models import SegmentationNetwork
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How to predict. views: names of `views.VIEWS`; permutation: of the classes under mirroring."""
+    """How to predict. views: names, as `checked_views` gives them; permutation: of the classes under
+    mirroring; alone: without the image as it is, unless it is among the views.
+    """
 
     batch: int
     machine: Machine
     views: tuple[str, ...] = ()
     permutation: tuple[int, ...] | None = None
+    alone: bool = False
 
 
 def predict_store(
@@ -75,14 +79,27 @@ def view_means(
 def _views(
     network: SegmentationNetwork, pixels: Tensor, settings: PredictionSettings
 ) -> list[Tensor]:
-    """float32 logits (B,K,h',w') of images as the loader gives them, and of each view of them."""
-    images = network.normalised(pixels)
-    found = [network(images).logits.float()]
-    for view in (VIEWS[name] for name in settings.views):
-        logits = view.backward(network(view.forward(images)).logits.float())
+    """float32 logits (B,K,h',w') of images as the loader gives them, and of each view of them; those of
+    another scale at the size of the others.
+    """
+    images, found = network.normalised(pixels), []
+    for name in settings.views if settings.alone else (AS_IT_IS, *settings.views):
+        view = view_named(name)
+        shown = view.forward(images)
+        logits = view.backward(network(shown).logits.float())
+        size = _unscaled(logits, view.backward(shown), images)
+        if logits.shape[-2:] != size:
+            logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
         swap = settings.permutation if view.mirrors else None
         found.append(logits if swap is None else logits[:, list(swap)])
     return found
+
+
+def _unscaled(logits: Tensor, shown: Tensor, images: Tensor) -> tuple[int, int]:
+    """Height, width of the logits of images as they are, from those of what was shown in their place."""
+    sizes = zip(images.shape[-2:], logits.shape[-2:], shown.shape[-2:], strict=True)
+    height, width = (round(side * grid / scaled) for side, grid, scaled in sizes)
+    return height, width
 
 
 def _variance(views: list[Tensor]) -> Tensor:

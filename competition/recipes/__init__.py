@@ -6,6 +6,7 @@ recipes.toml  the recipes to choose from         named.py   a recipe by its name
 experiments/  comparisons of recipes             trials.py  reads them
 weights_file.py  where published weights lie that are not the hub's
 planned.py    the recipe "auto", read from a plan
+transforms.py  transforms of albumentations by name, checked and built
 """
 
 from competition.recipes.derive import SUFFIX, derive, small
@@ -23,7 +24,15 @@ from competition.recipes.networks import (
     UNet,
     UNetResNet18,
 )
-from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Sampling, Schedule
+from competition.recipes.recipe import (
+    Augmentation,
+    Optimizer,
+    Recipe,
+    Sampling,
+    Schedule,
+    Transform,
+)
+from competition.recipes.transforms import Allowed, Further, further_transforms
 from competition.recipes.trials import (
     VARIANT,
     Comparison,

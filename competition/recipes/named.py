@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from competition.errors import InputFault, nearest
 from competition.recipes.derive import SUFFIX, derive, small
 from competition.recipes.recipe import Recipe
+from competition.recipes.transforms import Allowed, further_transforms
 from competition.recipes.trials import VARIANT, experiment_names, read_experiment
 from competition.spec import Competition
 
@@ -46,12 +47,16 @@ def recipe_named(name: str, tables: Tables, variants: Tables = MappingProxyType(
 
 
 def recipe_of(competition: Competition, name: str) -> Recipe:
-    """The recipe `name` of a competition; its network takes the channels and bits of the images."""
+    """The recipe `name` of a competition; its network takes the channels and bits of the images, and
+    its transforms take them too and do what the competition allows.
+    """
     recipe = recipe_named(name, competition.recipes, competition.variants)
     data, network = competition.data, recipe.network
-    if (network.channels, network.bits) == (data.network_channels, data.bits):
-        return recipe
-    return derive(recipe, {"network": {"channels": data.network_channels, "bits": data.bits}})
+    if (network.channels, network.bits) != (data.network_channels, data.bits):
+        images = {"channels": data.network_channels, "bits": data.bits}
+        recipe = derive(recipe, {"network": images})
+    further_transforms(recipe, Allowed(competition.permutation, competition.turns))
+    return recipe
 
 
 @functools.cache

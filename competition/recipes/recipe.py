@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from competition.recipes.losses import LossTerm
 from competition.recipes.networks import Network, UNetResNet18
@@ -117,6 +117,24 @@ class Sampling(Settings):
         return self
 
 
+class Transform(Settings):
+    """A transform of albumentations by its name, with its parameters beside it; further ones of a group
+    (`OneOf`, `SomeOf`, `Sequential`) are tables in `transforms`. `transforms.py` checks and builds it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """Name and parameters, as they were given."""
+        return {"name": self.name, **(self.model_extra or {})}
+
+    def chosen(self) -> dict[str, Any]:
+        return self.table
+
+
 class Augmentation(Settings):
     """Random changes of a training image; geometry moves image and targets together."""
 
@@ -126,6 +144,26 @@ class Augmentation(Settings):
     intensity: float = Field(0.2, ge=0, description="brightness and contrast, share either way")
     noise: float = Field(0.0, ge=0, le=1, description="probability of blur or noise")
     flip: float = Field(0.5, ge=0, le=1, description="probability, where the competition allows it")
+    mosaic: Fraction = Field(
+        0.0, description="probability that an example is made of parts of four training images"
+    )
+    cutmix: Fraction = Field(
+        0.0, description="probability that a rectangle is another training image's"
+    )
+    copy_paste: Fraction = Field(
+        0.0, description="probability that objects of a class come from another training image"
+    )
+    preset: Literal["light", "strong", "medical"] | None = Field(
+        None, description="further transforms after these, a list of them by one name"
+    )
+    also: tuple[Transform, ...] = Field(
+        (), description="transforms of albumentations by name and parameters, after all others"
+    )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an example may show several images."""
+        return max(self.mosaic, self.cutmix, self.copy_paste) > 0
 
 
 class Best(Settings):
@@ -202,6 +240,11 @@ class Recipe(Settings):
         if crop is not None and (crop[0] > self.size[0] or crop[1] > self.size[1]):
             raise ValueError(f"sampling.crop {crop} is larger than size {self.size}")
         return self
+
+    @property
+    def augmented_size(self) -> tuple[int, int]:
+        """Height, width of what is augmented, which may be cut after it."""
+        return self.size
 
     @property
     def input_sizes(self) -> tuple[tuple[int, int], ...]:

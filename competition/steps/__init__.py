@@ -2,6 +2,7 @@
 
 folds.py, train.py, soup.py, predict.py, ensemble.py, tune.py, submit.py, holdout.py, pseudo.py,
 ablation.py, skeleton.py, data_sheets.py, plan.py, export_labels.py, report.py
+chosen_views.py       which test-time views are worth it
 prediction_stores.py  which predictions a step reads    tune_figures.py, contact_sheets.py  what is drawn
 report_evidence.py, report_pictures.py  what a report is made of
 private_interval.py   what a submission will score on Private

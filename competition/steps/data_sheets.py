@@ -1,19 +1,27 @@
-"""Sheets that a person looks at before anything is trained: labels as read, images that look alike."""
+"""Sheets that a person looks at: labels as read, images that look alike, the examples of a training."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from competition.data.bands import read_pixels
 from competition.data.levels import pictured
-from competition.masks import Runs
+from competition.masks import Runs, unpack
 from competition.pictures import contact_sheet, fitted, overlay
 from competition.project import Project
 
+if TYPE_CHECKING:  # it imports torch
+    from competition.training.fit import Task
+
 MOST_LABELLED, MOST_PAIRS, TILE = 12, 20, 420
 """Images and pairs on a sheet, and the longest side of an image there, in pixels."""
+
+_EXAMPLES, _EXAMPLE = 12, 320
+"""Examples on a sheet, and the longest side of one there, in pixels."""
 
 _MANY = 8
 """Classes, beyond which their names stand in each other's way."""
@@ -60,6 +68,32 @@ def draw_look_alikes(project: Project, pairs: Sequence[tuple[str, ...]]) -> Path
     title = f"{min(len(pairs), MOST_PAIRS)} of {len(pairs)} pairs that look alike, in two groups"
     contact_sheet(tiles, path, columns=2, captions=captions, title=title)
     return path
+
+
+def draw_examples(task: "Task", path: Path, *, title: str) -> None:
+    """Write the first examples of a training as its network sees them, augmented and cut, with their
+    masks, and ignored pixels hatched.
+    """
+    from competition.training.fit import training_set_of
+    from competition.training.plan import plan_of
+    from competition.training.sampler import run_sampler
+
+    training, tiles, shown = task.training, [], []
+    dataset, plan = training_set_of(task), plan_of(training.recipe, len(task.train))
+    sampler = run_sampler(task.train, training.recipe, plan, seed=training.seed, pseudo=task.pseudo)
+    for draw in itertools.islice(sampler, _EXAMPLES):
+        example = dataset[draw]
+        pixels = example["images"].numpy().transpose(1, 2, 0)
+        pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+        masks = Runs.from_dense(unpack(example["planes"].numpy(), len(training.classes)))
+        ignored = Runs.from_dense(example["ignored"].numpy() > 0) if "ignored" in example else None
+        size = fitted(pixels.shape[:2], _EXAMPLE)
+        tiles.append(overlay(pictured(pixels), masks, size=size, ignored=ignored))
+        shown.append(task.train.images[draw.index])
+    hatched = dataset.ignored_masks == 1
+    contact_sheet(
+        tiles, path, captions=shown, title=title, legend=training.classes, hatched=hatched
+    )
 
 
 def _showing_every_class(project: Project) -> list[str]:

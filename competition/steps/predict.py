@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 def predict_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
     """Predict with every network of the entry, and refine what is asked for; each member's test
-    predictions are averaged.
+    predictions are averaged. First their views are chosen, where that is asked for.
     """
+    if project.pipeline.chooses_views:
+        from competition.steps.chosen_views import choose_views
+
+        choose_views(project, entry)
     for member in dict.fromkeys([*entry.networks, *entry.members]):
         one = refine_predictions if member.refined else predict_network
         for fold in entry.folds:
@@ -66,7 +70,8 @@ def predict_network(project: Project, member: Member, fold: int, *, force: bool 
             checkpoint, classes=project.classes, pixels=project.competition.data
         )
         _refuse_anothers(checkpoint, training, member, fold)
-        settings = prediction_settings(project, training.recipe)
+        views = project.views_of(member, fold)
+        settings = prediction_settings(project, training.recipe, views)
         settings.machine.apply()
         digest = file_sha256(checkpoint)
         wanted: dict[PredictedSplit, tuple[str, tuple[str, ...]]] = {
@@ -150,16 +155,27 @@ def average_folds(project: Project, member: Member, folds: tuple[int, ...]) -> N
         project.perform(project.pipeline.mean(member, folds, split), run, force=False)
 
 
-def prediction_settings(project: Project, recipe: Recipe) -> Any:
-    """`inference.predict.PredictionSettings` of a recipe: its batch and dtype, and the views."""
+def prediction_settings(
+    project: Project,
+    recipe: Recipe,
+    views: tuple[str, ...] | None = None,
+    *,
+    alone: bool = False,
+) -> Any:
+    """`inference.predict.PredictionSettings` of a recipe: its batch and dtype, and the views.
+
+    views: all that the competition allows unless given; alone: without the image as it is.
+    """
     from competition.inference.predict import PredictionSettings
 
-    refuse_unsquare(project.views, recipe.size)
+    views = project.views if views is None else views
+    refuse_unsquare(views, recipe.size)
     return PredictionSettings(
         batch=recipe.batch,
         machine=machine_of().for_precision(recipe.precision),
-        views=project.views,
+        views=views,
         permutation=project.permutation,
+        alone=alone,
     )
 
 

@@ -19,6 +19,7 @@ from competition.project import Project
 from competition.pseudo.rounds import RoundLabels, read_round
 from competition.recipes import Recipe
 from competition.recipes.planned import AUTO, PlanFile, read_plan
+from competition.steps.data_sheets import draw_examples
 from competition.steps.folds import refuse_faulty_data
 from competition.steps.predict import letterboxed
 from competition.steps.pseudo import round_labels
@@ -68,6 +69,8 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
         }
         runs, name = project.workspace.runs, project.competition.name
         curves = _Curves(folder / "curves.png", f"{name}: {member} fold {fold}")
+        examples = f"{name}: the first examples of {member} fold {fold}"
+        draw_examples(task, folder / "examples.png", title=examples)
         with logging_of(logs, LoggedRun(name, str(member), fold, runs, folder, settings)) as told:
 
             def each_round(rows: "Sequence[HistoryRow]") -> None:

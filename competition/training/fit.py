@@ -132,7 +132,7 @@ def _fitted(task: Task, folder: Path, progress: Progress, watch: Watch) -> Train
         progress.advance = bar
         # Loader processes draw their first batches as soon as the loader is made.
         sampler.set_epoch(progress.rounds_done())
-        loader = _training_loader(task, sampler, machine)
+        loader = _training_loader(task, sampler, machine, say)
         loaders = Loaders(loader, [plain_images(side, recipe.batch) for side in validated])
         run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
@@ -147,18 +147,27 @@ def _fitted(task: Task, folder: Path, progress: Progress, watch: Watch) -> Train
     return Trained(checkpoint, progress.dead())
 
 
-def _training_loader(task: Task, sampler: RunSampler, machine: Machine) -> DataLoader:
-    recipe, seed = task.training.recipe, task.training.seed
+def _training_loader(
+    task: Task, sampler: RunSampler, machine: Machine, say: Callable[[str], None]
+) -> DataLoader:
+    recipe, dataset = task.training.recipe, training_set_of(task)
+    for why in dataset.left_out:
+        say(f"left out of augmentation.preset = {recipe.augmentation.preset!r}: {why}")
+    return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
+
+
+def training_set_of(task: Task) -> TrainingSet:
+    """The examples of a training, by their `Draw`."""
+    recipe = task.training.recipe
     distances = len(task.training.classes) if needs_distances(recipe.loss) else 0
-    dataset = TrainingSet(
+    return TrainingSet(
         task.train,
         recipe,
         permutation=task.permutation,
-        seed=seed,
+        seed=task.training.seed,
         distances=distances,
         turns=task.turns,
     )
-    return training_loader(dataset, sampler, batch=recipe.batch, machine=machine)
 
 
 def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool) -> ImageScorer:

@@ -172,6 +172,7 @@ def share_without_mask(sampler: RunSampler, labelled: Labelled, batch: int) -> f
 def without_mask_note(share: float, recipe: Recipe) -> str:
     """One line that says how many batches are empty, and what mends it."""
     least = "at least " if recipe.sampling.crop is not None else ""
+    least = "about " if recipe.augmentation.mixes else least  # more where it is of others' images
     return (
         f"note: in {least}{share:.1%} of the batches no image has a mask, and an overlap loss learns "
         "from them that there is nothing: set sampling.positives or a larger batch, or empty in the "

@@ -1,5 +1,7 @@
 """From images to a store: mirrors, the order of images, where an image lies in its logits."""
 
+import re
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from torch import nn
 
 from competition.data.letterbox import letterboxed_images
 from competition.errors import InputFault
-from competition.inference import views
+from competition.inference import predict, views
 from competition.inference.predict import PredictionSettings, predict_store, view_means
 from competition.inference.store import Provenance, Store
 from competition.machine import machine_of
@@ -172,13 +174,16 @@ class SaysWhatItSees(torch.nn.Module):
 
     def forward(self, images):
         red = images[:, 0]
-        return Output(torch.stack([red, red.cumsum(-1) + red.cumsum(-2)], 1))
+        return Output(torch.stack([red, red.cumsum(-1) + 2 * red.cumsum(-2)], 1))
 
 
-@pytest.mark.parametrize("name", [name for name in views.VIEWS if name != "upside-down"])
+TURNING = [*(name for name in views.VIEWS if name != "upside-down"), *views._TURNED[3:]]
+
+
+@pytest.mark.parametrize("name", [*TURNING, "flip+mirror", "turn-90+turn-90", "mirror+flip"])
 @pytest.mark.parametrize("size", [(6, 6), (4, 6)])
 def test_each_view_shows_another_image_and_comes_back_to_its_place(name, size):
-    view = views.VIEWS[name]
+    view = views.view_named(name)
     images = torch.rand(2, 3, *size)
     assert not torch.equal(view.forward(images), images) or size[0] != size[1]
     assert torch.equal(view.backward(view.forward(images)), images)
@@ -187,8 +192,46 @@ def test_each_view_shows_another_image_and_comes_back_to_its_place(name, size):
     assert torch.equal(back[:, 0], plain[:, 0]) and not torch.allclose(back[:, 1], plain[:, 1])
 
 
+def test_d4_is_every_way_to_lay_a_square():
+    """Eight, with the image as it is."""
+    image = torch.arange(9.0).reshape(1, 1, 3, 3)
+    named = views.checked_views(["d4"], may_mirror=True, turns=("vertical_flip", "quarter_turns"))
+    shown = [image, *(views.view_named(name).forward(image) for name in named)]
+    assert len({tuple(one.flatten().tolist()) for one in shown}) == len(shown) == 8
+
+
+@pytest.mark.parametrize("name", ["0.5x", "1.25x", "mirror+0.75x", "1.5x+mirror"])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_scaled_view_comes_back_to_the_size_and_the_place_of_the_image(name, stride):
+    """A network that says what each pixel shows, at its own or at a coarser size; of a slope, which a
+    resize leaves a slope, it says the same at every scale.
+    """
+
+    class Coarse(torch.nn.Module):
+        normalised = EachPixel.normalised
+
+        def forward(self, images):
+            return Output(torch.nn.functional.avg_pool2d(images, stride, ceil_mode=True))
+
+    slope = torch.linspace(0, 200, 48)[None] + torch.linspace(0, 50, 32)[:, None]
+    pixels = slope * torch.tensor([1.0, 0.5, 0.2])[:, None, None].expand(2, 3, 1, 1)
+    settings = settings_of((name,), (0, 2, 1))
+    plain, seen = predict._views(Coarse(), pixels, settings)
+    assert seen.shape == plain.shape and view_shows_another_size(name, pixels)
+    inner = (..., slice(4 // stride, -4 // stride), slice(4 // stride, -4 // stride))
+    plain = plain[:, [0, 2, 1]] if "mirror" in name else plain
+    assert torch.allclose(seen[inner], plain[inner], atol=0.02)
+
+
+def view_shows_another_size(name, pixels):
+    return views.view_named(name).forward(pixels).shape != pixels.shape
+
+
 def test_quarter_turns_need_a_square_size():
     views.refuse_unsquare(("mirror", "flip", "turn-180"), (64, 96))
     views.refuse_unsquare(("turn-90",), (64, 64))
-    with pytest.raises(InputFault, match=r"'turn-270' .*size \[64, 96\] is not square"):
-        views.refuse_unsquare(("mirror", "turn-270"), (64, 96))
+    for name in ("turn-270", "mirror+turn-270", "0.75x+turn-270"):
+        with pytest.raises(
+            InputFault, match=rf"{re.escape(name)}' .*size \[64, 96\] is not square"
+        ):
+            views.refuse_unsquare(("mirror", name), (64, 96))
