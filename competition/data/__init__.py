@@ -9,6 +9,6 @@ labels.py     label files → Runs, kept in one file      readers/       one rea
 pixel_labels.py  classes and ignored pixels of an image  label_export.py  Runs → label files
 folds.py      the split: made once, checked at each load
 holdout.py    groups that nothing is fitted on          leaks.py       what is refused at each load
-letterbox.py  images at the network's size
+letterbox.py  images at the network's size    scaled.py     images at a scale
 augment.py, loader.py  images and labels → batches for the network
 """

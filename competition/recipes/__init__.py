@@ -23,7 +23,7 @@ from competition.recipes.networks import (
     UNet,
     UNetResNet18,
 )
-from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Sampling, Schedule
+from competition.recipes.recipe import Augmentation, Optimizer, Recipe, Sampling, Schedule, Tiles
 from competition.recipes.trials import (
     VARIANT,
     Comparison,
