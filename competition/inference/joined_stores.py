@@ -74,12 +74,11 @@ def combine_folds(stores: Sequence[Store], target: Path) -> None:
 
 def _means(stores: Sequence[Store], image: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Codes and disagreement over folds, of an image or of each strip of it; one fold's at a time."""
-    folds = [store.views(image) for store in stores]
-    for codes, disagreement in folds[0]:
-        mean = FoldMean(codes.shape)
-        mean.add(codes, disagreement)
-        for views in folds[1:]:
-            mean.add(*next(views))
+    first = stores[0]
+    for strip, rows in enumerate(first.strip_rows(image)):
+        mean = FoldMean((len(first.provenance.classes), rows, first.grid_of(image)[1]))
+        for store in stores:
+            mean.add(*store.views(image, strip))
         yield mean.codes(), mean.disagreement()
 
 
@@ -96,11 +95,15 @@ def _require_alike(first: Store, other: Store) -> None:
     )
     if ours != theirs:
         raise InputFault(f"{other.folder} has {theirs}, {first.folder} has {ours}")
-    odd = [image for image in first.images if first.place_of(image) != other.place_of(image)]
+    odd = [image for image in first.images if _place(first, image) != _place(other, image)]
     if odd:
         raise InputFault(
             listed([f"image {i!r}: two geometries in the folds to merge" for i in odd])
         )
+
+
+def _place(store: Store, image: str) -> tuple[Geometry, tuple[int, int], tuple[int, ...]]:
+    return store.geometry(image), store.grid_of(image), store.strip_rows(image)
 
 
 def _merged(provenances: Sequence[Provenance]) -> Provenance:

@@ -306,10 +306,9 @@ class Store:
         """Height and width of its logits, padding included."""
         return self._row(image).grid
 
-    def place_of(self, image: str) -> tuple[Geometry, tuple[int, ...]]:
-        """Its geometry, and how many rows of its grid are in each strip."""
-        row = self._row(image)
-        return row.geometry, (*row.rows, row.grid[1])
+    def strip_rows(self, image: str) -> tuple[int, ...]:
+        """Rows of its grid in each strip; without strips all in one."""
+        return self._row(image).rows
 
     def pieces(self, image: str) -> tuple[int, ...]:
         """Rows of its grid that are read together, top to bottom: strips, up to `PIECE` codes."""
@@ -328,15 +327,17 @@ class Store:
     def disagreement(self, image: str, rows: Rows | None = None) -> np.ndarray:
         """uint8 (h, w): how far folds and views are apart, see `disagreement.py`; rows: as `read`."""
         if rows is None:
-            return np.concatenate([planes[-1] for planes in self._frames(image)])
+            count = len(self._row(image).rows)
+            return np.concatenate([self._frame(image, strip)[-1].copy() for strip in range(count)])
         nodes, _ = part_of(self.geometry(image), self.grid_of(image)[0], rows)
         return self._planes(image, nodes)[-1]
 
-    def views(self, image: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Codes uint8 (K, rows, w) and disagreement uint8 (rows, w) of each strip, read at once; of all
+    def views(self, image: str, strip: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Codes uint8 (K, rows, w) and disagreement uint8 (rows, w) of a strip, read at once; of all
         rows where there are no strips.
         """
-        return ((planes[:-1], planes[-1]) for planes in self._frames(image))
+        planes = self._frame(image, strip)
+        return planes[:-1], planes[-1]
 
     def read(self, image: str, rows: Rows | None = None) -> StoredLogits:
         """The image's codes with what it takes to understand them; rows: those that show these rows of
@@ -347,10 +348,6 @@ class Store:
             return StoredLogits(self.codes(image), self.scale, self.offset, place)
         nodes, place = part_of(place, self.grid_of(image)[0], rows)
         return StoredLogits(self._planes(image, nodes)[:-1], self.scale, self.offset, place)
-
-    def _frames(self, image: str) -> Iterator[np.ndarray]:
-        """uint8 (K + 1, rows, w) of each strip."""
-        return (self._frame(image, strip) for strip in range(len(self._row(image).rows)))
 
     def _planes(self, image: str, nodes: slice | None = None) -> np.ndarray:
         """uint8 (K + 1, h, w), or of some rows of the grid."""
@@ -368,6 +365,7 @@ class Store:
         return np.concatenate(found, axis=1)
 
     def _frame(self, image: str, strip: int) -> np.ndarray:
+        """uint8 (K + 1, rows, w) of a strip."""
         row = self._row(image)
         shape = (len(self.provenance.classes) + 1, row.rows[strip], row.grid[1])
         try:

@@ -160,10 +160,7 @@ def test_a_flipped_byte_is_found_whatever_is_read_of_its_image(tmp_path, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    def views(image):
-        return next(store.views(image))
-
-    for reading in (store.read, store.codes, store.disagreement, views):
+    for reading in (store.read, store.codes, store.disagreement, store.views):
         with pytest.raises(InputFault, match="was changed"):
             reading("a")
 
