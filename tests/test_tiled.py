@@ -1,23 +1,21 @@
 """A recipe with tiles, the whole way: trained on parts, predicted by tiles, tuned, submitted."""
 
-import cv2
-import numpy as np
 import pytest
 from tiny_competition import whole_way, write_competition
 
 from competition import steps
-from competition.entry import Member, entry_of
+from competition.entry import entry_of
 from competition.inference import store as stores
-from competition.inference.store import STRIPS, Store
+from competition.inference.store import Store
 from competition.pipeline import Pipeline
 from competition.project import Project
 from competition.submission import check_submission
-from competition.workspace import read_json
 
 TILED = """
 [ensemble]
-recipes = ["tiled", "whole"]
+recipes = ["tiled"]
 folds = [0, 1]
+views = ["mirror"]
 refine = { radius = 2, epsilon = 0.01 }
 
 [recipes.tiled]
@@ -27,19 +25,14 @@ size = [32, 32]
 tiles = { scale = 0.75, overlap = 0.25 }
 sampling = { centred = 0.5 }
 batch = 2
-schedule = { epochs = 2, warmup = 0.0 }
-
-[recipes.whole]
-base = "tiled"
-size = [64, 64]
-tiles = { scale = 0.5 }
+schedule = { epochs = 1, warmup = 0.0 }
 """
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("download") / "data"
-    write_competition(folder, people=4, test_people=1, choices=TILED)
+    write_competition(folder, people=2, test_people=1, choices=TILED)
     return folder
 
 
