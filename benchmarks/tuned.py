@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from benchmarks.fields import capsule
 from competition.inference.quantisation import quantise
-from competition.inference.store import Geometry, Provenance, Rows, Store, StoredLogits, StoreWriter
+from competition.inference.store import (
+    Geometry,
+    Provenance,
+    RowSpan,
+    Store,
+    StoredLogits,
+    StoreWriter,
+)
 from competition.masks import Runs
 
 GRID, CLASSES, MODELS, DRAWN = 512, 32, 5, 20
@@ -39,7 +46,7 @@ class Repeated:
     def pieces(self, image: str) -> tuple[int, ...]:
         return self.store.pieces(self._home(image))
 
-    def read(self, image: str, rows: Rows | None = None) -> StoredLogits:
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
         return self.store.read(self._home(image), rows)
 
 

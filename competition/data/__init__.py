@@ -3,7 +3,7 @@
 images.py     the one loader of images and masks        csv_text.py    the one csv reader
 dicom.py, npy.py, nifti.py, tiff_samples.py  the files that Pillow does not read
 pages.py      slices of one file as images              bands.py       one file for each channel
-levels.py     channels, bits, black and white
+levels.py     channels, bits, black and white         strips.py      large files, some rows at a time
 catalog.py    the table of images, groups, strata       duplicates.py  copies and look-alikes
 labels.py     label files → Runs, kept in one file      readers/       one reader a label format
 pixel_labels.py  classes and ignored pixels of an image  label_export.py  Runs → label files

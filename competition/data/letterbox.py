@@ -24,7 +24,7 @@ from competition.spec import PixelForm
 from competition.workspace import require_space, text_sha256, whole_folder
 
 GridSize = tuple[int, int]
-Window = tuple[int, int, int, int]
+PixelWindow = tuple[int, int, int, int]
 """Top, left, height, width in laid-out pixels; what lies beyond the image is black and of no class."""
 PixelKind = tuple[int, str]
 """Channels, and the name of a dtype."""
@@ -86,7 +86,7 @@ class Letterbox:
         letterboxed[: self.resized[0], : self.resized[1]] = resized
         return letterboxed
 
-    def planes(self, runs: Runs, window: Window | None = None) -> np.ndarray:
+    def planes(self, runs: Runs, window: PixelWindow | None = None) -> np.ndarray:
         """Runs (K, H, W) → uint8 bit planes (P, h, w), or of a window; a pixel is inside by area
         coverage ≥ ½.
         """
@@ -94,13 +94,13 @@ class Letterbox:
             return self._padded(planes_from_runs(runs, size=self.resized))
         return planes_from_runs(self._within(window, runs, coverage=0.5))
 
-    def touched(self, runs: Runs, window: Window | None = None) -> np.ndarray:
+    def touched(self, runs: Runs, window: PixelWindow | None = None) -> np.ndarray:
         """Runs (1, H, W) → uint8 (1, h, w), or of a window: 1 where any part of the pixel is covered."""
         if window is None:
             return self._padded(planes_from_runs(resize_area(runs, self.resized, coverage=_ANY)))
         return planes_from_runs(self._within(window, runs, coverage=_ANY))
 
-    def _within(self, window: Window, runs: Runs, *, coverage: float) -> Runs:
+    def _within(self, window: PixelWindow, runs: Runs, *, coverage: float) -> Runs:
         """The masks in a window of the resized image, without a dense pixel."""
         if self.resized != self.native:
             runs = resize_area(runs, self.resized, coverage=coverage)

@@ -20,7 +20,7 @@ from competition.data.augment import (
     signed_distances,
     transform,
 )
-from competition.data.letterbox import Window
+from competition.data.letterbox import PixelWindow
 from competition.data.scaled import LaidOutImages, ScaledImages
 from competition.machine import Machine
 from competition.masks import Runs, unpack
@@ -149,7 +149,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             example["distances"] = torch.from_numpy(signed_distances(masks))
         return example
 
-    def _window(self, image: str, draw: Draw, seed: tuple[int, ...]) -> Window | None:
+    def _window(self, image: str, draw: Draw, seed: tuple[int, ...]) -> PixelWindow | None:
         """The part of an image at a scale that an example is, with a margin all around, so that what is
         turned into it is the image and not black; None where examples are whole images or cut later.
         """
@@ -178,7 +178,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         return drawn.select(range(first, first + classes))
 
     def _planes(
-        self, image: str, seed: tuple[int, ...], window: Window | None = None
+        self, image: str, seed: tuple[int, ...], window: PixelWindow | None = None
     ) -> np.ndarray:
         """Bit planes uint8 (P, h, w) of an image's classes, or of a window of it, and, where any image
         ignores pixels, one more: 1 where the pixel touches an ignored one, which no class then has.

@@ -13,7 +13,7 @@ import numpy as np
 from competition.decoding.head import Head
 from competition.errors import InputFault, listed
 from competition.inference.quantisation import sigmoid
-from competition.inference.store import Geometry, Rows, StoredLogits
+from competition.inference.store import Geometry, RowSpan, StoredLogits
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_at_thresholds
@@ -60,7 +60,7 @@ class Reader(Protocol):
 
     def pieces(self, image: str) -> tuple[int, ...]: ...
 
-    def read(self, image: str, rows: Rows | None = None) -> StoredLogits: ...
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits: ...
 
 
 class LastRead:
@@ -79,7 +79,7 @@ class LastRead:
     def pieces(self, image: str) -> tuple[int, ...]:
         return self._reader.pieces(image)
 
-    def read(self, image: str, rows: Rows | None = None) -> StoredLogits:
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
         return self._read(image, rows)
 
 
@@ -119,14 +119,14 @@ class Blend:
     def images(self) -> tuple[str, ...]:
         return self.members[0].images
 
-    def pieces(self, image: str, height: int | None = None) -> tuple[Rows | None, ...]:
-        """Rows of an image, `height` of them (default: native), that are decided together: of most all
+    def pieces(self, image: str, height: int | None = None) -> tuple[RowSpan | None, ...]:
+        """RowSpan of an image, `height` of them (default: native), that are decided together: of most all
         (None); of one that is too large the strips of the member that shows it with the most pixels.
         """
         finest = max(self.members, key=lambda member: _shown(member.geometry(image)))
         return pieces_of(finest, image, height)
 
-    def logit_grid(self, image: str, rows: Rows | None = None) -> LogitGrid:
+    def logit_grid(self, image: str, rows: RowSpan | None = None) -> LogitGrid:
         """The blended logits of an image, or of some of its rows, whose number is its size then; memory
         does not grow with the number of members.
 
@@ -150,7 +150,7 @@ class Blend:
         one = len(self.members) == 1
         return equal and (one or self.mean == "logits") and len(self.members) <= MOST_CODES
 
-    def _added_codes(self, image: str, rows: Rows | None) -> LogitGrid | None:
+    def _added_codes(self, image: str, rows: RowSpan | None) -> LogitGrid | None:
         """The mean of all members as the sum of their codes; None if they are of different grids."""
         total: LogitGrid | None = None
         for member in self.members:
@@ -173,7 +173,7 @@ class Blend:
         return self.members[0].geometry(image).size
 
     def shown_size(self, image: str) -> tuple[int, int]:
-        """Rows and columns of logits that show an image, of the member with the most of them."""
+        """RowSpan and columns of logits that show an image, of the member with the most of them."""
         regions = [member.geometry(image).region for member in self.members]
         _, _, rows, columns = max(regions, key=lambda region: region[2] * region[3])
         return max(1, round(rows)), max(1, round(columns))
@@ -190,7 +190,7 @@ class Blend:
         return parts[0] if len(parts) == 1 else list(map(join_rows, zip(*parts, strict=True)))
 
     def _runs_of(
-        self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None, rows: Rows | None
+        self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None, rows: RowSpan | None
     ) -> list[Runs]:
         """`runs_at` of some rows."""
         grid = self.logit_grid(image, rows)
@@ -204,7 +204,7 @@ class Blend:
         return [runs & winners for runs in found]
 
 
-def pieces_of(reader: Reader, image: str, height: int | None = None) -> tuple[Rows | None, ...]:
+def pieces_of(reader: Reader, image: str, height: int | None = None) -> tuple[RowSpan | None, ...]:
     """The pieces of one member's prediction of an image, in rows of `height` (default: native)."""
     pieces = reader.pieces(image)
     if len(pieces) == 1:
@@ -215,10 +215,10 @@ def pieces_of(reader: Reader, image: str, height: int | None = None) -> tuple[Ro
     ends = [round((end - place.region[0]) * share) for end in itertools.accumulate(pieces[:-1])]
     ends = [min(max(end, 0), of) for end in ends]
     pairs = itertools.pairwise([0, *ends, of])
-    return tuple(Rows(first, stop, of) for first, stop in pairs if first < stop)
+    return tuple(RowSpan(first, stop, of) for first, stop in pairs if first < stop)
 
 
-def rows_of(masks: Runs, rows: Rows | None) -> Runs:
+def rows_of(masks: Runs, rows: RowSpan | None) -> Runs:
     """Those rows of masks at the native size; all of them for None."""
     if rows is None:
         return masks

@@ -15,7 +15,7 @@ import numpy as np
 from competition.data.letterbox import GridSize
 from competition.data.scaled import LaidOutImages, ScaledImages
 from competition.inference.quantisation import CLIP, quantise, sigmoid
-from competition.inference.store import Geometry, Rows, Store, StoreWriter
+from competition.inference.store import Geometry, RowSpan, Store, StoreWriter
 from competition.masks.sampling_grid import Axis, SamplingGrid, sampled
 from competition.spec import Refinement
 
@@ -23,7 +23,7 @@ _SUREST = float(sigmoid(np.array(CLIP, np.float64)))
 """The highest probability that a store holds."""
 
 _STRIP = 512
-"""Rows of an image at a scale that are refined together."""
+"""RowSpan of an image at a scale that are refined together."""
 
 
 def guided_filter(
@@ -100,7 +100,7 @@ def _refined_strips(
     reach = 2 * refinement.radius
     for first in range(0, height, _STRIP):
         stop = min(first + _STRIP, height)
-        around = Rows(max(0, first - reach), min(height, stop + reach), height)
+        around = RowSpan(max(0, first - reach), min(height, stop + reach), height)
         window = around.first, 0, around.stop - around.first, width
         guide = _brightness(images.alone(image, window))
         stored = store.read(image, around)

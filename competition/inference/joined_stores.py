@@ -7,7 +7,14 @@ import numpy as np
 
 from competition.errors import InputFault, listed
 from competition.inference.disagreement import FoldMean
-from competition.inference.store import Geometry, Provenance, Rows, Store, StoredLogits, StoreWriter
+from competition.inference.store import (
+    Geometry,
+    Provenance,
+    RowSpan,
+    Store,
+    StoredLogits,
+    StoreWriter,
+)
 
 
 class JoinedStores:
@@ -44,10 +51,10 @@ class JoinedStores:
     def pieces(self, image: str) -> tuple[int, ...]:
         return self._store(image).pieces(image)
 
-    def read(self, image: str, rows: Rows | None = None) -> StoredLogits:
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
         return self._store(image).read(image, rows)
 
-    def disagreement(self, image: str, rows: Rows | None = None) -> np.ndarray:
+    def disagreement(self, image: str, rows: RowSpan | None = None) -> np.ndarray:
         """As a store's."""
         return self._store(image).disagreement(image, rows)
 

@@ -55,7 +55,7 @@ class Geometry:
     region: tuple[float, float, float, float]
 
 
-class Rows(NamedTuple):
+class RowSpan(NamedTuple):
     """Some rows of an image that is `of` rows high: from `first` up to `stop`."""
 
     first: int
@@ -63,11 +63,11 @@ class Rows(NamedTuple):
     of: int
 
 
-def part_of(geometry: Geometry, nodes: int, rows: Rows) -> tuple[slice, Geometry]:
+def place_of_rows(geometry: Geometry, nodes: int, rows: RowSpan) -> tuple[slice, Geometry]:
     """Which rows of the grid, of `nodes` rows, those of the image are sampled from (two more on either
     side, for a coarser grid beside it), and where they lie in these.
 
-    >>> part_of(Geometry((8, 8), (0.0, 0.0, 4.0, 4.0)), 4, Rows(4, 8, 8))
+    >>> place_of_rows(Geometry((8, 8), (0.0, 0.0, 4.0, 4.0)), 4, RowSpan(4, 8, 8))
     (slice(0, 4, None), Geometry(size=(4, 8), region=(2.0, 0.0, 2.0, 4.0)))
     """
     top, left, height, width = geometry.region
@@ -307,11 +307,11 @@ class Store:
         return self._row(image).grid
 
     def strip_rows(self, image: str) -> tuple[int, ...]:
-        """Rows of its grid in each strip; without strips all in one."""
+        """RowSpan of its grid in each strip; without strips all in one."""
         return self._row(image).rows
 
     def pieces(self, image: str) -> tuple[int, ...]:
-        """Rows of its grid that are read together, top to bottom: strips, up to `PIECE` codes."""
+        """RowSpan of its grid that are read together, top to bottom: strips, up to `PIECE` codes."""
         row, pieces = self._row(image), [0]
         most = PIECE // (len(self.provenance.classes) * row.grid[1])
         for rows in row.rows:
@@ -324,12 +324,12 @@ class Store:
         """uint8 (K, h, w), padding included; InputFault where a byte of them has changed."""
         return self._planes(image)[:-1]
 
-    def disagreement(self, image: str, rows: Rows | None = None) -> np.ndarray:
+    def disagreement(self, image: str, rows: RowSpan | None = None) -> np.ndarray:
         """uint8 (h, w): how far folds and views are apart, see `disagreement.py`; rows: as `read`."""
         if rows is None:
             count = len(self._row(image).rows)
             return np.concatenate([self._frame(image, strip)[-1].copy() for strip in range(count)])
-        nodes, _ = part_of(self.geometry(image), self.grid_of(image)[0], rows)
+        nodes, _ = place_of_rows(self.geometry(image), self.grid_of(image)[0], rows)
         return self._planes(image, nodes)[-1]
 
     def views(self, image: str, strip: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -339,14 +339,14 @@ class Store:
         planes = self._frame(image, strip)
         return planes[:-1], planes[-1]
 
-    def read(self, image: str, rows: Rows | None = None) -> StoredLogits:
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
         """The image's codes with what it takes to understand them; rows: those that show these rows of
         the image alone.
         """
         place = self.geometry(image)
         if rows is None:
             return StoredLogits(self.codes(image), self.scale, self.offset, place)
-        nodes, place = part_of(place, self.grid_of(image)[0], rows)
+        nodes, place = place_of_rows(place, self.grid_of(image)[0], rows)
         return StoredLogits(self._planes(image, nodes)[:-1], self.scale, self.offset, place)
 
     def _planes(self, image: str, nodes: slice | None = None) -> np.ndarray:

@@ -23,7 +23,7 @@ from competition.data.letterbox import GridSize
 from competition.data.loader import channels_first
 from competition.data.scaled import ScaledImages
 from competition.errors import InputFault
-from competition.inference.store import Geometry, Rows, part_of
+from competition.inference.store import Geometry, RowSpan, place_of_rows
 from competition.masks import Runs
 from competition.masks.geometry import join_rows
 from competition.models import SegmentationNetwork
@@ -235,12 +235,14 @@ class StripMasks:
             ready = int((known - 3 - self.geometry.region[0]) / share)
         if ready <= self._done:
             return
-        rows, place = part_of(self.geometry, self.grid[0], Rows(self._done, ready, height))
+        rows, place = place_of_rows(self.geometry, self.grid[0], RowSpan(self._done, ready, height))
         nodes = self._held[:, rows.start - self._first : rows.stop - self._first]
         self._parts.append(self.decide(nodes, place))
         self._done = ready
         if ready < height:
-            following, _ = part_of(self.geometry, self.grid[0], Rows(ready, height, height))
+            following, _ = place_of_rows(
+                self.geometry, self.grid[0], RowSpan(ready, height, height)
+            )
             self._held = self._held[:, following.start - self._first :].copy()
             self._first = following.start
 

@@ -18,7 +18,7 @@ from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
 from competition.inference.joined_stores import JoinedStores
-from competition.inference.store import part_of
+from competition.inference.store import place_of_rows
 from competition.marks import HeldMarks, round_marks
 from competition.masks import Runs
 from competition.pipeline import options_of, teacher_entry
@@ -365,7 +365,7 @@ def _parts(
         for one in read:
             place = one.geometry(image)
             if rows is not None:
-                _, place = part_of(place, one.grid_of(image)[0], rows)
+                _, place = place_of_rows(place, one.grid_of(image)[0], rows)
             planes.append(inside(one.disagreement(image, rows), place.region))
         alike = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in planes]
         yield grid, np.mean(alike, axis=0) / FULL_CODE

@@ -18,7 +18,7 @@ from competition.decoding.blend import LogitGrid, Reader, on_grid_of, pieces_of,
 from competition.decoding.threshold_sweep import require_labels
 from competition.errors import InputFault
 from competition.inference.quantisation import OFFSET, SCALE, quantise
-from competition.inference.store import Geometry, Rows, StoredLogits
+from competition.inference.store import Geometry, RowSpan, StoredLogits
 from competition.masks import Runs
 from competition.masks.geometry import resize_nearest
 from competition.tuning.parallel import over_images
@@ -202,7 +202,7 @@ def _together(pieces: Sequence[_Drawn]) -> _Drawn:
     )
 
 
-def _rows_of(truth: Runs, rows: Rows | None) -> Runs:
+def _rows_of(truth: Runs, rows: RowSpan | None) -> Runs:
     """As `rows_of`; labels of another height than was predicted are left for `_aligned` to refuse."""
     return truth if rows is not None and truth.height != rows.of else rows_of(truth, rows)
 

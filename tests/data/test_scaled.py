@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from competition.data import scaled
+from competition.data import scaled, strips
 from competition.data.bands import read_pixels
 from competition.data.letterbox import Letterbox
 from competition.data.scaled import scaled_images
+from competition.data.strips import overview
 from competition.errors import InputFault
 from competition.spec import PixelForm
 
@@ -51,7 +52,7 @@ def test_a_large_file_is_read_strip_by_strip_into_the_same_pixels(tmp_path, monk
     else:
         np.save(tmp_path / name, pixels)
     monkeypatch.setattr(scaled, "LARGE", 1)
-    monkeypatch.setattr(scaled, "_ROWS", 40)
+    monkeypatch.setattr(strips, "_ROWS", 40)
     whole = read_pixels(tmp_path, name, PixelForm())
     monkeypatch.setattr(scaled, "read_pixels", None)  # nothing is read whole
     images = scaled_images(catalog_of(name), tmp_path, tmp_path / "cache", scale=1.0)
@@ -87,8 +88,8 @@ def test_a_large_file_is_resized_as_the_whole_but_for_rounding(tmp_path, monkeyp
     whole = scaled_images(rows, tmp_path, tmp_path / "whole", scale=scale)["a.tif"]
     assert np.array_equal(whole, expected) and whole.shape[:2] == letterbox.size
     monkeypatch.setattr(scaled, "LARGE", 1)
-    strips = scaled_images(rows, tmp_path, tmp_path / "strips", scale=scale)["a.tif"]
-    assert np.abs(strips.astype(int) - expected).max() <= 1
+    found = scaled_images(rows, tmp_path, tmp_path / "strips", scale=scale)["a.tif"]
+    assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 def test_a_window_shows_the_image_and_black_beyond_it(tmp_path):
@@ -151,3 +152,14 @@ def test_a_damaged_tiff_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(scaled, "LARGE", 1)
     with pytest.raises(InputFault, match=r"a\.tif .*(cannot be decoded|damaged)"):
         scaled_images(catalog_of("a.tif"), tmp_path, tmp_path / "cache", scale=1.0)
+
+
+def test_what_is_too_large_to_be_decoded_whole_is_looked_at_shrunk(tmp_path, monkeypatch):
+    write_tiff(tmp_path / "a.tif", picture(), tile=(64, 64))
+    assert np.array_equal(overview(tmp_path, "a.tif", PixelForm()), picture())
+    monkeypatch.setattr(strips, "PIXEL_LIMIT", 10_000)
+    monkeypatch.setattr(strips, "LARGE", 5_000)
+    small = overview(tmp_path, "a.tif", PixelForm())
+    assert small.shape == (89, 56, 3)
+    expected = Letterbox(SIZE, (89, 56), (89, 56)).image(picture())
+    assert np.abs(small.astype(int) - expected).max() <= 1

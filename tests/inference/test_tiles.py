@@ -13,7 +13,7 @@ from competition.errors import InputFault
 from competition.inference import store as stores
 from competition.inference.joined_stores import combine_folds
 from competition.inference.predict import PredictionSettings, predict_store, tiled_means
-from competition.inference.store import Provenance, Rows, Store, part_of
+from competition.inference.store import Provenance, RowSpan, Store, place_of_rows
 from competition.inference.tiles import Blending, StripMasks, Tiling, tile_weights
 from competition.machine import machine_of
 from competition.masks import runs_from_logits
@@ -195,10 +195,10 @@ def test_a_store_holds_each_image_on_its_own_grid_in_strips(laid_out, store):
 
 
 @pytest.mark.parametrize(
-    "rows", [Rows(0, 71, 71), Rows(0, 9, 71), Rows(30, 36, 71), Rows(70, 71, 71)]
+    "rows", [RowSpan(0, 71, 71), RowSpan(0, 9, 71), RowSpan(30, 36, 71), RowSpan(70, 71, 71)]
 )
 def test_some_rows_of_an_image_are_read_without_the_others(store, rows):
-    nodes, place = part_of(store.geometry("does-not"), 71, rows)
+    nodes, place = place_of_rows(store.geometry("does-not"), 71, rows)
     read = store.read("does-not", rows)
     assert np.array_equal(read.codes, store.codes("does-not")[:, nodes])
     assert np.array_equal(
