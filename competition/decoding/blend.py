@@ -120,7 +120,7 @@ class Blend:
         return self.members[0].images
 
     def pieces(self, image: str, height: int | None = None) -> tuple[RowSpan | None, ...]:
-        """RowSpan of an image, `height` of them (default: native), that are decided together: of most all
+        """Rows of an image, `height` of them (default: native), that are decided together: of most all
         (None); of one that is too large the strips of the member that shows it with the most pixels.
         """
         finest = max(self.members, key=lambda member: _shown(member.geometry(image)))
@@ -173,7 +173,7 @@ class Blend:
         return self.members[0].geometry(image).size
 
     def shown_size(self, image: str) -> tuple[int, int]:
-        """RowSpan and columns of logits that show an image, of the member with the most of them."""
+        """Rows and columns of logits that show an image, of the member with the most of them."""
         regions = [member.geometry(image).region for member in self.members]
         _, _, rows, columns = max(regions, key=lambda region: region[2] * region[3])
         return max(1, round(rows)), max(1, round(columns))

@@ -23,7 +23,7 @@ _SUREST = float(sigmoid(np.array(CLIP, np.float64)))
 """The highest probability that a store holds."""
 
 _STRIP = 512
-"""RowSpan of an image at a scale that are refined together."""
+"""Rows of an image at a scale that are refined together."""
 
 
 def guided_filter(

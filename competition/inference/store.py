@@ -307,11 +307,11 @@ class Store:
         return self._row(image).grid
 
     def strip_rows(self, image: str) -> tuple[int, ...]:
-        """RowSpan of its grid in each strip; without strips all in one."""
+        """Rows of its grid in each strip; without strips all in one."""
         return self._row(image).rows
 
     def pieces(self, image: str) -> tuple[int, ...]:
-        """RowSpan of its grid that are read together, top to bottom: strips, up to `PIECE` codes."""
+        """Rows of its grid that are read together, top to bottom: strips, up to `PIECE` codes."""
         row, pieces = self._row(image), [0]
         most = PIECE // (len(self.provenance.classes) * row.grid[1])
         for rows in row.rows:

@@ -226,7 +226,7 @@ def test_masks_cut_strip_by_strip_are_those_of_the_whole(scaled_store, monkeypat
     assert len(together.pieces("does-not")) > 2
     for image, runs in whole.items():
         assert apart(together.runs_at(image, cuts), runs) <= 2
-    assert all(len(one) > 20 for one in whole["does-not"][:2])
+    assert max(map(len, whole["does-not"])) > 20
     assert apart(together.runs_at("does-not", cuts, (50, 31)), small) <= 2
     if scaled_store.geometry("does-not").region[2:] == (45.5, 27.5):  # no position is rounded
         assert together.runs_at("does-not", cuts) == whole["does-not"]
