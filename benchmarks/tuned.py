@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from benchmarks.fields import capsule
 from competition.inference.quantisation import quantise
-from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
+from competition.inference.store import (
+    Geometry,
+    Provenance,
+    RowSpan,
+    Store,
+    StoredLogits,
+    StoreWriter,
+)
 from competition.masks import Runs
 
 GRID, CLASSES, MODELS, DRAWN = 512, 32, 5, 20
@@ -36,8 +43,11 @@ class Repeated:
     def geometry(self, image: str) -> Geometry:
         return self.store.geometry(self._home(image))
 
-    def read(self, image: str) -> StoredLogits:
-        return self.store.read(self._home(image))
+    def pieces(self, image: str) -> tuple[int, ...]:
+        return self.store.pieces(self._home(image))
+
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
+        return self.store.read(self._home(image), rows)
 
 
 def drawn(folder: Path) -> list[Runs]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from competition.data.bands import read_pixels
 from competition.data.catalog import build_catalog, extra_beside, of_split, sizes_of
 from competition.data.folds import load_folds
 from competition.data.holdout import set_apart
 from competition.data.images import safe_path
 from competition.data.labels import LabelCache, keep_labels, load_labels
 from competition.data.levels import pictured
+from competition.data.strips import overview
 from competition.entry import Member
 from competition.errors import InputFault, as_called
 from competition.evaluation.metric_sums import MetricSums, Slices, slices_of
@@ -203,9 +203,11 @@ class Project:
         return sizes_of(self.catalog)
 
     def pixels(self, image: str) -> np.ndarray:
-        """An image for eyes, uint8 (H, W, 3): as the loader reads it, see `pictured`."""
+        """An image for eyes, uint8 (H, W, 3): as the loader reads it, see `pictured`; smaller where it
+        is too large to be decoded whole.
+        """
         path = self._paths[image]
-        return pictured(read_pixels(self.competition.root, path, self.competition.data))
+        return pictured(overview(self.competition.root, path, self.competition.data))
 
     @cached_property
     def _paths(self) -> dict[str, str]:

@@ -23,10 +23,12 @@ from competition.pictures import (
     gains,
     glowing,
     overlay,
+    overlays,
     reliability,
     threshold_curves,
     tradeoffs,
 )
+from competition.pictures.outlines import outlined_image
 
 
 def grey(size=(40, 60), value=90):
@@ -289,3 +291,17 @@ def test_the_legend_says_what_hatched_pixels_are(tmp_path):
     first, second = (np.array(Image.open(path).convert("L")) for path in (plain, told))
     assert second.shape[0] >= first.shape[0] and second.shape[1] == first.shape[1]
     assert (second == 0).sum() > (first == 0).sum() + 20
+
+
+def test_masks_of_an_image_that_is_seen_shrunk_are_shrunk_with_it(monkeypatch):
+    """One that is too large to be decoded whole."""
+    monkeypatch.setattr(overlays, "PIXEL_LIMIT", 1000)
+    large = np.zeros((1, 80, 60), bool)
+    large[0, 20:60, 20:40] = True
+    masks, pixels = Runs.from_dense(large), np.zeros((40, 30, 3), np.uint8)
+    shrunk = Runs.from_dense(large[:, ::2, ::2])
+    assert np.array_equal(overlay(pixels, masks), overlay(pixels, shrunk))
+    seen = outlined_image(pixels, masks, None, longest=40)
+    assert seen.truth == outlined_image(pixels, shrunk, None, longest=40).truth
+    with pytest.raises(InputFault, match=r"an image of \(40, 30\) and masks of \(20, 15\)"):
+        overlay(pixels, Runs.from_dense(large[:, ::4, ::4]))

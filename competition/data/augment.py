@@ -10,6 +10,9 @@ import albumentations
 import cv2
 import numpy as np
 
+from competition.data.letterbox import Letterbox
+from competition.masks import Runs
+from competition.masks.geometry import crop
 from competition.recipes import Augmentation, Sampling
 
 
@@ -179,6 +182,74 @@ def beside_masks(
     fewest = np.flatnonzero(counts == counts.min())
     top, left = divmod(int(random.choice(fewest)), counts.shape[1])
     return top, left
+
+
+_CANDIDATES = 16
+"""Of places for a part without masks, of which the one with the fewest is taken."""
+
+
+def margin_of(settings: Augmentation, size: CropSize) -> int:
+    """Pixels around a part of this size that can come into it as it is turned, shrunk and shifted."""
+    turned = np.deg2rad(min(settings.rotate, 45.0))
+    reach = (np.cos(turned) + np.sin(turned)) / (1 - settings.scale)
+    reach += 2 * settings.shift * reach  # of the whole that is shifted
+    return int(np.ceil(max(size) * (reach - 1) / 2))
+
+
+def place_of_part(
+    masks: Runs,
+    letterbox: Letterbox,
+    size: CropSize,
+    *,
+    centred: float,
+    positive: bool | None,
+    random: np.random.Generator,
+) -> CropSize:
+    """Top and left, in laid-out pixels, of a random part of an image at a scale.
+
+    masks: (K, H, W) at the native size; centred, positive: as those of `random_crop`,
+    but that the part with the fewest pixels of masks is sought among a few. An image that is smaller
+    lies at the top left, as it does in prediction.
+    """
+    room = [max(0, whole - side) for whole, side in zip(letterbox.resized, size, strict=True)]
+
+    def anywhere() -> CropSize:
+        return int(random.integers(room[0] + 1)), int(random.integers(room[1] + 1))
+
+    if positive is None and random.random() < centred:
+        positive = True
+    if positive is None or not len(masks):
+        return anywhere()
+    masks = masks.any_mask()
+    if positive:
+        ends = np.cumsum(masks.stops - masks.starts)
+        pixel = int(random.integers(ends[-1]))  # counted along the masks
+        run = int(np.searchsorted(ends, pixel, side="right"))
+        row, column = divmod(int(masks.stops[run] - ends[run] + pixel), masks.width)
+        centre = [
+            int((at + 0.5) * laid / native)
+            for at, laid, native in zip(
+                (row, column), letterbox.resized, letterbox.native, strict=True
+            )
+        ]
+        top, left = (
+            min(max(0, at - side // 2), most)
+            for at, side, most in zip(centre, size, room, strict=True)
+        )
+        return top, left
+    share = [
+        laid / native for laid, native in zip(letterbox.resized, letterbox.native, strict=True)
+    ]
+
+    def pixels_of_masks(place: CropSize) -> int:
+        begin = [int(at / s) for at, s in zip(place, share, strict=True)]
+        extent = [
+            min(max(1, round(side / s)), whole - at)
+            for side, s, whole, at in zip(size, share, letterbox.native, begin, strict=True)
+        ]
+        return int(crop(masks, begin[0], begin[1], extent[0], extent[1]).area()[0])
+
+    return min((anywhere() for _ in range(_CANDIDATES)), key=pixels_of_masks)
 
 
 def signed_distances(masks: np.ndarray) -> np.ndarray:

@@ -11,7 +11,14 @@ import pandas as pd
 from competition.data.bands import size_of_pixels
 from competition.data.csv_text import hints, image_id, read_csv_text
 from competition.data.duplicates import join_copies
-from competition.data.images import ENDINGS, PIXEL_LIMIT, page_count, safe_path
+from competition.data.images import (
+    ENDINGS,
+    PIXEL_LIMIT,
+    STRIP_ENDINGS,
+    STRIP_LIMIT,
+    page_count,
+    safe_path,
+)
 from competition.data.pages import Page, file_and_page, file_of, may_have_pages, page_path, stem_of
 from competition.errors import InputFault, listed
 from competition.spec import Competition, CsvColumn, PathPart, PixelForm
@@ -288,8 +295,11 @@ def _sizes(competition: Competition, paths: Sequence[str]) -> list[tuple[int, in
         except InputFault as fault:
             faults.append(str(fault))
             continue
-        if height * width > PIXEL_LIMIT:
-            faults.append(f"{path} has {height} × {width} pixels; the limit is {PIXEL_LIMIT:,}")
+        in_strips = file.lower().endswith(STRIP_ENDINGS) and not competition.data.bands
+        limit = max(STRIP_LIMIT, PIXEL_LIMIT) if in_strips else PIXEL_LIMIT
+        if height * width > limit:
+            hint = "" if in_strips else f"; of {', '.join(STRIP_ENDINGS)} it is {STRIP_LIMIT:,}"
+            faults.append(f"{path} has {height} × {width} pixels; the limit is {limit:,}{hint}")
     if faults:
         raise InputFault(listed(list(dict.fromkeys(faults))))  # a missing package is told once
     return [sizes[file_of(path)] for path in paths]

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from competition.data.bands import read_pixels
 from competition.data.levels import RGB, pictured
 from competition.data.pages import file_of
+from competition.data.strips import overview
 from competition.spec import PixelForm
 from competition.workspace import file_sha256
 
@@ -130,5 +130,5 @@ def _middle(path: Path) -> bytes:
 
 
 def _is_plain(root: Path, path: str, form: PixelForm) -> bool:
-    image = read_pixels(root, path, form)
+    image = overview(root, path, form)
     return bool((image == image[0, 0]).all())

@@ -40,6 +40,12 @@ ENDINGS = (
 PIXEL_LIMIT = 2**27
 """Most pixels that are decoded unless a caller says otherwise: 11,585², 400 MB as RGB."""
 
+STRIP_ENDINGS = (".npy", ".tif", ".tiff")
+"""Of files that are read strip by strip where they have more pixels; see `scaled.py`."""
+
+STRIP_LIMIT = 2**32
+"""Most pixels of those: 65,536²."""
+
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked on the header, before any decoding
 
 _ORIENTATION = 0x0112

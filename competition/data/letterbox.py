@@ -19,7 +19,7 @@ from competition.data.pages import file_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.masks import Runs, planes_from_runs, runs_from_logits
-from competition.masks.geometry import resize_area
+from competition.masks.geometry import crop, pad, resize_area
 from competition.spec import PixelForm
 from competition.workspace import (
     file_state,
@@ -30,6 +30,8 @@ from competition.workspace import (
 )
 
 GridSize = tuple[int, int]
+PixelWindow = tuple[int, int, int, int]
+"""Top, left, height, width in laid-out pixels; what lies beyond the image is black and of no class."""
 PixelKind = tuple[int, str]
 """Channels, and the name of a dtype."""
 
@@ -58,6 +60,16 @@ class Letterbox:
         resized = tuple(max(1, round(side * shrink)) for side in native)
         return cls(native, (resized[0], resized[1]), size)
 
+    @classmethod
+    def scaled(cls, native: GridSize, scale: float) -> "Letterbox":
+        """At a scale of its own size, with nothing beside it.
+
+        >>> Letterbox.scaled((100, 201), 0.5).size
+        (50, 100)
+        """
+        height, width = (max(1, round(side * scale)) for side in native)
+        return cls(native, (height, width), (height, width))
+
     def region(self, grid: GridSize) -> tuple[float, float, float, float]:
         """(top, left, height, width) of the image in a logit grid (h', w') over the whole input."""
         down, across = grid[0] / self.size[0], grid[1] / self.size[1]
@@ -80,13 +92,31 @@ class Letterbox:
         letterboxed[: self.resized[0], : self.resized[1]] = resized
         return letterboxed
 
-    def planes(self, runs: Runs) -> np.ndarray:
-        """Runs (K, H, W) → uint8 bit planes (P, h, w); a pixel is inside by area coverage ≥ ½."""
-        return self._padded(planes_from_runs(runs, size=self.resized))
+    def planes(self, runs: Runs, window: PixelWindow | None = None) -> np.ndarray:
+        """Runs (K, H, W) → uint8 bit planes (P, h, w), or of a window; a pixel is inside by area
+        coverage ≥ ½.
+        """
+        if window is None:
+            return self._padded(planes_from_runs(runs, size=self.resized))
+        return planes_from_runs(self._within(window, runs, coverage=0.5))
 
-    def touched(self, runs: Runs) -> np.ndarray:
-        """Runs (1, H, W) → uint8 (1, h, w): 1 where any part of the pixel is covered."""
-        return self._padded(planes_from_runs(resize_area(runs, self.resized, coverage=_ANY)))
+    def touched(self, runs: Runs, window: PixelWindow | None = None) -> np.ndarray:
+        """Runs (1, H, W) → uint8 (1, h, w), or of a window: 1 where any part of the pixel is covered."""
+        if window is None:
+            return self._padded(planes_from_runs(resize_area(runs, self.resized, coverage=_ANY)))
+        return planes_from_runs(self._within(window, runs, coverage=_ANY))
+
+    def _within(self, window: PixelWindow, runs: Runs, *, coverage: float) -> Runs:
+        """The masks in a window of the resized image, without a dense pixel."""
+        if self.resized != self.native:
+            runs = resize_area(runs, self.resized, coverage=coverage)
+        (top, left, height, width), (high, wide) = window, self.resized
+        first, last = max(top, 0), min(top + height, high)
+        begin, end = max(left, 0), min(left + width, wide)
+        if first >= last or begin >= end:
+            return Runs.empty((runs.classes, height, width))
+        part = crop(runs, first, begin, last - first, end - begin)
+        return pad(part, first - top, top + height - last, begin - left, left + width - end)
 
     def reached(self, runs: Runs) -> Runs:
         """Runs (K, H, W) → what is decided of them after a network that tells at every pixel of the size
@@ -158,8 +188,12 @@ class LetterboxedImages:
     def __getitem__(self, image: str) -> np.ndarray:
         """(h, w, C); with neighbours (h, w, slices · C), slice by slice."""
         if not self.stacks:
-            return self.pixels[self.rows[image]]
+            return self.alone(image)
         return np.concatenate([self.pixels[row] for row in self.stacks[image]], axis=2)
+
+    def alone(self, image: str) -> np.ndarray:
+        """(h, w, C) without neighbours."""
+        return self.pixels[self.rows[image]]
 
 
 def letterboxed_images(
@@ -181,7 +215,7 @@ def letterboxed_images(
     size, fit = form
     natives = sizes_of(catalog)
     letterboxes = {image: Letterbox.of(native, size, fit) for image, native in natives.items()}
-    key = _key(catalog, root, pixels)
+    key = cache_key(catalog, root, pixels)
     split = "-".join(sorted(set(catalog["split"])))
     kind = pixels.channels, f"uint{pixels.bits}"
     folder = cache / f"{split}-{size[0]}x{size[1]}-{fit}"
@@ -201,11 +235,11 @@ def letterboxed_images(
                 _lay_out(catalog, working / "pixels.npy", (shape, dtype), letterboxed)
                 (working / "key.txt").write_text(key)
     rows = {image: row for row, image in enumerate(catalog["image"])}
-    stacks = _stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
+    stacks = slice_stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
     return LetterboxedImages.open(rows, letterboxes, folder / "pixels.npy", kind, stacks)
 
 
-def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]]:
+def slice_stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]]:
     """Rows of the slices around each image of a volume; at its ends the last slice is repeated."""
     found = {}
     for _, slices in catalog.reset_index(drop=True).groupby("volume", sort=False):
@@ -217,7 +251,7 @@ def _stacks(catalog: pd.DataFrame, neighbours: int) -> dict[str, tuple[int, ...]
     return found
 
 
-def _key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
+def cache_key(catalog: pd.DataFrame, root: Path, form: PixelForm) -> str:
     """Of the files and of what is kept of them; of depth alone as it was when there was no more."""
     paths = all_pixel_files(catalog["path"], form)
     states = {file: file_state(root / file) for file in map(file_of, paths)}

@@ -12,9 +12,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from competition.data.augment import Turns, augment, random_crop, signed_distances, transform
-from competition.data.letterbox import LetterboxedImages
+from competition.data.augment import (
+    Turns,
+    augment,
+    margin_of,
+    place_of_part,
+    random_crop,
+    signed_distances,
+    transform,
+)
+from competition.data.letterbox import PixelWindow
 from competition.data.mixing import Laid, mixed
+from competition.data.scaled import LaidOutImages, ScaledImages
 from competition.machine import Machine
 from competition.masks import Runs, unpack
 from competition.recipes import Allowed, Recipe, further_transforms
@@ -43,7 +52,7 @@ class Labelled:
     """Images with their masks: what a network is trained on or validated against."""
 
     images: tuple[str, ...]
-    letterboxed: Mapping[str, LetterboxedImages]
+    letterboxed: Mapping[str, LaidOutImages]
     runs: Mapping[str, Runs]
     ignored: Mapping[str, Runs] = field(default_factory=dict)
     """Pixels (1, H, W), or (K, H, W) of each class, that do not count, of those images that may have
@@ -95,6 +104,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self.turns = Turns(recipe.augmentation.flip, *allowed)
         self.mixing = recipe.augmentation if recipe.augmentation.mixes else None
         self.anywhere = permutation is not None and permutation == tuple(range(len(permutation)))
+        self.tile = recipe.size if recipe.tiles is not None else None
+        self.margin = margin_of(recipe.augmentation, recipe.size)
 
     def __len__(self) -> int:
         return len(self.labelled)
@@ -104,7 +115,13 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         image = self.labelled.images[draw.index]
         letterboxed = self.labelled.letterboxed[image]
         letterbox, seed = letterboxed.letterboxes[image], (self.seed, draw.epoch, draw.index)
-        shown = Laid(letterboxed[image], self._planes(image, seed), letterbox.resized)
+        window = self._window(image, draw, seed)
+        planes = self._planes(image, seed, window)
+        if window is not None:
+            assert isinstance(letterboxed, ScaledImages)  # tiles are of nothing else
+            shown = Laid(letterboxed.window(image, window), planes, letterbox.resized)
+        else:
+            shown = Laid(letterboxed[image], planes, letterbox.resized)
         if self.mixing is not None:
             shown = self._mixed(shown, draw, seed)
         pixels, planes = augment(
@@ -117,7 +134,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             sets=2 if self.ignored_masks > 1 else 1,
         )
         classes = len(planes) - self.ignored_planes
-        if self.sampling.crop is not None:
+        if self.tile is not None:
+            rows, columns = (slice(self.margin, self.margin + side) for side in self.tile)
+            pixels, planes = pixels[rows, columns], np.ascontiguousarray(planes[:, rows, columns])
+        elif self.sampling.crop is not None:
             pixels, planes = random_crop(
                 pixels,
                 planes,
@@ -161,6 +181,23 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             random=random,
         )
 
+    def _window(self, image: str, draw: Draw, seed: tuple[int, ...]) -> PixelWindow | None:
+        """The part of an image at a scale that an example is, with a margin all around, so that what is
+        turned into it is the image and not black; None where examples are whole images or cut later.
+        """
+        if self.tile is None:
+            return None
+        top, left = place_of_part(
+            self._masks(image, seed),
+            self.labelled.letterboxed[image].letterboxes[image],
+            self.tile,
+            centred=self.sampling.centred,
+            positive=draw.positive,
+            random=np.random.default_rng((*seed, 1)),
+        )
+        height, width = (side + 2 * self.margin for side in self.tile)
+        return top - self.margin, left - self.margin, height, width
+
     def _masks(self, image: str, seed: tuple[int, ...]) -> Runs:
         """Runs (K, H, W): the labels, or, where annotators drew the image, those of one of them. Over
         many draws the mean target is their mean mask.
@@ -172,20 +209,22 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         first = int(random.integers(drawn.classes // classes)) * classes
         return drawn.select(range(first, first + classes))
 
-    def _planes(self, image: str, seed: tuple[int, ...]) -> np.ndarray:
-        """Bit planes uint8 (P, h, w) of an image's classes and, where any image ignores pixels, one
-        more: 1 where the pixel touches an ignored one, which no class then has. Where classes ignore
-        pixels of their own it is P more, and a class has none of its own.
+    def _planes(
+        self, image: str, seed: tuple[int, ...], window: PixelWindow | None = None
+    ) -> np.ndarray:
+        """Bit planes uint8 (P, h, w) of an image's classes, or of a window of it, and, where any image
+        ignores pixels, one more: 1 where the pixel touches an ignored one, which no class then has.
+        Where classes ignore pixels of their own it is P more, and a class has none of its own.
         """
         letterbox = self.labelled.letterboxed[image].letterboxes[image]
-        planes = letterbox.planes(self._masks(image, seed))
+        planes = letterbox.planes(self._masks(image, seed), window)
         if not self.ignored_masks:
             return planes
         ignored = self.labelled.ignored.get(image)
         if ignored is None:
             touched = np.zeros_like(planes[: self.ignored_planes])
         else:
-            touched = letterbox.touched(ignored)
+            touched = letterbox.touched(ignored, window)
         of_all = touched if ignored is not None and ignored.classes > 1 else touched * np.uint8(255)
         if self.ignored_masks == 1:
             return np.concatenate([planes & ~of_all, touched])
@@ -195,7 +234,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
 class PlainSet(Dataset[dict[str, Any]]):
     """Images as they are, by position, for validation and prediction: nothing random."""
 
-    def __init__(self, images: tuple[str, ...], letterboxed: LetterboxedImages) -> None:
+    def __init__(self, images: tuple[str, ...], letterboxed: LaidOutImages) -> None:
         self.images, self.letterboxed = images, letterboxed
 
     def __len__(self) -> int:
@@ -228,6 +267,6 @@ def training_loader(
     )
 
 
-def plain_loader(dataset: PlainSet, *, batch: int) -> DataLoader:
-    """Batches in the order of the images."""
+def plain_loader(dataset: Dataset[dict[str, Any]], *, batch: int) -> DataLoader:
+    """Batches in the order of the images, or of their tiles."""
     return DataLoader(dataset, batch_size=batch, shuffle=False)

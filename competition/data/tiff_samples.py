@@ -1,5 +1,6 @@
 """TIFF of pixels that Pillow has no mode for, such as five bands, read by tifffile (extra `tiff`)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,10 @@ import numpy as np
 from competition.data.levels import counted, declared_bits
 from competition.data.pages import PAGES_KEY, Page, refuse_axis, require_page
 from competition.errors import InputFault
+
+_ORIENTATION = 274
+_READ_AHEAD = 2**24
+"""Bytes of a file that are read before they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,44 @@ class TiffSamples:
         if array.shape != expected:
             raise InputFault(f"{self.path} is damaged: pixels of the shape {array.shape}")
         return counted(array, depth)
+
+    def strips(self, depth: int | None = None) -> Iterator[tuple[np.ndarray, int | None]] | None:
+        """`values` of some rows at a time, top to bottom, without the whole in memory; None where its
+        pixels are not told by the numbers alone (a palette, white is zero, alpha, YCbCr) or lie turned
+        or channel by channel.
+        """
+        with _tifffile().TiffFile(self.path) as file:
+            page = file.pages[self.page]
+            kind = 1 if self.samples == 1 else 2
+            turned = page.tags.valueof(_ORIENTATION, 1) != 1
+            if page.photometric != kind or page.extrasamples or page.planarconfig != 1 or turned:
+                return None
+        return self._strips(depth)
+
+    def _strips(self, depth: int | None) -> Iterator[tuple[np.ndarray, int | None]]:
+        height, width = self.size
+        try:
+            with _tifffile().TiffFile(self.path) as file:
+                page = file.pages[self.page]
+                rows = page.tilelength if page.is_tiled else page.rowsperstrip
+                rows = min(rows, height)
+                first, strip = 0, np.zeros((rows, width, self.samples), self.dtype)
+                for segment, place, _ in page.segments(maxworkers=1, buffersize=_READ_AHEAD):
+                    top, left = place[2], place[3]
+                    if top != first:
+                        yield self._counted(strip[: height - first], depth)
+                        first, strip = top, np.zeros_like(strip)
+                    if segment is not None:  # one that a file leaves out is black
+                        part = segment.reshape(segment.shape[-3:])[: height - top, : width - left]
+                        strip[: part.shape[0], left : left + part.shape[1]] = part
+                yield self._counted(strip[: height - first], depth)
+        except Exception as error:  # a damaged file ends in whatever its bytes stumble upon
+            raise InputFault(
+                f"{self.path} cannot be decoded: {error}; download it again, or install what it names"
+            ) from error
+
+    def _counted(self, strip: np.ndarray, depth: int | None) -> tuple[np.ndarray, int | None]:
+        return counted(strip[..., 0] if self.samples == 1 else strip, depth)
 
     def numbers(self) -> np.ndarray:
         """InputFault: a mask has one channel."""

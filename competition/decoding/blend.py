@@ -2,6 +2,7 @@
 probabilities, as runs.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,10 +13,11 @@ import numpy as np
 from competition.decoding.head import Head
 from competition.errors import InputFault, listed
 from competition.inference.quantisation import sigmoid
-from competition.inference.store import Geometry, StoredLogits
+from competition.inference.store import Geometry, RowSpan, StoredLogits
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_at_thresholds
+from competition.masks.geometry import crop, join_rows
 from competition.masks.sampling_grid import Axis, SamplingGrid, logit, sampled
 
 MOST_CODES = 257
@@ -56,7 +58,9 @@ class Reader(Protocol):
 
     def geometry(self, image: str) -> Geometry: ...
 
-    def read(self, image: str) -> StoredLogits: ...
+    def pieces(self, image: str) -> tuple[int, ...]: ...
+
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits: ...
 
 
 class LastRead:
@@ -72,8 +76,11 @@ class LastRead:
     def geometry(self, image: str) -> Geometry:
         return self._reader.geometry(image)
 
-    def read(self, image: str) -> StoredLogits:
-        return self._read(image)
+    def pieces(self, image: str) -> tuple[int, ...]:
+        return self._reader.pieces(image)
+
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
+        return self._read(image, rows)
 
 
 @dataclass(frozen=True)
@@ -112,17 +119,25 @@ class Blend:
     def images(self) -> tuple[str, ...]:
         return self.members[0].images
 
-    def logit_grid(self, image: str) -> LogitGrid:
-        """The blended logits of an image; memory does not grow with the number of members.
+    def pieces(self, image: str, height: int | None = None) -> tuple[RowSpan | None, ...]:
+        """Rows of an image, `height` of them (default: native), that are decided together: of most all
+        (None); of one that is too large the strips of the member that shows it with the most pixels.
+        """
+        finest = max(self.members, key=lambda member: _shown(member.geometry(image)))
+        return pieces_of(finest, image, height)
+
+    def logit_grid(self, image: str, rows: RowSpan | None = None) -> LogitGrid:
+        """The blended logits of an image, or of some of its rows, whose number is its size then; memory
+        does not grow with the number of members.
 
         Codes of one grid that nothing weighs or changes are only added up. Of others, those on
         another grid are resampled bilinearly to the grid that shows the image with the most pixels.
         """
-        if self._alike and (total := self._added_codes(image)) is not None:
+        if self._alike and (total := self._added_codes(image, rows)) is not None:
             return total
         total: LogitGrid | None = None
         for member, weight, head in zip(self.members, self.weights, self.heads, strict=True):
-            stored = member.read(image)
+            stored = member.read(image, rows)
             total = _nothing(stored) if total is None else total
             total = _added(total, stored, weight, image, head=head, mean=self.mean)
         assert total is not None  # a blend has a member
@@ -135,11 +150,11 @@ class Blend:
         one = len(self.members) == 1
         return equal and (one or self.mean == "logits") and len(self.members) <= MOST_CODES
 
-    def _added_codes(self, image: str) -> LogitGrid | None:
+    def _added_codes(self, image: str, rows: RowSpan | None) -> LogitGrid | None:
         """The mean of all members as the sum of their codes; None if they are of different grids."""
         total: LogitGrid | None = None
         for member in self.members:
-            stored = member.read(image)
+            stored = member.read(image, rows)
             place = stored.geometry
             own = LogitGrid(stored.codes, stored.scale, stored.offset, place.region, place.size)
             if total is None:
@@ -170,14 +185,44 @@ class Blend:
 
         Where classes are exclusive, a pixel belongs to its most probable class or to none.
         """
-        grid = self.logit_grid(image)
-        size = size or grid.size
+        pieces = self.pieces(image, None if size is None else size[0])
+        parts = [self._runs_of(image, thresholds, size, rows) for rows in pieces]
+        return parts[0] if len(parts) == 1 else list(map(join_rows, zip(*parts, strict=True)))
+
+    def _runs_of(
+        self, image: str, thresholds: np.ndarray, size: tuple[int, int] | None, rows: RowSpan | None
+    ) -> list[Runs]:
+        """`runs_at` of some rows."""
+        grid = self.logit_grid(image, rows)
+        if size is None or rows is not None:
+            size = grid.size[0], grid.size[1] if size is None else size[1]
         coding = {"scale": grid.scale, "offset": grid.offset, "region": grid.region}
         found = runs_at_thresholds(grid.values, size, thresholds, **coding)
         if not self.exclusive:
             return found
         winners = label_runs_from_logits(grid.values, size, background=False, **coding)
         return [runs & winners for runs in found]
+
+
+def pieces_of(reader: Reader, image: str, height: int | None = None) -> tuple[RowSpan | None, ...]:
+    """The pieces of one member's prediction of an image, in rows of `height` (default: native)."""
+    pieces = reader.pieces(image)
+    if len(pieces) == 1:
+        return (None,)
+    place = reader.geometry(image)
+    of = place.size[0] if height is None else height
+    share = of / place.region[2]
+    ends = [round((end - place.region[0]) * share) for end in itertools.accumulate(pieces[:-1])]
+    ends = [min(max(end, 0), of) for end in ends]
+    pairs = itertools.pairwise([0, *ends, of])
+    return tuple(RowSpan(first, stop, of) for first, stop in pairs if first < stop)
+
+
+def rows_of(masks: Runs, rows: RowSpan | None) -> Runs:
+    """Those rows of masks at the native size; all of them for None."""
+    if rows is None:
+        return masks
+    return crop(masks, rows.first, 0, rows.stop - rows.first, masks.width)
 
 
 def blend(
@@ -335,6 +380,10 @@ def _same_coding(one: LogitGrid, other: LogitGrid) -> bool:
 
 def _pixels(grid: LogitGrid) -> float:
     return grid.region[2] * grid.region[3]
+
+
+def _shown(place: Geometry) -> float:
+    return place.region[2] * place.region[3]
 
 
 def on_grid_of(source: LogitGrid, target: LogitGrid) -> LogitGrid:

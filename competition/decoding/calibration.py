@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from competition.decoding.blend import Blend, LogitGrid
+from competition.decoding.blend import Blend, LogitGrid, rows_of
 from competition.evaluation.bootstrap import bounds, group_totals, resampled
 from competition.inference.quantisation import CLIP
 from competition.masks import Runs
@@ -40,10 +40,9 @@ def count_pixels(
     ignored: Mapping[str, Runs] = MappingProxyType({}),
 ) -> PixelCounts:
     """One pass over these images of a blend; ignored: by image the pixels (1, H, W) left out."""
-    rows = [
-        _counts(together.logit_grid(image), truth(image), ignored.get(image)) for image in images
-    ]
-    table = np.stack(rows)
+    table = np.stack(
+        [_counted(together, image, truth(image), ignored.get(image)) for image in images]
+    )
     return PixelCounts(table.sum(axis=0), table.sum(axis=1))
 
 
@@ -105,6 +104,16 @@ def reliability_of(by_image: np.ndarray, groups: np.ndarray, *, bins: int = 15) 
     known = pixels > 0
     error = np.abs(predicted - observed)[known] @ pixels[known] / pixels.sum()
     return Reliability(predicted, observed, intervals, pixels, float(error))
+
+
+def _counted(together: Blend, image: str, truth: Runs, ignored: Runs | None) -> np.ndarray:
+    """int64 (K, 2, BINS) of one image, piece by piece."""
+    found = []
+    for rows in together.pieces(image):
+        grid = together.logit_grid(image, rows)
+        hidden = None if ignored is None else rows_of(ignored, rows)
+        found.append(_counts(grid, rows_of(truth, rows), hidden))
+    return np.sum(found, axis=0)
 
 
 def _counts(grid: LogitGrid, truth: Runs, ignored: Runs | None) -> np.ndarray:

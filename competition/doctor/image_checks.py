@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from competition.data.bands import pixel_files, read_pixels
+from competition.data.bands import pixel_files
 from competition.data.catalog import (
     ignored_paths,
     image_paths,
@@ -24,6 +24,7 @@ from competition.data.duplicates import (
     thumbnail,
 )
 from competition.data.images import FileFacts, file_facts
+from competition.data.strips import overview
 from competition.doctor.outline_checks import check_outlines, outline_steepness
 from competition.doctor.report import Diagnosis, Report, shares
 from competition.errors import InputFault
@@ -111,7 +112,7 @@ def check_readable(competition: Competition, *, said: str) -> Report:
     for path in paths:
         try:
             for one in slice_paths(competition, path):
-                read_pixels(competition.root, one, data)
+                overview(competition.root, one, data)
         except InputFault as fault:
             errors += [str(fault)] if str(fault) not in said else []
     return Report.of("files", errors=errors)
@@ -153,13 +154,14 @@ def _looked_at(
     """What an image told, or what is wrong with its file."""
     data = competition.data
     try:
-        image = read_pixels(competition.root, relative, data)
+        image = overview(competition.root, relative, data)
     except InputFault as fault:
         return str(fault)
     facts = file_facts(competition.root / pixel_files(relative, data)[0])
     plain = bool((image == image[0, 0]).all())
     hashes = pixel_hash(image), perceptual_hash(image), thumbnail(image)
-    outlines = None if mask is None else outline_steepness(image, mask)
+    shown = mask is not None and image.shape[:2] == (mask.height, mask.width)
+    outlines = outline_steepness(image, mask) if mask is not None and shown else None
     levels = [int(end) >> data.bits - 8 for end in (image.min(), image.max())]
     means = image.mean(axis=(0, 1)) * (255 / data.white)
     found = float(means.mean()), tuple(means.tolist()), plain

@@ -16,7 +16,7 @@ from competition.data.readers.rle import label_rows
 from competition.doctor.report import Report
 from competition.errors import InputFault
 from competition.masks import Runs
-from competition.recipes import recipe_of
+from competition.recipes import Recipe, recipe_of
 from competition.recipes.planned import AUTO, asks_for_plan
 from competition.scoring import dice_from_statistics, dice_statistics
 from competition.spec import (
@@ -296,23 +296,35 @@ def check_sizes(
         scores = []
         for image in chosen:
             truth = labels[image]
-            letterbox = Letterbox.of((truth.height, truth.width), recipe.size, recipe.fit)
-            reached = letterbox.reached(truth)
+            reached = _reached(truth, recipe)
             there = truth.area() > 0
             present, lost = present + there.sum(), lost + (there & (reached.area() == 0)).sum()
             scores.append(dice_from_statistics(*dice_statistics(truth, reached))[there])
         best = float(np.concatenate(scores).mean()) if present else 1.0
         size = f"{recipe.size[0]} × {recipe.size[1]}"
+        if recipe.tiles is not None:
+            size = f"scale {recipe.tiles.scale:g}"
         report += Report.fact(
             f"at {size}", f"{lost} of {present} masks vanish, best Dice {best:.3f} ({name})"
         )
         if lost > _FEW_LOST * present or best < _POOR:
             report += Report.warning(
                 "recipe size",
-                f"at {size}, the size of recipe {name!r}, {lost} of {present} masks vanish, and the "
-                f"best Dice of any network is {best:.3f}: raise size, or take crops (sampling.crop)",
+                f"at {size}, that of recipe {name!r}, {lost} of {present} masks vanish, and the best "
+                f"Dice of any network is {best:.3f}: "
+                + ("raise size, or take tiles" if recipe.tiles is None else "raise tiles.scale"),
             )
     return report
+
+
+def _reached(truth: Runs, recipe: Recipe) -> Runs:
+    """The most that a network tells of masks at the recipe's size, or scale."""
+    native = truth.height, truth.width
+    if recipe.tiles is None:
+        return Letterbox.of(native, recipe.size, recipe.fit).reached(truth)
+    # At the native scale and above nothing is lost, and the images are the largest.
+    scale = recipe.tiles.scale
+    return truth if scale >= 1 else Letterbox.scaled(native, scale).reached(truth)
 
 
 def check_objects(competition: Competition) -> Report:

@@ -6,20 +6,24 @@ mean of the lines of all windows that it lies in. So a border moves onto an edge
 near it; where there is none, probabilities are averaged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from competition.data.letterbox import GridSize, LetterboxedImages
-from competition.inference.quantisation import CLIP, sigmoid
-from competition.inference.store import Geometry, Store, StoreWriter
+from competition.data.letterbox import GridSize
+from competition.data.scaled import LaidOutImages, ScaledImages
+from competition.inference.quantisation import CLIP, quantise, sigmoid
+from competition.inference.store import Geometry, RowSpan, Store, StoreWriter
 from competition.masks.sampling_grid import Axis, SamplingGrid, sampled
 from competition.spec import Refinement
 
 _SUREST = float(sigmoid(np.array(CLIP, np.float64)))
 """The highest probability that a store holds."""
+
+_STRIP = 512
+"""Rows of an image at a scale that are refined together."""
 
 
 def guided_filter(
@@ -51,7 +55,7 @@ def guided_filter(
 
 def refine_store(
     store: Store,
-    images: LetterboxedImages,
+    images: LaidOutImages,
     folder: Path,
     *,
     member: str,
@@ -60,14 +64,23 @@ def refine_store(
 ) -> None:
     """Write the probabilities of a store, refined by its images, as one of a member's; whole or not at
     all. It has the size that the network saw: coarser logits are enlarged, and disagreement with them.
-    An image at a time, class by class; `advance` is called once an image.
+    An image at a time, class by class, one at a scale strip by strip; `advance` is called once an image.
     """
     provenance = store.provenance.model_copy(update={"member": member})
+    if isinstance(images, ScaledImages):
+        with StoreWriter(folder, provenance, strips=True) as writer:
+            for image in store.images:
+                letterbox = images.letterboxes[image]
+                geometry = Geometry(letterbox.native, letterbox.region(letterbox.size))
+                strips = _refined_strips(store, images, image, refinement)
+                writer.add_strips(image, strips, geometry, letterbox.size)
+                advance()
+        return
     with StoreWriter(folder, provenance) as writer:
         for image in store.images:
             letterbox = images.letterboxes[image]
             height, width = letterbox.resized
-            guide = _brightness(images.pixels[images.rows[image], :height, :width])
+            guide = _brightness(images.alone(image)[:height, :width])
             logits = np.stack([_at_size(one, letterbox.size) for one in store.read(image).logits()])
             for plane in logits[:, :height, :width]:  # what is beside them is padding
                 plane[:] = _refined(plane, guide, refinement)
@@ -75,6 +88,29 @@ def refine_store(
             disagreement = _at_size(store.disagreement(image), letterbox.size)
             writer.add(image, logits, geometry, disagreement=disagreement)
             advance()
+
+
+def _refined_strips(
+    store: Store, images: ScaledImages, image: str, refinement: Refinement
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Codes uint8 (K, rows, w) and disagreement uint8 (rows, w) of an image at a scale; as of the whole,
+    since what a row is made of lies no further than two radii away.
+    """
+    height, width = images.letterboxes[image].size
+    reach = 2 * refinement.radius
+    for first in range(0, height, _STRIP):
+        stop = min(first + _STRIP, height)
+        around = RowSpan(max(0, first - reach), min(height, stop + reach), height)
+        window = around.first, 0, around.stop - around.first, width
+        guide = _brightness(images.alone(image, window))
+        stored = store.read(image, around)
+        grid = SamplingGrid.over(stored.codes.shape[1:], guide.shape, stored.geometry.region)
+        own = slice(first - around.first, stop - around.first)
+        logits = [
+            _refined(plane, guide, refinement)[own] for plane in sampled(stored.logits(), grid)
+        ]
+        spread = store.disagreement(image, around)[None].astype(np.float32)
+        yield quantise(np.stack(logits)), np.rint(sampled(spread, grid)[0, own]).astype(np.uint8)
 
 
 def _at_size(plane: np.ndarray, size: GridSize) -> np.ndarray:

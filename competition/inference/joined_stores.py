@@ -1,13 +1,20 @@
 """Several stores as one: all folds' out-of-fold images, or the mean of the folds' test images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from competition.errors import InputFault, listed
 from competition.inference.disagreement import FoldMean
-from competition.inference.store import Geometry, Provenance, Store, StoredLogits, StoreWriter
+from competition.inference.store import (
+    Geometry,
+    Provenance,
+    RowSpan,
+    Store,
+    StoredLogits,
+    StoreWriter,
+)
 
 
 class JoinedStores:
@@ -38,12 +45,18 @@ class JoinedStores:
     def geometry(self, image: str) -> Geometry:
         return self._store(image).geometry(image)
 
-    def read(self, image: str) -> StoredLogits:
-        return self._store(image).read(image)
+    def grid_of(self, image: str) -> tuple[int, int]:
+        return self._store(image).grid_of(image)
 
-    def disagreement(self, image: str) -> np.ndarray:
+    def pieces(self, image: str) -> tuple[int, ...]:
+        return self._store(image).pieces(image)
+
+    def read(self, image: str, rows: RowSpan | None = None) -> StoredLogits:
+        return self._store(image).read(image, rows)
+
+    def disagreement(self, image: str, rows: RowSpan | None = None) -> np.ndarray:
         """As a store's."""
-        return self._store(image).disagreement(image)
+        return self._store(image).disagreement(image, rows)
 
     def _store(self, image: str) -> Store:
         if image not in self._home:
@@ -54,19 +67,26 @@ class JoinedStores:
 def combine_folds(stores: Sequence[Store], target: Path) -> None:
     """Write the mean of several folds' logits of the same images, as one store in `target`.
 
-    Streams: holds the sums and one fold's codes of one image at a time.
+    Streams: holds the sums and one fold's codes of one image, or of a strip of it, at a time.
     """
     first, *rest = stores
     for store in rest:
         _require_alike(first, store)
-    with StoreWriter(target, _merged([store.provenance for store in stores])) as writer:
+    provenance = _merged([store.provenance for store in stores])
+    with StoreWriter(target, provenance, strips=first.strips) as writer:
         for image in first.images:
-            mean = FoldMean((len(first.provenance.classes), *first.grid))
-            for store in stores:
-                mean.add(*store.views(image))
-            writer.add_codes(
-                image, mean.codes(), first.geometry(image), disagreement=mean.disagreement()
-            )
+            means = _means(stores, image)
+            writer.add_strips(image, means, first.geometry(image), first.grid_of(image))
+
+
+def _means(stores: Sequence[Store], image: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Codes and disagreement over folds, of an image or of each strip of it; one fold's at a time."""
+    first = stores[0]
+    for strip, rows in enumerate(first.strip_rows(image)):
+        mean = FoldMean((len(first.provenance.classes), rows, first.grid_of(image)[1]))
+        for store in stores:
+            mean.add(*store.views(image, strip))
+        yield mean.codes(), mean.disagreement()
 
 
 def _require_alike(first: Store, other: Store) -> None:
@@ -82,11 +102,15 @@ def _require_alike(first: Store, other: Store) -> None:
     )
     if ours != theirs:
         raise InputFault(f"{other.folder} has {theirs}, {first.folder} has {ours}")
-    odd = [image for image in first.images if first.geometry(image) != other.geometry(image)]
+    odd = [image for image in first.images if _place(first, image) != _place(other, image)]
     if odd:
         raise InputFault(
             listed([f"image {i!r}: two geometries in the folds to merge" for i in odd])
         )
+
+
+def _place(store: Store, image: str) -> tuple[Geometry, tuple[int, int], tuple[int, ...]]:
+    return store.geometry(image), store.grid_of(image), store.strip_rows(image)
 
 
 def _merged(provenances: Sequence[Provenance]) -> Provenance:

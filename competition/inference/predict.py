@@ -8,11 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
 from competition.data.letterbox import LetterboxedImages
 from competition.data.loader import PlainSet, plain_loader
+from competition.data.scaled import LaidOutImages, ScaledImages
+from competition.errors import InputFault
 from competition.inference.disagreement import plane_of
+from competition.inference.quantisation import quantise
 from competition.inference.store import Geometry, Provenance, StoreWriter
+from competition.inference.tiles import Cover, TileSet, Tiling, strips_by_image
 from competition.inference.views import AS_IT_IS, view_named
 from competition.machine import Machine
 from competition.models import SegmentationNetwork
@@ -21,7 +26,8 @@ from competition.models import SegmentationNetwork
 @dataclass(frozen=True)
 class PredictionSettings:
     """How to predict. views: names, as `checked_views` gives them; permutation: of the classes under
-    mirroring; alone: without the image as it is, unless it is among the views.
+    mirroring; alone: without the image as it is, unless it is among the views; tile: height and width of
+    a tile, and overlap: how much of it the next one shows, of images at a scale.
     """
 
     batch: int
@@ -29,11 +35,13 @@ class PredictionSettings:
     views: tuple[str, ...] = ()
     permutation: tuple[int, ...] | None = None
     alone: bool = False
+    tile: tuple[int, int] = (0, 0)
+    overlap: float = 0.0
 
 
 def predict_store(
     networks: list[SegmentationNetwork],
-    letterboxed: LetterboxedImages,
+    letterboxed: LaidOutImages,
     folder: Path,
     *,
     images: tuple[str, ...],
@@ -41,16 +49,34 @@ def predict_store(
     settings: PredictionSettings,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the mean logits of `networks` over `images` as one store, whole or not at all.
+    """Write the mean logits of `networks` over `images` as one store, whole or not at all; of images at
+    a scale tile by tile.
 
     `advance` is called once an image.
     """
+    if isinstance(letterboxed, ScaledImages):
+        with StoreWriter(folder, provenance, strips=True) as writer:
+            for image, cover, strips in tiled_means(networks, images, letterboxed, settings):
+                geometry = cover.geometry(letterboxed.letterboxes[image].native)
+                writer.add_strips(image, _codes(image, strips), geometry, cover.grid)
+                advance()
+        return
     with StoreWriter(folder, provenance) as writer:
         for image, logits, plane in view_means(networks, images, letterboxed, settings):
             letterbox = letterboxed.letterboxes[image]
             geometry = Geometry(letterbox.native, letterbox.region(logits.shape[-2:]))
             writer.add(image, logits, geometry, disagreement=plane)
             advance()
+
+
+def _codes(
+    image: str, strips: Iterator[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for logits, plane in strips:
+        try:
+            yield quantise(logits), plane
+        except InputFault as fault:
+            raise InputFault(f"image {image!r}: {fault}") from None
 
 
 def view_means(
@@ -63,17 +89,54 @@ def view_means(
 
     In the order of `images`.
     """
+    loader = plain_loader(PlainSet(images, letterboxed), batch=settings.batch)
+    for image, logits, variance in _means(networks, loader, settings):
+        yield image, logits, plane_of(variance)
+
+
+def tiled_means(
+    networks: list[SegmentationNetwork],
+    images: tuple[str, ...],
+    laid_out: ScaledImages,
+    settings: PredictionSettings,
+) -> Iterator[tuple[str, Cover, Iterator[tuple[np.ndarray, np.ndarray]]]]:
+    """(image, how tiles cover it, strips) in the order of `images`; each strip mean logits float32
+    (K,rows,w') and disagreement uint8 (rows,w'), top to bottom, to be taken before the next image.
+
+    A batch of tiles may be of several images. The variance of views is averaged as their logits are.
+    """
+    device = settings.machine.torch_device()
+    for network in networks:
+        network.to(device)
+    tiling = Tiling.of(networks[0], settings.tile, settings.overlap)
+    loader = plain_loader(TileSet(images, laid_out, tiling), batch=settings.batch)
+    tiles = (
+        np.concatenate([logits, variance[None]])
+        for _, logits, variance in _means(networks, loader, settings)
+    )
+
+    def cover(image: str) -> Cover:
+        return tiling.cover(laid_out.letterboxes[image].size)
+
+    for image, covered, strips in strips_by_image(images, cover, tiles):
+        yield image, covered, ((strip[:-1], plane_of(strip[-1])) for strip in strips)
+
+
+def _means(
+    networks: list[SegmentationNetwork], loader: DataLoader, settings: PredictionSettings
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(image, mean logits float32 (K,h',w'), variance float32 (h',w')) of all that is loaded."""
     device = settings.machine.torch_device()
     for network in networks:
         # ty: ignore[no-matching-overload] torch's overloads leave memory_format out
         network.to(device, memory_format=torch.channels_last)
-    for batch in plain_loader(PlainSet(images, letterboxed), batch=settings.batch):
+    for batch in loader:
         pixels = batch["images"].to(device)
         with torch.inference_mode(), settings.machine.autocast():
             views = [one for network in networks for one in _views(network, pixels, settings)]
             logits, variance = _mean(views), _variance(views)
-        planes = plane_of(variance.cpu().numpy())
-        yield from zip(batch["image"], logits.cpu().numpy(), planes, strict=True)
+        found = logits.cpu().numpy(), variance.cpu().numpy()
+        yield from zip(batch["image"], *found, strict=True)
 
 
 def _views(

@@ -33,6 +33,23 @@ def pad(runs: Runs, top: int, bottom: int, left: int, right: int) -> Runs:
     return _moved(runs, top, left, size)
 
 
+def join_rows(strips: Sequence[Runs]) -> Runs:
+    """Masks of strips of rows, top to bottom, of one width and as many classes → those of all rows.
+
+    >>> join_rows([Runs.full((2, 1, 3)), Runs.empty((2, 2, 3))]).area()
+    array([3, 3])
+    """
+    height, width = sum(strip.height for strip in strips), strips[0].width
+    starts, stops, above = [], [], 0
+    for strip in strips:
+        moved = strip.starts // strip.plane * (height * width - strip.plane) + above * width
+        starts.append(strip.starts + moved)
+        stops.append(strip.stops + moved)
+        above += strip.height
+    ends = [np.sort(np.concatenate(one), kind="stable") for one in (starts, stops)]
+    return _from_sorted(ends[0], ends[1], strips[0], (height, width))
+
+
 def shift(runs: Runs, down: int, right: int) -> Runs:
     """Moved inside an image of the same size: what leaves it is lost, what enters is background."""
     return _moved(runs, down, right, (runs.height, runs.width))

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from competition.errors import InputFault
 from competition.masks import Runs
 from competition.masks.geometry import crop
-from competition.pictures.overlays import class_colours, fitted
+from competition.pictures.overlays import class_colours, fitted, shown_with
 
 PATH_UNITS = 10
 """Units of a path in a pixel of the screen: paths are whole numbers, and short."""
@@ -73,11 +72,9 @@ def outlined_image(
     ignored: (1, H, W); quality: of the JPEG, 1 to 95. InputFault for masks of another size.
     """
     height, width = pixels.shape[:2]
-    for runs in (truth, prediction, ignored):
-        if runs is not None and (runs.height, runs.width) != (height, width):
-            raise InputFault(
-                f"an image of {(height, width)} and masks of {(runs.height, runs.width)}"
-            )
+    truth, prediction, ignored = (
+        None if runs is None else shown_with(pixels, runs) for runs in (truth, prediction, ignored)
+    )
     size = fitted((height, width), longest)
     return OutlinedImage(
         size,

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from competition.data.images import PIXEL_LIMIT
 from competition.errors import InputFault
 from competition.masks import Runs
+from competition.masks.geometry import resize_area
 from competition.workspace import whole_file
 
 _SHIFT = 4
@@ -53,8 +55,8 @@ def overlay(
     the picture, the image's unless given; colours: uint8 (K, 3); ignored: pixels (1, H, W) that do
     not count, hatched.
     """
-    if image.shape[:2] != (runs.height, runs.width):
-        raise InputFault(f"an image of {image.shape[:2]} and masks of {runs.shape[-2:]}")
+    runs = shown_with(image, runs)
+    ignored = None if ignored is None else shown_with(image, ignored)
     colours = class_colours(runs.classes) if colours is None else colours
     picture = _resized(image, size or image.shape[:2])
     scale = picture.shape[1] / runs.width, picture.shape[0] / runs.height
@@ -67,6 +69,18 @@ def overlay(
     if ignored is not None and len(ignored):
         _hatch(canvas, ignored[0])
     return canvas
+
+
+def shown_with(image: np.ndarray, runs: Runs) -> Runs:
+    """Masks of the image's size (H, W, 3); those of an image that was too large to be decoded whole, and
+    is seen shrunk (`data/strips.py`), are shrunk with it. InputFault for others of another size.
+    """
+    size = image.shape[0], image.shape[1]
+    if size == (runs.height, runs.width):
+        return runs
+    if runs.plane <= PIXEL_LIMIT:
+        raise InputFault(f"an image of {size} and masks of {(runs.height, runs.width)}")
+    return resize_area(runs, size)
 
 
 def comparison(

@@ -30,6 +30,7 @@ from competition.recipes.recipe import (
     Recipe,
     Sampling,
     Schedule,
+    Tiles,
     Transform,
 )
 from competition.recipes.transforms import Allowed, Further, further_transforms

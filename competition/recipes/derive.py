@@ -48,6 +48,9 @@ def small(recipe: Recipe) -> Recipe:
     iterations, crop = recipe.schedule.iterations, recipe.sampling.crop
     if crop is not None:  # the same share of the image
         crop = size * crop[0] // recipe.size[0], size * crop[1] // recipe.size[1]
+    tiles = None
+    if recipe.tiles is not None:
+        tiles = {"scale": float(f"{recipe.tiles.scale * size / max(recipe.size):.3g}")}
     length = {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
     pretrained = recipe.pretrained and recipe.weights.startswith(PACKAGE)
     changes = {
@@ -61,6 +64,7 @@ def small(recipe: Recipe) -> Recipe:
         "optimizer": {"learning_rate": 1e-3} if recipe.optimizer.name == "adamw" else {},
         "schedule": length,
         "sampling": {"crop": crop},
+        **({} if tiles is None else {"tiles": tiles}),
     }
     if not pretrained:  # nothing published to be careful with
         changes["network"]["lora"] = 0

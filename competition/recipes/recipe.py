@@ -97,7 +97,8 @@ class Sampling(Settings):
     crop: tuple[Length, Length] | None = Field(
         None,
         description="height, width of the random part of an image that an example is, cut after "
-        "it was laid into `size`; none: all of it. Validation and prediction see the whole",
+        "it was laid into `size`; none: all of it. Validation and prediction see the whole. With "
+        "`tiles` it is `size` itself",
     )
     centred: Fraction = Field(
         0.0, description="probability that a crop is centred on a pixel of a mask; else anywhere"
@@ -110,8 +111,6 @@ class Sampling(Settings):
 
     @model_validator(mode="after")
     def _options_fit_together(self) -> Self:
-        if self.centred and self.crop is None:
-            raise ValueError("centred is about crops; set crop too")
         if self.centred and self.positives:
             raise ValueError("centred and positives both choose crops; set one of them")
         return self
@@ -133,6 +132,23 @@ class Transform(Settings):
 
     def chosen(self) -> dict[str, Any]:
         return self.table
+
+
+class Tiles(Settings):
+    """Each image at a scale of its own size, seen part by part: `size` is then what the network sees of
+    it, in training a part from anywhere, in prediction one beside the other.
+    """
+
+    scale: float = Field(
+        1.0, gt=0, le=4, description="pixels of the network for each native pixel, along a side"
+    )
+    overlap: float = Field(
+        0.5,
+        ge=0,
+        le=0.9,
+        description="share of a tile's side that the next one shows again; logits are averaged with "
+        "Gaussian weights",
+    )
 
 
 class Augmentation(Settings):
@@ -198,6 +214,11 @@ class Recipe(Settings):
     )
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    tiles: Tiles | None = Field(
+        None,
+        description="{ scale, overlap }: images keep their own size, times `scale`, and the network "
+        "sees `size` of them at a time; none: every image is laid into `size`",
+    )
     sampling: Sampling = Sampling()
     augmentation: Augmentation = Augmentation()
     batch: int = Field(8, ge=1)
@@ -240,6 +261,34 @@ class Recipe(Settings):
         if crop is not None and (crop[0] > self.size[0] or crop[1] > self.size[1]):
             raise ValueError(f"sampling.crop {crop} is larger than size {self.size}")
         return self
+
+    @model_validator(mode="after")
+    def _tiles_are_what_is_trained(self) -> Self:
+        """What a network sees in tiles it has seen in training: as much, and at the same scale."""
+        if self.tiles is None:
+            if self.sampling.centred and self.sampling.crop is None:
+                raise ValueError("sampling.centred is about crops; set sampling.crop or tiles too")
+            return self
+        if self.sampling.crop is not None:
+            raise ValueError(
+                f"sampling.crop {list(self.sampling.crop)} beside tiles: examples are tiles, as in "
+                "prediction; leave sampling.crop out and set size to what the network shall see"
+            )
+        if self.augmentation.mixes:
+            raise ValueError(
+                "augmentation.mosaic, cutmix and copy_paste are made of whole images; leave them out "
+                "beside tiles"
+            )
+        if self.fit != "stretch":
+            raise ValueError(
+                "fit is for images laid into size; tiles keep their aspect: leave it out"
+            )
+        return self
+
+    @property
+    def crop(self) -> tuple[int, int] | None:
+        """Height, width of the part of an image that an example is; None: all of it."""
+        return self.size if self.tiles is not None else self.sampling.crop
 
     @property
     def augmented_size(self) -> tuple[int, int]:

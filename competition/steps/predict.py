@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from competition.data.letterbox import LetterboxedImages, letterboxed_images
+from competition.data.letterbox import letterboxed_images
+from competition.data.scaled import LaidOutImages, scaled_images
 from competition.entry import Entry, Member
 from competition.errors import InputFault
 from competition.freshness import hash_of
@@ -176,14 +177,27 @@ def prediction_settings(
         views=views,
         permutation=project.permutation,
         alone=alone,
+        tile=recipe.size,
+        overlap=0.0 if recipe.tiles is None else recipe.tiles.overlap,
     )
 
 
-def letterboxed(project: Project, recipe: Recipe, split: str) -> LetterboxedImages:
-    """The images of a split of the catalog at the size that the recipe's network sees."""
+def letterboxed(project: Project, recipe: Recipe, split: str) -> LaidOutImages:
+    """The images of a split of the catalog at the size that the recipe's network sees, or at the scale
+    of its tiles.
+    """
     rows = project.rows(split)
     competition = project.competition
     with project.watch(f"letterboxing {split} images", len(rows)) as advance:
+        if recipe.tiles is not None:
+            return scaled_images(
+                rows,
+                competition.root,
+                project.workspace.cache,
+                scale=recipe.tiles.scale,
+                pixels=competition.data,
+                advance=advance,
+            )
         return letterboxed_images(
             rows,
             competition.root,

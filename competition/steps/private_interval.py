@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from competition.data.bands import read_pixels
+from competition.data.strips import overview
 from competition.decoding.blend import Blend, Reader, blend
 from competition.decoding.decisions import ClassRule, decide, plain_rules
 from competition.decoding.ensemble import plain_sums
@@ -83,7 +83,7 @@ def _measured(project: Project, rows: pd.DataFrame, advance: Callable[[], None])
     few = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, MEASURED).round().astype(int))]
     found = []
     for path in few["path"]:
-        found.append(channel_measures(read_pixels(root, path, data), data.white))
+        found.append(channel_measures(overview(root, path, data), data.white))
         advance()
     means, deviations = (np.stack(values) for values in zip(*found, strict=True))
     sizes = few[["height", "width"]].to_numpy(np.float64)

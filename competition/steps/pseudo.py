@@ -18,6 +18,7 @@ from competition.errors import InputFault, listed, nearest
 from competition.evaluation.groups import groups_and_folds
 from competition.inference.disagreement import FULL_CODE, inside
 from competition.inference.joined_stores import JoinedStores
+from competition.inference.store import place_of_rows
 from competition.marks import HeldMarks, round_marks
 from competition.masks import Runs
 from competition.pipeline import options_of, teacher_entry
@@ -340,9 +341,8 @@ def _pairs(
                 if image in left_out:
                     continue
                 (masks,) = together.runs_at(image, np.array([0.5]))
-                grid = together.logit_grid(image)
-                spread = _disagreement(read, image, grid)
-                found = confidences(grid, spread, settings.measure, settings.levels)
+                parts = _parts(together, read, image)
+                found = confidences(parts, settings.measure, settings.levels)
                 rows += [
                     (teacher, image, name, sure, int(area))
                     for name, sure, area in zip(project.classes, found, masks.area(), strict=True)
@@ -352,12 +352,23 @@ def _pairs(
     return pd.DataFrame(rows, columns=["teacher", "image", "class", "confidence", "area"])
 
 
-def _disagreement(read: tuple[JoinedStores, ...], image: str, grid: LogitGrid) -> np.ndarray:
-    """The mean of the networks', 0 to 1, on the part of the grid that shows the image."""
-    shape = inside(grid.values[0], grid.region).shape
-    planes = [inside(one.disagreement(image), one.geometry(image).region) for one in read]
-    alike = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in planes]
-    return np.mean(alike, axis=0) / FULL_CODE
+def _parts(
+    together: Blend, read: tuple[JoinedStores, ...], image: str
+) -> Iterator[tuple[LogitGrid, np.ndarray]]:
+    """The blended logits of an image, piece by piece, and there the mean of the networks' disagreement,
+    0 to 1, on the part of the grid that shows the image.
+    """
+    for rows in together.pieces(image):
+        grid = together.logit_grid(image, rows)
+        shape = inside(grid.values[0], grid.region).shape
+        planes = []
+        for one in read:
+            place = one.geometry(image)
+            if rows is not None:
+                _, place = place_of_rows(place, one.grid_of(image)[0], rows)
+            planes.append(inside(one.disagreement(image, rows), place.region))
+        alike = [cv2.resize(one, shape[::-1], interpolation=cv2.INTER_LINEAR) for one in planes]
+        yield grid, np.mean(alike, axis=0) / FULL_CODE
 
 
 def decided_labels(

@@ -174,11 +174,13 @@ class _Pot:
 
     def _measure_norms(self, network: Any, training: Any, fold: int) -> None:
         from competition.machine import machine_of
-        from competition.training.fit import plain_images
+        from competition.training.fit import plain_images, tiling_of
         from competition.training.weight_averaging import measure_norms
 
         machine = machine_of().for_precision(training.recipe.precision)
         machine.apply()
         network.to(machine.torch_device())
+        recipe, train = training.recipe, self._task(fold).train
+        shown = plain_images(train, recipe.batch, tiling_of(network, recipe))
         with machine.autocast():
-            measure_norms(network, plain_images(self._task(fold).train, training.recipe.batch))
+            measure_norms(network, shown)

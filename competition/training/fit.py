@@ -9,6 +9,7 @@ import gc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,7 +20,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from competition.data.loader import Labelled, PlainSet, TrainingSet, plain_loader, training_loader
+from competition.data.scaled import ScaledImages
 from competition.errors import InputFault
+from competition.inference.store import Geometry
+from competition.inference.tiles import Blending, StripMasks, TileSet, Tiling
 from competition.machine import Machine, machine_of
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
@@ -121,6 +125,11 @@ def _fitted(task: Task, folder: Path, progress: Progress, watch: Watch) -> Train
     )
     validated = [task.validation] if task.aside is None else [task.validation, task.aside]
     scorers = [scorer_at_native_size(side, metric, exclusive=task.exclusive) for side in validated]
+    tiling = tiling_of(step.network, recipe)
+    if tiling is not None:
+        scorers = [
+            tile_scorer(side, metric, tiling, exclusive=task.exclusive) for side in validated
+        ]
     step.validate_with(*scorers)
     sampler = run_sampler(task.train, recipe, plan, seed=task.training.seed, pseudo=task.pseudo)
     if resumed is None:
@@ -133,14 +142,15 @@ def _fitted(task: Task, folder: Path, progress: Progress, watch: Watch) -> Train
         # Loader processes draw their first batches as soon as the loader is made.
         sampler.set_epoch(progress.rounds_done())
         loader = _training_loader(task, sampler, machine, say)
-        loaders = Loaders(loader, [plain_images(side, recipe.batch) for side in validated])
+        shown = [plain_images(side, recipe.batch, tiling) for side in validated]
+        loaders = Loaders(loader, shown)
         run_training(step, loaders, progress, best=best, resumed=resumed)
     if best is not None:
         step.network.load_state_dict(best.mean())
         say(best.said())
     if recipe.swa is not None or best is not None:
         with machine.autocast():
-            measure_norms(step.network, plain_images(task.train, recipe.batch))
+            measure_norms(step.network, plain_images(task.train, recipe.batch, tiling))
     checkpoint = folder / "checkpoint.pt"
     save_checkpoint(checkpoint, step.network, task.training)
     progress.clear()
@@ -177,19 +187,58 @@ def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool
     """
 
     def score_image_of(image: str, logits: np.ndarray) -> ImageScores:
-        letterbox, truth = labelled.letterboxed[image].letterboxes[image], labelled.runs[image]
-        region = letterbox.region(logits.shape[-2:])
-        predicted = runs_from_logits(logits, letterbox.native, 0.5, region=region)
-        if exclusive:
-            predicted &= label_runs_from_logits(
-                logits, letterbox.native, background=False, region=region
-            )
-        ignored = labelled.ignored.get(image)
-        if ignored is not None:
-            predicted = predicted.without(ignored)
-        return _scores_of(truth, predicted, metric)
+        letterbox = labelled.letterboxed[image].letterboxes[image]
+        geometry = Geometry(letterbox.native, letterbox.region(logits.shape[-2:]))
+        predicted = _decided(logits, geometry, exclusive=exclusive)
+        return _scored(labelled, image, predicted, metric)
 
     return score_image_of
+
+
+def tile_scorer(
+    labelled: Labelled, metric: Metric, tiling: Tiling, *, exclusive: bool
+) -> ImageScorer:
+    """Scores images of which the tiles come one by one, in the order of their cover: blended, and then
+    as `scorer_at_native_size`.
+    """
+    open_: dict[str, tuple[Blending, StripMasks]] = {}
+
+    def score_tile_of(image: str, logits: np.ndarray) -> ImageScores | None:
+        if image not in open_:
+            open_.clear()  # of a validation that was broken off
+            letterbox = labelled.letterboxed[image].letterboxes[image]
+            cover = tiling.cover(letterbox.size)
+            masks = StripMasks(
+                cover.geometry(letterbox.native), cover.grid, partial(_decided, exclusive=exclusive)
+            )
+            open_[image] = Blending(cover), masks
+        blending, masks = open_[image]
+        strip = blending.add(logits)
+        if strip is not None:
+            masks.add(strip)
+        if not blending.done:
+            return None
+        del open_[image]
+        return _scored(labelled, image, masks.runs(), metric)
+
+    return score_tile_of
+
+
+def _decided(logits: np.ndarray, place: Geometry, *, exclusive: bool) -> Runs:
+    """Masks (K, H, W) at p = .5 of logits (K, h', w') in which an image, or some rows, lie so."""
+    predicted = runs_from_logits(logits, place.size, 0.5, region=place.region)
+    if exclusive:
+        predicted &= label_runs_from_logits(
+            logits, place.size, background=False, region=place.region
+        )
+    return predicted
+
+
+def _scored(labelled: Labelled, image: str, predicted: Runs, metric: Metric) -> ImageScores:
+    ignored = labelled.ignored.get(image)
+    if ignored is not None:
+        predicted = predicted.without(ignored)
+    return _scores_of(labelled.runs[image], predicted, metric)
 
 
 def _scores_of(truth: Runs, predicted: Runs, metric: Metric) -> ImageScores:
@@ -255,10 +304,22 @@ def loss_context_of(task: Task) -> LossContext:
     return LossContext(task.metric, task.exclusive, (areas / np.maximum(pixels, 1)).tolist())
 
 
-def plain_images(labelled: Labelled, batch: int) -> DataLoader:
-    """Loads the images as they are, those that lie where the first one does: the organisers' own."""
+def tiling_of(network: SegmentationNetwork, recipe: Recipe) -> Tiling | None:
+    """How a recipe's images are cut into tiles; None where they are shown whole."""
+    if recipe.tiles is None:
+        return None
+    return Tiling.of(network, recipe.size, recipe.tiles.overlap)
+
+
+def plain_images(labelled: Labelled, batch: int, tiling: Tiling | None = None) -> DataLoader:
+    """Loads the images as they are, or their tiles, those that lie where the first one does: the
+    organisers' own.
+    """
     letterboxed = labelled.letterboxed[labelled.images[0]]
     images = tuple(image for image in labelled.images if labelled.letterboxed[image] is letterboxed)
+    if isinstance(letterboxed, ScaledImages):
+        assert tiling is not None  # images at a scale are of a recipe with tiles
+        return plain_loader(TileSet(images, letterboxed, tiling), batch=batch)
     return plain_loader(PlainSet(images, letterboxed), batch=batch)
 
 

@@ -135,12 +135,12 @@ def run_sampler(
     masked = _have_masks(labelled)
     positive = [index for index, has in enumerate(masked) if has]
     empty = [index for index, has in enumerate(masked) if not has]
-    negative = empty if recipe.sampling.crop is None else range(len(masked))
+    negative = empty if recipe.crop is None else range(len(masked))
     if not positive or not negative:
         raise InputFault(
             f"sampling.positives = {list(shares)} needs images with a mask and images without; "
             f"{len(positive)} of the {len(masked)} training images have one: leave it out, or set "
-            "sampling.crop to choose crops"
+            "sampling.crop or tiles to choose parts of them"
         )
     return RatioSampler(
         positive,
@@ -171,7 +171,7 @@ def share_without_mask(sampler: RunSampler, labelled: Labelled, batch: int) -> f
 
 def without_mask_note(share: float, recipe: Recipe) -> str:
     """One line that says how many batches are empty, and what mends it."""
-    least = "at least " if recipe.sampling.crop is not None else ""
+    least = "at least " if recipe.crop is not None else ""
     least = "about " if recipe.augmentation.mixes else least  # more where it is of others' images
     return (
         f"note: in {least}{share:.1%} of the batches no image has a mask, and an overlap loss learns "

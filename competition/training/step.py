@@ -37,8 +37,8 @@ class ImageScores(NamedTuple):
 TIMMS = {"adan": "adanw", "lion": "lion", "muon": "muon"}
 """timm's name of an optimizer; all with decoupled weight decay."""
 
-ImageScorer = Callable[[str, np.ndarray], ImageScores]
-"""(image, logits (K,h',w') float32) → its scores."""
+ImageScorer = Callable[[str, np.ndarray], ImageScores | None]
+"""(image, logits (K,h',w') float32) → its scores; of tiles None, but for the last of an image."""
 
 
 class TrainingStep:
@@ -146,7 +146,8 @@ class TrainingStep:
         network = network or self.network
         logits = network(network.normalised(batch["images"])).logits.float().cpu().numpy()
         scorer, image_scores = self.scorers[loader], self.image_scores[loader]
-        image_scores += [scorer(*pair) for pair in zip(batch["image"], logits, strict=True)]
+        found = (scorer(*pair) for pair in zip(batch["image"], logits, strict=True))
+        image_scores += [scores for scores in found if scores is not None]
 
     def clip(self) -> None:
         """The norm of the gradients, unscaled ones."""

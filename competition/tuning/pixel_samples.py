@@ -14,11 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from competition.decoding.blend import LogitGrid, Reader, on_grid_of
+from competition.decoding.blend import LogitGrid, Reader, on_grid_of, pieces_of, rows_of
 from competition.decoding.threshold_sweep import require_labels
 from competition.errors import InputFault
 from competition.inference.quantisation import OFFSET, SCALE, quantise
-from competition.inference.store import Geometry, StoredLogits
+from competition.inference.store import Geometry, RowSpan, StoredLogits
 from competition.masks import Runs
 from competition.masks.geometry import resize_nearest
 from competition.tuning.parallel import over_images
@@ -134,13 +134,25 @@ def draw_beside(
     require_labels(images, truth)
 
     def work(place: int, image: str) -> tuple[list[_Drawn], Beside]:
-        codes, labels, counted = _aligned(
-            [r.read(image) for r in readers], truth[image], ignored.get(image)
-        )
-        most = pixels or affordable(len(images), codes.shape[1], len(readers))
+        pieces = max((pieces_of(reader, image) for reader in readers), key=len)
+        most = pixels or affordable(len(images), truth[image].classes, len(readers))
+        most = max(1, most // len(pieces))
         generator = np.random.default_rng(place)
-        rows = [_drawn(codes, k, (labels[k], counted), most, generator) for k in range(len(labels))]
-        return rows, other(image)
+        drawn = []
+        for rows in pieces:  # of an image that is too large each strip is a stratum of its own
+            hidden = ignored.get(image)
+            codes, labels, counted = _aligned(
+                [reader.read(image, rows) for reader in readers],
+                _rows_of(truth[image], rows),
+                None if hidden is None else rows_of(hidden, rows),
+            )
+            drawn.append(
+                [
+                    _drawn(codes, k, (labels[k], counted), most, generator)
+                    for k in range(len(labels))
+                ]
+            )
+        return list(map(_together, zip(*drawn, strict=True))), other(image)
 
     both = over_images(work, images, advance=advance)
     rows = [row for row, _ in both]
@@ -176,6 +188,23 @@ class _Drawn:
     truth: np.ndarray
     weight: np.ndarray
     counts: list[int]
+
+
+def _together(pieces: Sequence[_Drawn]) -> _Drawn:
+    """The draws of the pieces of an image and class as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return _Drawn(
+        np.concatenate([one.codes for one in pieces], axis=-1),
+        np.concatenate([one.truth for one in pieces]),
+        np.concatenate([one.weight for one in pieces]),
+        np.sum([one.counts for one in pieces], axis=0).tolist(),
+    )
+
+
+def _rows_of(truth: Runs, rows: RowSpan | None) -> Runs:
+    """As `rows_of`; labels of another height than was predicted are left for `_aligned` to refuse."""
+    return truth if rows is not None and truth.height != rows.of else rows_of(truth, rows)
 
 
 def _joined(k: int, drawn: Sequence[_Drawn]) -> ClassSample:

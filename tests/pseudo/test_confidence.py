@@ -20,7 +20,7 @@ def confidence(probabilities, measure, disagreement=None, region=None):
     """Of the first class."""
     p = np.asarray(probabilities, float)
     spread = np.zeros(p.shape[1:]) if disagreement is None else disagreement
-    return confidences(grid_of(p, region), spread, measure, LEVELS)[0]
+    return confidences([(grid_of(p, region), spread)], measure, LEVELS)[0]
 
 
 def planted(*values, size=(6, 6), ground=0.01):
@@ -90,10 +90,16 @@ def test_padding_counts_for_nothing(measure):
 
 
 def test_every_class_has_its_own():
-    found = confidences(
-        grid_of(np.concatenate([planted(*[0.9] * 9), planted(*[0.6] * 9)])),
-        np.zeros((6, 6)),
-        "margin",
-        LEVELS,
-    )
+    grid = grid_of(np.concatenate([planted(*[0.9] * 9), planted(*[0.6] * 9)]))
+    found = confidences([(grid, np.zeros((6, 6)))], "margin", LEVELS)
     assert found == pytest.approx([0.8, 0.2], abs=1e-5)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_some_rows_after_others_are_as_sure_as_all_at_once(measure):
+    random = np.random.default_rng(0)
+    p, spread = random.uniform(0.01, 0.99, (3, 9, 7)), random.random((9, 7))
+    whole = confidences([(grid_of(p), spread)], measure, LEVELS)
+    cuts = [slice(0, 1), slice(1, 6), slice(6, 9)]
+    parts = [(grid_of(p[:, rows]), spread[rows]) for rows in cuts]
+    assert confidences(parts, measure, LEVELS) == pytest.approx(whole, abs=1e-6)

@@ -36,7 +36,7 @@ class Whole:
     def __getitem__(self, image):
         return self.pixels[image]
 
-    def planes(self, runs):
+    def planes(self, runs, window=None):
         return np.packbits(runs.to_dense(), axis=0, bitorder="little")
 
 
@@ -201,7 +201,7 @@ def test_what_is_padded_is_not_cropped_where_the_image_is_large_enough():
 @pytest.mark.parametrize(
     ("sampling", "text"),
     [
-        ({"centred": 0.5}, "set crop too"),
+        ({"centred": 0.5}, "set sampling.crop or tiles too"),
         ({"crop": (8, 8), "centred": 0.5, "positives": (0.8, 0.4)}, "set one of them"),
         ({"crop": (41, 8)}, "larger than size"),
         ({"crop": (0, 8)}, "greater than or equal to 1"),
