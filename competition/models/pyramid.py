@@ -4,7 +4,7 @@ A plain transformer has one scale of features, a map at 1/16 for patches of 16 p
 becomes four, at 1/4, 1/8, 1/16 and 1/32, by transposed convolutions and a pool, and nothing else.
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import timm
 from timm.layers import LayerNorm2d
@@ -47,20 +47,21 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         if output_stride != _STRIDE:
             self.make_dilated(output_stride)
-        self.model = timm.create_model(
+        model: Any = timm.create_model(
             name, pretrained=pretrained, dynamic_img_size=True, drop_path_rate=drop_path_rate
         )
         for unused in ("attn_pool", "fc_norm", "head", "head_drop"):
-            if hasattr(self.model, unused):
-                setattr(self.model, unused, nn.Identity())
-        width = self.model.embed_dim
-        self.levels = nn.ModuleList(level_of(place, width) for place in range(depth - 1))
+            if hasattr(model, unused):
+                setattr(model, unused, nn.Identity())
+        self.model = model
+        self.levels = nn.ModuleList(level_of(place, model.embed_dim) for place in range(depth - 1))
         self.out_channels = [3, 0, *[WIDTH] * len(self.levels)]
-        self.patch = int(self.model.patch_embed.patch_size[0])
+        self.patch = int(model.patch_embed.patch_size[0])
         self.output_stride = 2 * self.patch
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        (deepest,) = self.model.forward_intermediates(
+        model: Any = self.model
+        (deepest,) = model.forward_intermediates(
             images, indices=1, norm=True, intermediates_only=True
         )
         height, width = images.shape[-2] // 2, images.shape[-1] // 2

@@ -51,7 +51,9 @@ def small(recipe: Recipe) -> Recipe:
     tiles = None
     if recipe.tiles is not None:
         tiles = {"scale": float(f"{recipe.tiles.scale * size / max(recipe.size):.3g}")}
-    length = {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
+    length: dict[str, float] = (
+        {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
+    )
     pretrained = recipe.pretrained and recipe.weights.startswith(PACKAGE)
     changes = {
         "name": recipe.name + SUFFIX,
