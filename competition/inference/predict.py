@@ -34,9 +34,9 @@ class PredictionSettings:
     machine: Machine
     views: tuple[str, ...] = ()
     permutation: tuple[int, ...] | None = None
-    alone: bool = False
     tile: tuple[int, int] = (0, 0)
     overlap: float = 0.0
+    alone: bool = False
 
 
 def predict_store(
