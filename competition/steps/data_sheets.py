@@ -1,6 +1,5 @@
 """Sheets that a person looks at: labels as read, images that look alike, the examples of a training."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +80,7 @@ def draw_examples(task: "Task", path: Path, *, title: str) -> None:
     training, tiles, shown = task.training, [], []
     dataset, plan = training_set_of(task), plan_of(training.recipe, len(task.train))
     sampler = run_sampler(task.train, training.recipe, plan, seed=training.seed, pseudo=task.pseudo)
-    for draw in itertools.islice(sampler, _EXAMPLES):
+    for draw in map(sampler.draw, range(_EXAMPLES)):
         example = dataset[draw]
         pixels = example["images"].numpy().transpose(1, 2, 0)
         pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)

@@ -157,6 +157,8 @@ def _ended(folder: Path) -> str:
 
 def train_entry(project: Project, entry: Entry, *, force: bool = False) -> None:
     """Train every network of the entry, one after another; not on data that the doctor calls wrong."""
+    for member in entry.trained:
+        project.recipe(member.recipe)  # what is wrong with it is told before the data are looked at
     refuse_faulty_data(project, otherwise="nothing was trained")
     for member in entry.trained:
         for fold in entry.folds:

@@ -233,11 +233,11 @@ def test_the_sheet_shows_the_examples_that_the_network_sees_first(project, tmp_p
         task.train, task.training.recipe, plan_of(task.training.recipe, 99), seed=0
     )
     dataset = training_set_of(task)
-    shown = [dataset[draw] for draw, _ in zip(sampler, range(data_sheets._EXAMPLES), strict=False)]
-    images, classes = len(task.train), len(task.training.classes)
-    assert len(drawn["tiles"]) == len(drawn["captions"]) == min(images, data_sheets._EXAMPLES)
+    shown = [dataset[sampler.draw(place)] for place in range(data_sheets._EXAMPLES)]
+    classes = len(task.training.classes)
+    assert len(drawn["tiles"]) == len(drawn["captions"]) == data_sheets._EXAMPLES
     assert set(drawn["captions"]) <= set(task.train.images)
-    for (pixels, masks), example in zip(drawn["tiles"], shown[:images], strict=False):
+    for (pixels, masks), example in zip(drawn["tiles"], shown, strict=True):
         assert np.array_equal(pixels, example["images"].numpy().transpose(1, 2, 0))
         assert np.array_equal(masks.to_dense(), unpack(example["planes"].numpy(), classes))
 
