@@ -95,7 +95,16 @@ def test_the_package_imports_what_it_depends_on_and_asks_before_an_extra():
     for name, guarded, where in imports_below("competition/**/*.py", "tasks.py"):
         extras = {
             extra
-            for extra in ("dicom", "export", "nifti", "tiff", "trackio", "transformers", "view")
+            for extra in (
+                "dicom",
+                "export",
+                "nifti",
+                "tiff",
+                "trackio",
+                "transformers",
+                "view",
+                "wandb",
+            )
             if name in EXTRAS[extra]
         }
         assert name in ALWAYS or (guarded and extras), f"{where} imports {name}"

@@ -188,14 +188,6 @@ _CANDIDATES = 16
 """Of places for a part without masks, of which the one with the fewest is taken."""
 
 
-def margin_of(settings: Augmentation, size: CropSize) -> int:
-    """Pixels around a part of this size that can come into it as it is turned, shrunk and shifted."""
-    turned = np.deg2rad(min(settings.rotate, 45.0))
-    reach = (np.cos(turned) + np.sin(turned)) / (1 - settings.scale)
-    reach += 2 * settings.shift * reach  # of the whole that is shifted
-    return int(np.ceil(max(size) * (reach - 1) / 2))
-
-
 def place_of_part(
     masks: Runs,
     letterbox: Letterbox,

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from competition.data.augment import (
     Turns,
     augment,
-    margin_of,
     place_of_part,
     random_crop,
     signed_distances,
@@ -105,7 +104,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self.mixing = recipe.augmentation if recipe.augmentation.mixes else None
         self.anywhere = permutation is not None and permutation == tuple(range(len(permutation)))
         self.tile = recipe.size if recipe.tiles is not None else None
-        self.margin = margin_of(recipe.augmentation, recipe.size)
+        self.margin = recipe.margin
 
     def __len__(self) -> int:
         return len(self.labelled)

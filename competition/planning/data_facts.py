@@ -11,7 +11,7 @@ from competition.data.bands import read_pixels
 from competition.data.labels import LabelCache
 from competition.data.letterbox import GridSize, Letterbox
 from competition.masks import Runs, runs_from_logits
-from competition.planning.recognition import Shown, told_apart
+from competition.planning.recognition import ShownImage, told_apart
 from competition.scoring.overlap import dice_from_statistics, dice_statistics
 from competition.spec import Competition
 
@@ -111,7 +111,7 @@ def _told_apart(
     chosen = [*_evenly(np.flatnonzero(~empty), 32), *_evenly(np.flatnonzero(empty), 64)]
     rows = training.iloc[chosen]
     shown = [
-        Shown.of(read_pixels(competition.root, path, competition.data), labels[image])
+        ShownImage.of(read_pixels(competition.root, path, competition.data), labels[image])
         for image, path in zip(rows["image"], rows["path"], strict=True)
     ]
     return told_apart(shown, sizes)

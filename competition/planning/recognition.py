@@ -25,14 +25,14 @@ ALL = 0.999
 """From this share on larger sizes are not looked at."""
 
 
-class Shown(NamedTuple):
+class ShownImage(NamedTuple):
     """An image, grey float32 (h, w) in 0 … 1, and whether it has a mask at each pixel, bool (h, w)."""
 
     grey: np.ndarray
     inside: np.ndarray
 
     @classmethod
-    def of(cls, pixels: np.ndarray, truth: Runs) -> "Shown":
+    def of(cls, pixels: np.ndarray, truth: Runs) -> "ShownImage":
         """pixels: uint8 or uint16 (H, W, C); both shrunk to `LARGEST` where they are larger."""
         shrink = min(1.0, LARGEST / max(pixels.shape[:2]))
         height, width = (max(1, round(side * shrink)) for side in pixels.shape[:2])
@@ -43,12 +43,12 @@ class Shown(NamedTuple):
         return cls(_resized(grey, (height, width)), _resized(inside, (height, width)) >= 0.5)
 
 
-def told_apart(shown: Sequence[Shown], sizes: Sequence[GridSize]) -> dict[GridSize, float]:
+def told_apart(shown: Sequence[ShownImage], sizes: Sequence[GridSize]) -> dict[GridSize, float]:
     """Size → share of pairs of an image with a mask and one without, in which the first has the pixel
     that looks more like the inside of a mask.
 
     What that looks like is a linear discriminant of grey, mean, deviation and slope around a pixel,
-    found on one half of the images and looked for in the other, both ways; .5 is chance. 1 where a
+    found in every second image and looked for in the others, both ways; .5 is chance. 1 where a
     half has no pixel of one kind. A network sees more than these: what they tell, it can learn.
     """
     found: dict[GridSize, float] = {}
@@ -61,8 +61,8 @@ def told_apart(shown: Sequence[Shown], sizes: Sequence[GridSize]) -> dict[GridSi
     return found
 
 
-def _share(shown: Sequence[Shown], size: GridSize, half: int) -> float:
-    """One way: found on the images of one half, looked for in the others."""
+def _share(shown: Sequence[ShownImage], size: GridSize, half: int) -> float:
+    """One way: found in every second image from `half` on, looked for in the others."""
     kinds = (
         [one for one in shown if one.inside.any()],
         [one for one in shown if not one.inside.any()],
@@ -80,7 +80,7 @@ def _share(shown: Sequence[Shown], size: GridSize, half: int) -> float:
     weights = np.linalg.solve(spread, inside.mean(axis=0) - outside.mean(axis=0)) / deviation
     side = max(3, min(size) // 32) | 1
 
-    def strongest(one: Shown) -> float:
+    def strongest(one: ShownImage) -> float:
         response = (_features(one.grey, size) @ weights).astype(np.float32)
         return float(cv2.blur(response, (side, side)).max())
 

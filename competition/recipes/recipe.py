@@ -1,5 +1,6 @@
 """`Recipe`: what a competitor chooses to train."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -291,9 +292,20 @@ class Recipe(Settings):
         return self.size if self.tiles is not None else self.sampling.crop
 
     @property
+    def margin(self) -> int:
+        """Pixels around a tile that can come into it as it is turned, shrunk and shifted."""
+        if self.tiles is None:
+            return 0
+        given = self.augmentation
+        turned = math.radians(min(given.rotate, 45.0))
+        reach = (math.cos(turned) + math.sin(turned)) / (1 - given.scale)
+        reach += 2 * given.shift * reach  # of the whole that is shifted
+        return math.ceil(max(self.size) * (reach - 1) / 2)
+
+    @property
     def augmented_size(self) -> tuple[int, int]:
         """Height, width of what is augmented, which may be cut after it."""
-        return self.size
+        return self.size[0] + 2 * self.margin, self.size[1] + 2 * self.margin
 
     @property
     def input_sizes(self) -> tuple[tuple[int, int], ...]:

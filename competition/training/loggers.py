@@ -15,12 +15,15 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.loggers.logger import Logger
-
 from competition.errors import InputFault
 from competition.training.logs import LoggedRun
 from competition.training.progress import HistoryRow
+
+try:
+    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
+    from lightning.pytorch.loggers.logger import Logger
+except ImportError as error:
+    raise InputFault("--log needs lightning: python -m pip install lightning") from error
 
 
 @contextmanager

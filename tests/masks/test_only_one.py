@@ -19,6 +19,7 @@ RESIZERS = {
     "data/letterbox.py": "images, to what the network sees",
     "models/base.py": "logits inside a network, to its own input: what the loss is computed on",
     "models/unet.py": "features inside a network",
+    "planning/recognition.py": "images, to see what is left of them at a size",
     "pictures": "images and masks, to look at",
     "steps/contact_sheets.py": "maps of disagreement, to look at",
     "steps/data_sheets.py": "images that look alike, to look at",

@@ -5,7 +5,7 @@ import pytest
 
 from competition.masks import Runs
 from competition.planning import recognition
-from competition.planning.recognition import Shown, told_apart
+from competition.planning.recognition import ShownImage, told_apart
 
 SIDE = 128
 SIZES = ((32, 32), (64, 64), (128, 128))
@@ -28,7 +28,7 @@ def mottled():
                 image[there] += 15 * rng.choice([-1, 1], there.sum())
                 inside[0] |= there
         pixels = np.clip(image, 0, 255).astype(np.uint8)[..., None]
-        shown.append(Shown.of(pixels, Runs.from_dense(inside)))
+        shown.append(ShownImage.of(pixels, Runs.from_dense(inside)))
     return shown
 
 
@@ -57,7 +57,7 @@ def test_images_are_kept_small_with_their_masks_in_place():
     truth = np.zeros((2, 1024, 2048), bool)
     pixels[256:512, 512:1024] = 65535
     truth[0, 256:512, 512:768] = truth[1, 256:512, 768:1024] = True
-    one = Shown.of(pixels, Runs.from_dense(truth))
+    one = ShownImage.of(pixels, Runs.from_dense(truth))
     assert one.grey.shape == one.inside.shape == (256, 512)
     assert np.array_equal(one.grey > 0.99, one.inside) and one.inside.sum() == 64 * 128
 

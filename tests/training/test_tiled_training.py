@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from training_runs import task_of
 
-from competition.data.augment import margin_of
 from competition.data.loader import Draw, Labelled, TrainingSet
 from competition.data.scaled import scaled_images
 from competition.inference.tiles import TileSet, Tiling
@@ -107,7 +106,7 @@ def test_what_is_turned_into_a_part_is_the_image_and_not_black(labelled):
             inside += 1
             assert pixels[2].min() == 9
     assert inside >= 5
-    assert margin_of(recipe().augmentation, (32, 48)) == 0
+    assert recipe().margin == 0
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(project, straight_and_resumed):
