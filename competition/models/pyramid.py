@@ -4,7 +4,7 @@ A plain transformer has one scale of features, a map at 1/16 for patches of 16 p
 becomes four, at 1/4, 1/8, 1/16 and 1/32, by transposed convolutions and a pool, and nothing else.
 """
 
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import timm
 from timm.layers import LayerNorm2d
@@ -35,6 +35,9 @@ class PyramidEncoder(nn.Module):
     `depth` 5 has all of them, 3 those down to 1/8. Images of any size that the patches divide.
     """
 
+    model: Any
+    """timm's transformer; nothing declares what they have in common."""
+
     def __init__(
         self,
         name: str,
@@ -47,17 +50,16 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         if output_stride != _STRIDE:
             self.make_dilated(output_stride)
-        self.model = timm.create_model(
-            name, pretrained=pretrained, dynamic_img_size=True, drop_path_rate=drop_path_rate
-        )
+        options: dict[str, Any] = {"dynamic_img_size": True, "drop_path_rate": drop_path_rate}
+        model = cast(Any, timm.create_model(name, pretrained=pretrained, **options))
         for unused in ("attn_pool", "fc_norm", "head", "head_drop"):
-            if hasattr(self.model, unused):
-                setattr(self.model, unused, nn.Identity())
-        width = self.model.embed_dim
+            if hasattr(model, unused):
+                setattr(model, unused, nn.Identity())
+        self.model = model
+        width = int(model.embed_dim)
         self.levels = nn.ModuleList(level_of(place, width) for place in range(depth - 1))
         self.out_channels = [3, 0, *[LEVEL_CHANNELS] * len(self.levels)]
-        self.patch = int(self.model.patch_embed.patch_size[0])
-        self.output_stride = 2 * self.patch
+        self.output_stride = 2 * int(model.patch_embed.patch_size[0])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         (deepest,) = self.model.forward_intermediates(
@@ -80,7 +82,7 @@ _STRIDE = 32
 
 
 def level_of(place: int, width: int) -> nn.Sequential:
-    """Features (B,width,h,w) → (B,LEVEL_CHANNELS,h',w'): 4, 2, 1 or 1/2 times the size, by place 0 to 3."""
+    """Features (B,width,h,w) → (B,LEVEL_CHANNELS,h',w'), 4, 2, 1 or 1/2 times as large."""
     resized: list[nn.Module] = []
     match place:
         case 0:

@@ -123,7 +123,8 @@ def _named(network: Smp, *, pretrained: bool) -> Generator[str]:
     if name == network.encoder or not is_plain(name):
         yield network.encoder
         return
-    table, ours = segmentation_models_pytorch.encoders.encoders, f"pyramid-{name}"
+    table: dict[str, Any] = segmentation_models_pytorch.encoders.encoders
+    ours = f"pyramid-{name}"
     params = {"name": name, "pretrained": pretrained, "drop_path_rate": network.drop_path}
     table[ours] = {"encoder": PyramidEncoder, "pretrained_settings": {}, "params": params}
     try:
@@ -180,8 +181,8 @@ def _check_weights(encoder: str) -> None:
     if encoder.startswith(TIMM):
         require_published(encoder)
         return
-    settings = segmentation_models_pytorch.encoders.encoders[encoder]["pretrained_settings"]
-    if "imagenet" not in settings:
+    table: dict[str, Any] = segmentation_models_pytorch.encoders.encoders
+    if "imagenet" not in table[encoder]["pretrained_settings"]:
         raise InputFault(
             f"network.encoder = {encoder!r}: smp has no ImageNet weights of it; take another encoder, "
             "or --no-pretrained"
