@@ -152,8 +152,8 @@ def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
 
 
 def whole_network(encoder: str, *, before: str = "model.") -> list[str]:
-    """Names of the weights of the network that an encoder of timm's is cut from; smp puts `model.` before
-    them.
+    """Names of the weights of the network that an encoder of timm's is cut from; smp puts `model.`
+    before them.
     """
     if not encoder.startswith(TIMM):
         return []
