@@ -67,7 +67,7 @@ def run(
     )
     model = smp.Unet(ENCODER, encoder_weights=None, classes=len(project.classes))
     if not scratch:
-        load_encoder(model.encoder, PACKAGE, beyond=whole_network(ENCODER, model.encoder))
+        load_encoder(model.encoder, PACKAGE, beyond=whole_network(ENCODER))
     model.to(memory_format=torch.channels_last)
     average = AveragedModel(model, avg_fn=growing, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)

@@ -4,23 +4,23 @@ A plain transformer has one scale of features, a map at 1/16 for patches of 16 p
 becomes four, at 1/4, 1/8, 1/16 and 1/32, by transposed convolutions and a pool, and nothing else.
 """
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import timm
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-PLAIN = {"deit", "eva", "vision_transformer"}
+PLAIN_MODULES = {"deit", "eva", "vision_transformer"}
 """timm's modules of networks that have patches, blocks of one width and no stages, and take images of
 any size."""
 
-WIDTH = 256
+LEVEL_CHANNELS = 256
 """Channels of each level, as in the paper."""
 
 
 def is_plain(name: str) -> bool:
     """Whether timm's network of this name is a plain vision transformer."""
-    return timm_module(name) in PLAIN
+    return timm_module(name) in PLAIN_MODULES
 
 
 def timm_module(name: str) -> str:
@@ -30,10 +30,13 @@ def timm_module(name: str) -> str:
 
 class PyramidEncoder(nn.Module):
     """Images (B,3,h,w) → maps as an encoder of smp gives them: the image, none at 1/2, then four of
-    WIDTH channels, for patches of 16 pixels at 1/4, 1/8, 1/16, 1/32.
+    LEVEL_CHANNELS channels, for patches of 16 pixels at 1/4, 1/8, 1/16, 1/32.
 
     `depth` 5 has all of them, 3 those down to 1/8. Images of any size that the patches divide.
     """
+
+    model: Any
+    """timm's transformer; nothing declares what they have in common."""
 
     def __init__(
         self,
@@ -47,21 +50,19 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         if output_stride != _STRIDE:
             self.make_dilated(output_stride)
-        model: Any = timm.create_model(
-            name, pretrained=pretrained, dynamic_img_size=True, drop_path_rate=drop_path_rate
-        )
+        options: dict[str, Any] = {"dynamic_img_size": True, "drop_path_rate": drop_path_rate}
+        model = cast(Any, timm.create_model(name, pretrained=pretrained, **options))
         for unused in ("attn_pool", "fc_norm", "head", "head_drop"):
             if hasattr(model, unused):
                 setattr(model, unused, nn.Identity())
         self.model = model
-        self.levels = nn.ModuleList(level_of(place, model.embed_dim) for place in range(depth - 1))
-        self.out_channels = [3, 0, *[WIDTH] * len(self.levels)]
-        self.patch = int(model.patch_embed.patch_size[0])
-        self.output_stride = 2 * self.patch
+        width = int(model.embed_dim)
+        self.levels = nn.ModuleList(level_of(place, width) for place in range(depth - 1))
+        self.out_channels = [3, 0, *[LEVEL_CHANNELS] * len(self.levels)]
+        self.output_stride = 2 * int(model.patch_embed.patch_size[0])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        model: Any = self.model
-        (deepest,) = model.forward_intermediates(
+        (deepest,) = self.model.forward_intermediates(
             images, indices=1, norm=True, intermediates_only=True
         )
         height, width = images.shape[-2] // 2, images.shape[-1] // 2
@@ -81,7 +82,7 @@ _STRIDE = 32
 
 
 def level_of(place: int, width: int) -> nn.Sequential:
-    """Features (B,width,h,w) → (B,WIDTH,h',w'): 4, 2, 1 or 1/2 times the size, by place 0 to 3."""
+    """Features (B,width,h,w) → (B,LEVEL_CHANNELS,h',w'), 4, 2, 1 or 1/2 times as large."""
     resized: list[nn.Module] = []
     match place:
         case 0:
@@ -98,8 +99,8 @@ def level_of(place: int, width: int) -> nn.Sequential:
     channels = (width // 4, width // 2, width, width)[place]
     return nn.Sequential(
         *resized,
-        nn.Conv2d(channels, WIDTH, 1, bias=False),
-        LayerNorm2d(WIDTH),
-        nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
-        LayerNorm2d(WIDTH),
+        nn.Conv2d(channels, LEVEL_CHANNELS, 1, bias=False),
+        LayerNorm2d(LEVEL_CHANNELS),
+        nn.Conv2d(LEVEL_CHANNELS, LEVEL_CHANNELS, 3, padding=1, bias=False),
+        LayerNorm2d(LEVEL_CHANNELS),
     )

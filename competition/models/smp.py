@@ -72,7 +72,8 @@ class SmpBody(Body):
     def load_published(self, network: Smp, weights: str) -> None:
         """The encoder's own mean and deviation come with them."""
         (encoder,) = self.published_parts()
-        load_encoder(encoder, weights, beyond=whole_network(network.encoder, encoder))
+        before = "" if isinstance(self.encoder, PyramidEncoder) else "model."
+        load_encoder(encoder, weights, beyond=whole_network(network.encoder, before=before))
         self.normalisation = _normalisation(network.encoder, pretrained=True)
 
     def published_parts(self) -> list[nn.Module]:
@@ -150,15 +151,14 @@ def _normalisation(encoder: str, *, pretrained: bool) -> Normalisation:
     return Normalisation(mean, deviation)
 
 
-def whole_network(encoder: str, part: nn.Module) -> list[str]:
-    """Names of the weights of the network that `part`, an encoder of timm's, is cut from, as they are
-    named there: smp puts `model.` before them.
+def whole_network(encoder: str, *, before: str = "model.") -> list[str]:
+    """Names of the weights of the network that an encoder of timm's is cut from; smp puts `model.`
+    before them.
     """
     if not encoder.startswith(TIMM):
         return []
     with torch.device("meta"):
         whole = timm.create_model(encoder.removeprefix(TIMM), pretrained=False)
-    before = "model." if hasattr(part, "model") else ""
     return [before + key for key in whole.state_dict()]
 
 
@@ -182,8 +182,7 @@ def _check_weights(encoder: str) -> None:
         require_published(encoder)
         return
     table: dict[str, Any] = segmentation_models_pytorch.encoders.encoders
-    settings = table[encoder]["pretrained_settings"]
-    if "imagenet" not in settings:
+    if "imagenet" not in table[encoder]["pretrained_settings"]:
         raise InputFault(
             f"network.encoder = {encoder!r}: smp has no ImageNet weights of it; take another encoder, "
             "or --no-pretrained"

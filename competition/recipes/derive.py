@@ -55,7 +55,7 @@ def small(recipe: Recipe) -> Recipe:
         {"epochs": 20} if iterations is None else {"iterations": iterations // _SHORTER}
     )
     pretrained = recipe.pretrained and recipe.weights.startswith(PACKAGE)
-    changes = {
+    changes: dict[str, Any] = {
         "name": recipe.name + SUFFIX,
         "about": f"{recipe.about}; small{'' if pretrained else ' and from scratch'}, for CPUs",
         "network": _small_network(recipe.network),
@@ -70,7 +70,7 @@ def small(recipe: Recipe) -> Recipe:
     }
     if not pretrained:  # nothing published to be careful with
         changes["network"]["lora"] = 0
-        changes["schedule"]["frozen"] = 0.0
+        changes["schedule"] = {**length, "frozen": 0.0}
         changes["optimizer"] |= {"encoder_rate": 1.0, "layer_decay": 1.0}
     return derive(recipe, changes)
 

@@ -17,6 +17,9 @@ RESIZERS = {
     "demo/xray.py": "the made X-rays",
     "data/duplicates.py": "images, to look alike or not",
     "data/letterbox.py": "images, to what the network sees",
+    "data/strips.py": "images, to look at",
+    "inference/predict.py": "logits of a view at a scale, back to the grid of the image as it is",
+    "inference/views.py": "images, to a view at a scale",
     "models/base.py": "logits inside a network, to its own input: what the loss is computed on",
     "models/unet.py": "features inside a network",
     "planning/recognition.py": "images, to see what is left of them at a size",
@@ -92,7 +95,8 @@ def adds_half_a_pixel(function: ast.FunctionDef) -> bool:
 
 def test_polygons_and_parts_are_found_in_one_module_each() -> None:
     found = {p for p in modules_that_call(DRAWING) if not p.startswith("demo/")}
-    assert found == {"masks/polygons.py", "pictures"}  # pictures draw outlines
+    # Pictures draw outlines; examples are mixed of parts of laid-out masks.
+    assert found == {"masks/polygons.py", "pictures", "data/mixing.py"}
     labelling = {p for p, t in TREES.items() if "ndimage" in set(imported(t))}
     assert {
         p

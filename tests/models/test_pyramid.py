@@ -11,7 +11,7 @@ from competition.errors import InputFault
 from competition.export import fused
 from competition.models import build
 from competition.models.fine_tuning import blocks_before
-from competition.models.pyramid import WIDTH, PyramidEncoder, is_plain, level_of
+from competition.models.pyramid import LEVEL_CHANNELS, PyramidEncoder, is_plain, level_of
 from competition.recipes import Beit, Dpt, Smp, UNet
 
 VIT = "tu-vit_tiny_patch16_224"
@@ -33,7 +33,11 @@ def test_a_pyramid_has_four_levels_of_one_width_at_any_size_that_patches_divide(
         encoder = PyramidEncoder(NAME, pretrained=False)
         for height, width in ((64, 96), (224, 224)):
             maps = encoder(torch.zeros(1, 3, height, width))
-            assert [one.shape[1] for one in maps] == [3, 0, *[WIDTH] * 4] == encoder.out_channels
+            assert (
+                [one.shape[1] for one in maps]
+                == [3, 0, *[LEVEL_CHANNELS] * 4]
+                == encoder.out_channels
+            )
             sizes = [tuple(one.shape[-2:]) for one in maps]
             assert sizes == [(height // s, width // s) for s in (1, 2, 4, 8, 16, 32)]
 
