@@ -111,11 +111,12 @@ def test_what_is_turned_into_a_part_is_the_image_and_not_black(labelled):
     assert margin_of(recipe().augmentation, (32, 48)) == 0
 
 
-def test_the_margin_changes_nothing_where_nothing_is_turned(labelled, monkeypatch):
+@pytest.mark.parametrize("image", [0, 1])
+def test_the_margin_changes_nothing_where_nothing_is_turned(labelled, monkeypatch, image):
     chosen = recipe(sampling={"centred": 0.5})
-    plain = list(examples(labelled, chosen))
+    plain = list(examples(labelled, chosen, image=image))
     monkeypatch.setattr(loader, "margin_of", lambda settings, size: 9)
-    for one, other in zip(plain, examples(labelled, chosen), strict=True):
+    for one, other in zip(plain, examples(labelled, chosen, image=image), strict=True):
         assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
 
 
