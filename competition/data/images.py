@@ -133,11 +133,11 @@ def read_image(path: Path, form: PixelForm = RGB, *, limit: int = PIXEL_LIMIT) -
     if form.frame is not None and not isinstance(file, NpyImage):
         raise InputFault(f"{path}: frame in [data] is for arrays (.npy)")
     if file is not None:
-        _refuse_large(file.size, path, limit)
+        _refuse_large(file.size, path, limit, image=True)
         values, bits = _stored(file, form)
     else:
         with _opened(path) as image:
-            _refuse_large(image.size[::-1], path, limit)
+            _refuse_large(image.size[::-1], path, limit, image=True)
             orientation = _orientation(image)
             values, bits = _values(image, path, form)
     return np.ascontiguousarray(_turned(kept(values, bits, form, path), orientation))
@@ -475,11 +475,14 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels.swapaxes(0, 1) if across else pixels
 
 
-def _refuse_large(size: tuple[int, int], path: Path, limit: int) -> None:
+def _refuse_large(size: tuple[int, int], path: Path, limit: int, *, image: bool = False) -> None:
+    """image: of a file that is no mask."""
     height, width = size
     if width * height > limit:
+        in_strips = image and file_of(str(path)).lower().endswith(STRIP_ENDINGS)
+        hint = "; a recipe with tiles reads it strip by strip" if in_strips else ""
         raise InputFault(
-            f"{path} has {height} × {width} pixels; the limit is {limit:,} ({limit**0.5:,.0f}²)"
+            f"{path} has {height} × {width} pixels; the limit is {limit:,} ({limit**0.5:,.0f}²){hint}"
         )
 
 

@@ -127,7 +127,7 @@ def scaled_images(
     starts, size = _starts_of(letterboxes, catalog["image"], kind)
     key = cache_key(catalog, root, pixels)
     split = "-".join(sorted(set(catalog["split"])))
-    folder = cache / f"{split}-scale-{scale:g}"
+    folder = cache / f"{split}-scale-{scale!r}"
     note = folder / "key.txt"
     if not (note.is_file() and note.read_text() == key):
         require_space(cache, size + 2**20)

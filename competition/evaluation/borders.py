@@ -84,8 +84,10 @@ def dice_at(grid: GridSize, truth: Runs, ignored: Runs) -> np.ndarray:
     result = np.full(truth.classes, np.nan)
     if not len(present):
         return result
-    labelled = truth.select(present)
-    reached = Letterbox((truth.height, truth.width), grid, grid).reached(labelled)
+    labelled, native = truth.select(present), (truth.height, truth.width)
+    reached = labelled  # of a grid as fine as the image, such as that of tiles
+    if grid[0] < native[0] or grid[1] < native[1]:
+        reached = Letterbox(native, grid, grid).reached(labelled)
     pair = labelled.without(ignored), reached.without(ignored)
     result[present] = dice_from_statistics(*dice_statistics(*pair), empty="skip")
     return result

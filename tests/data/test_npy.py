@@ -149,6 +149,8 @@ def test_the_size_needs_no_pixel_and_a_huge_array_is_refused_by_its_header(tmp_p
     assert image_size(path) == (40_000, 40_000)
     for read in (read_image, read_index):
         assert "has 40000 × 40000 pixels; the limit is" in fault_of(path, read)
+    assert "a recipe with tiles reads it strip by strip" in fault_of(path, read_image)
+    assert "tiles" not in fault_of(path, read_index)
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, ">u2", np.int32, np.int64, np.uint64])

@@ -141,7 +141,7 @@ def test_an_image_that_is_too_large_to_be_read_whole_is_refused_with_what_would_
     monkeypatch.setattr(scaled, "PIXEL_LIMIT", 1000)
     with pytest.raises(InputFault, match=r"a\.png has 301 × 190 pixels; .* tiled TIFF"):
         scaled_images(catalog_of("a.png"), tmp_path, tmp_path / "cache", scale=1.0)
-    assert not (tmp_path / "cache" / "train-scale-1").exists()
+    assert not (tmp_path / "cache" / "train-scale-1.0").exists()
 
 
 def test_a_damaged_tiff_is_named(tmp_path, monkeypatch):

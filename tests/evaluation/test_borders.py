@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from competition.evaluation import borders
 from competition.evaluation.borders import (
     border_lengths,
     coarse_text,
@@ -129,3 +130,11 @@ def test_pixels_and_classes_that_are_not_there_lose_nothing_by_the_size():
     assert np.isnan(dice_at((20, 25), truth, NONE)).tolist() == [False, True]
     assert dice_at(SIZE, truth, NONE)[0] == 1
     assert np.isnan(dice_at((20, 25), truth, Runs.full((1, *SIZE)))).all()
+
+
+def test_a_grid_as_fine_as_the_image_loses_nothing(monkeypatch):
+    """That of tiles at the native scale: nothing as large as the image is made for it."""
+    truth = Runs.from_dense(np.eye(*SIZE, dtype=bool)[None])
+    assert dice_at((80, 200), truth, NONE)[0] < 1
+    monkeypatch.setattr(borders, "Letterbox", None)
+    assert dice_at(SIZE, truth, NONE).tolist() == [1.0]

@@ -9,6 +9,7 @@ from torch import nn
 
 from competition.data.scaled import scaled_images
 from competition.decoding.blend import blend
+from competition.decoding.calibration import count_pixels
 from competition.errors import InputFault
 from competition.inference import store as stores
 from competition.inference.joined_stores import combine_folds
@@ -16,8 +17,9 @@ from competition.inference.predict import PredictionSettings, predict_store, til
 from competition.inference.store import Provenance, RowSpan, Store, place_of_rows
 from competition.inference.tiles import Blending, StripMasks, Tiling, tile_weights
 from competition.machine import machine_of
-from competition.masks import runs_from_logits
+from competition.masks import Runs, runs_from_logits
 from competition.models.base import Output
+from competition.tuning.pixel_samples import draw
 
 CLASSES = ("a", "b")
 SIZES = {
@@ -325,3 +327,28 @@ def test_an_interrupted_prediction_leaves_nothing_and_goes_on_from_its_beginning
 def test_tiles_whose_logits_are_no_whole_part_of_them_are_refused():
     with pytest.raises(InputFault, match=r"tiles of 30 × 32 have logits of 7 × 8; .* set size"):
         Tiling.of(Local(stride=4), (30, 32), 0.5)
+
+
+def test_samples_and_counts_of_pieces_are_those_of_the_whole(store, monkeypatch):
+    """Whole counts are exact; what is drawn stands for as many pixels."""
+    random = np.random.default_rng(1)
+    truth = {
+        image: Runs.from_dense(random.random((2, *store.geometry(image).size)) < 0.3)
+        for image in store.images
+    }
+    together = blend({"m": store})
+
+    def found():
+        samples = draw({"m": store}, truth, pixels=40)
+        counts = count_pixels(together, truth.__getitem__, store.images)
+        return samples, counts
+
+    (whole, counted), _ = found(), monkeypatch.setattr(stores, "PIECE", 1)
+    pieces, counted_again = found()
+    assert len(together.pieces("does-not")) > 2
+    assert np.array_equal(whole.labelled, pieces.labelled)
+    assert np.array_equal(whole.predicted, pieces.predicted)
+    assert np.array_equal(whole.common, pieces.common)
+    assert np.array_equal(counted.by_image, counted_again.by_image)
+    for one, other in zip(whole.classes, pieces.classes, strict=True):
+        assert other.weight.sum() == pytest.approx(one.weight.sum(), rel=0.01)

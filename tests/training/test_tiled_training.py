@@ -109,6 +109,15 @@ def test_what_is_turned_into_a_part_is_the_image_and_not_black(labelled):
     assert recipe().margin == 0
 
 
+@pytest.mark.parametrize("image", [0, 1])
+def test_the_margin_changes_nothing_where_nothing_is_turned(labelled, monkeypatch, image):
+    chosen = recipe(sampling={"centred": 0.5})
+    plain = list(examples(labelled, chosen, image=image))
+    monkeypatch.setattr(Recipe, "margin", 9)
+    for one, other in zip(plain, examples(labelled, chosen, image=image), strict=True):
+        assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
+
+
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(project, straight_and_resumed):
     tiles = {"scale": 0.7, "overlap": 0.25}
     task = task_of(project, size=(32, 32), tiles=tiles, swa=2)
@@ -142,9 +151,9 @@ def test_validation_by_tiles_scores_as_the_whole_does(labelled, exclusive):
 
 def test_validation_loads_the_tiles_of_each_image_in_order(labelled):
     tiling = Tiling((32, 48), (32, 48), 0.5)
-    loader = plain_images(labelled, 4, tiling)
-    assert isinstance(loader.dataset, TileSet)
-    shown = [name for batch in loader for name in batch["image"]]
+    loaded = plain_images(labelled, 4, tiling)
+    assert isinstance(loaded.dataset, TileSet)
+    shown = [name for batch in loaded for name in batch["image"]]
     assert shown == ["large"] * len(tiling.cover((150, 210))) + ["small"]
 
 
