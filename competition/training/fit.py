@@ -28,6 +28,7 @@ from competition.machine import Machine, machine_of
 from competition.masks import Runs
 from competition.masks.argmax_from_logits import label_runs_from_logits
 from competition.masks.from_logits import runs_from_logits
+from competition.masks.from_logits_torch import label_runs_from_tensor, runs_from_tensor
 from competition.models import SegmentationNetwork, build
 from competition.models.dry_run import dry_run
 from competition.progress_bar import Watch, unwatched
@@ -186,9 +187,10 @@ def scorer_at_native_size(labelled: Labelled, metric: Metric, *, exclusive: bool
     `Blend.runs_at` has it.
     """
 
-    def score_image_of(image: str, logits: np.ndarray) -> ImageScores:
+    def score_image_of(image: str, logits: np.ndarray | Tensor) -> ImageScores:
         letterbox = labelled.letterboxed[image].letterboxes[image]
-        geometry = Geometry(letterbox.native, letterbox.region(logits.shape[-2:]))
+        grid = int(logits.shape[-2]), int(logits.shape[-1])
+        geometry = Geometry(letterbox.native, letterbox.region(grid))
         predicted = _decided(logits, geometry, exclusive=exclusive)
         return _scored(labelled, image, predicted, metric)
 
@@ -203,7 +205,7 @@ def tile_scorer(
     """
     open_: dict[str, tuple[Blending, StripMasks]] = {}
 
-    def score_tile_of(image: str, logits: np.ndarray) -> ImageScores | None:
+    def score_tile_of(image: str, logits: np.ndarray | Tensor) -> ImageScores | None:
         if image not in open_:
             open_.clear()  # of a validation that was broken off
             letterbox = labelled.letterboxed[image].letterboxes[image]
@@ -213,7 +215,7 @@ def tile_scorer(
             )
             open_[image] = Blending(cover), masks
         blending, masks = open_[image]
-        strip = blending.add(logits)
+        strip = blending.add(logits.cpu().numpy() if isinstance(logits, Tensor) else logits)
         if strip is not None:
             masks.add(strip)
         if not blending.done:
@@ -224,8 +226,17 @@ def tile_scorer(
     return score_tile_of
 
 
-def _decided(logits: np.ndarray, place: Geometry, *, exclusive: bool) -> Runs:
-    """Masks (K, H, W) at p = .5 of logits (K, h', w') in which an image, or some rows, lie so."""
+def _decided(logits: np.ndarray | Tensor, place: Geometry, *, exclusive: bool) -> Runs:
+    """Masks (K, H, W) at p = .5 of logits (K, h', w') in which an image, or some rows, lie so; those of
+    a tensor are made where it lies, and the same.
+    """
+    if isinstance(logits, Tensor):
+        predicted = runs_from_tensor(logits, place.size, 0.5, region=place.region)
+        if exclusive:
+            predicted &= label_runs_from_tensor(
+                logits, place.size, background=False, region=place.region
+            )
+        return predicted
     predicted = runs_from_logits(logits, place.size, 0.5, region=place.region)
     if exclusive:
         predicted &= label_runs_from_logits(

@@ -37,8 +37,9 @@ class ImageScores(NamedTuple):
 TIMMS = {"adan": "adanw", "lion": "lion", "muon": "muon"}
 """timm's name of an optimizer; all with decoupled weight decay."""
 
-ImageScorer = Callable[[str, np.ndarray], ImageScores | None]
-"""(image, logits (K,h',w') float32) → its scores; of tiles None, but for the last of an image."""
+ImageScorer = Callable[[str, np.ndarray | Tensor], ImageScores | None]
+"""(image, logits (K,h',w') float32, on a card a tensor) → its scores; of tiles None, but for the last
+of an image."""
 
 
 class TrainingStep:
@@ -144,7 +145,7 @@ class TrainingStep:
     ) -> None:
         """Hands each image's logits to the scorer of its loader; network: an average of this one."""
         network = network or self.network
-        logits = network(network.normalised(batch["images"])).logits.float().cpu().numpy()
+        logits = _where_masks_are_made(network(network.normalised(batch["images"])).logits.float())
         scorer, image_scores = self.scorers[loader], self.image_scores[loader]
         found = (scorer(*pair) for pair in zip(batch["image"], logits, strict=True))
         image_scores += [scores for scores in found if scores is not None]
@@ -161,6 +162,11 @@ class TrainingStep:
         optimizer = build_optimizer(self.network, chosen, fused=fused, shares=shares)
         share = partial(factor, steps=self.steps, schedule=self.recipe.schedule)
         return optimizer, LambdaLR(optimizer, share)
+
+
+def _where_masks_are_made(logits: Tensor) -> Tensor | np.ndarray:
+    """On a card, which has float64 and is faster at it than one core; others' come to the host."""
+    return logits if logits.is_cuda else logits.cpu().numpy()
 
 
 def _seed(number: int, device: str) -> None:

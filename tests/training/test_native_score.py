@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from made_stores import smooth_logits, store_of
 from test_ignored_pixels import Laid
 from training_runs import task_of
@@ -37,6 +38,11 @@ def test_validation_of_exclusive_classes_scores_what_the_ensemble_does(tmp_path)
             for image in store.images
         ]
         expected = sums.score(np.array(decided), np.array(store.images)).value
+        on_a_card = [
+            score(image, torch.from_numpy(store.read(image).logits())).scores
+            for image in store.images
+        ]
+        assert np.array_equal(on_a_card, found)
         # Codes tie where float logits do not: a pixel or two of 600.
         assert aggregate(np.stack(found), metric) == pytest.approx(expected, abs=2e-3)
 
