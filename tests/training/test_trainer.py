@@ -114,3 +114,12 @@ def test_logits_on_a_card_are_decided_there():
     there = OnACard()
     assert step_module._where_masks_are_made(there) is there
     assert isinstance(step_module._where_masks_are_made(torch.zeros(1)), np.ndarray)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cuda", True), ("cpu", True), ("mps", False)])
+def test_the_optimizer_passes_over_memory_once_where_torch_can(project, device, fused):
+    task = task_of(project)
+    network = build(task.training.recipe.network, len(task.training.classes), pretrained=False)
+    step = TrainingStep(network, task.training.recipe, classes=2, steps=9, seed=0)
+    optimizer, _ = step.optimizer(device)
+    assert bool(optimizer.defaults["fused"]) == fused
