@@ -137,6 +137,7 @@ def test_every_command_is_entered_and_does_its_work_once(name, tiny_data, monkey
     monkeypatch.setattr(importlib.import_module(f"competition.{module}"), function, work)
     if name == "export":
         loaded = MagicMock(name="network"), MagicMock(name="training")
+        loaded[1].recipe.tiles = None
         loading = importlib.import_module("competition.training.checkpoint")
         monkeypatch.setattr(loading, "load_checkpoint", lambda *_, **__: loaded)
     if name == "models":

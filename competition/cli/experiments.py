@@ -121,8 +121,9 @@ def export(
         f"wrote {made.onnx} and {made.program}; largest difference from torch "
         f"{made.difference:.1e} of the largest logit; {made.speed:.2f} times torch's speed"
     )
-    tiles, (height, width) = training.recipe.tiles, training.recipe.size
+    tiles = training.recipe.tiles
     if tiles is not None:
+        height, width = training.recipe.size
         typer.echo(
             f"it takes one tile of {height} × {width} pixels of an image at scale {tiles.scale:g}; the "
             f"logits of tiles that overlap by {tiles.overlap:g} are averaged with Gaussian weights "

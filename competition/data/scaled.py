@@ -30,7 +30,7 @@ from competition.data.strips import LARGE, resized_strips, strips_of
 from competition.errors import InputFault
 from competition.machine import usable_cpus
 from competition.spec import PixelForm
-from competition.workspace import require_space, whole_folder
+from competition.workspace import in_turn, require_space, whole_folder
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,25 @@ def scaled_images(
     split = "-".join(sorted(set(catalog["split"])))
     folder = cache / f"{split}-scale-{scale!r}"
     note = folder / "key.txt"
-    if not (note.is_file() and note.read_text() == key):
-        require_space(cache, size + 2**20)
-        with whole_folder(folder) as working:
-            file = working / "pixels.raw"
-            with open(file, "wb") as empty:
-                empty.truncate(size)
+    # Networks that are trained side by side come to it at once.
+    with in_turn(cache / f"{folder.name}.lock"):
+        if not (note.is_file() and note.read_text(encoding="utf-8") == key):
+            require_space(cache, size + 2**20)
+            with whole_folder(folder) as working:
+                file = working / "pixels.raw"
+                with open(file, "wb") as empty:
+                    empty.truncate(size)
 
-            def lay(row: tuple[str, str]) -> None:
-                image, path = row
-                with open(file, "r+b") as target:
-                    target.seek(starts[image])
-                    _write_scaled(root, path, pixels, letterboxes[image], target)
-                advance()
+                def lay(row: tuple[str, str]) -> None:
+                    image, path = row
+                    with file.open("r+b") as target:
+                        target.seek(starts[image])
+                        _write_scaled(root, path, pixels, letterboxes[image], target)
+                    advance()
 
-            with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
-                list(pool.map(lay, zip(catalog["image"], catalog["path"], strict=True)))
-            (working / "key.txt").write_text(key)
+                with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
+                    list(pool.map(lay, zip(catalog["image"], catalog["path"], strict=True)))
+                (working / "key.txt").write_text(key, encoding="utf-8")
     rows = {image: row for row, image in enumerate(catalog["image"])}
     stacks = slice_stacks(catalog, pixels.neighbours) if pixels.neighbours else {}
     return ScaledImages(rows, letterboxes, folder / "pixels.raw", kind, starts, stacks)

@@ -39,9 +39,11 @@ def train_network(project: Project, member: Member, fold: int, *, force: bool = 
     logs = asked_logs()
 
     def run() -> dict[str, Any]:
+        from competition.models.dry_run import dry_run
         from competition.training.fit import empty_score, fit
 
         recipe = member.adapted(project.recipe(member.recipe))
+        dry_run(recipe, len(project.classes))  # before anything is drawn or written
         task = training_task(project, member, fold, recipe)
         machine = machine_of().for_precision(recipe.precision)
         project.say(

@@ -24,7 +24,7 @@ from competition.training.weight_averaging import (
     equal_step,
 )
 
-_KIND = "podium state 1"
+_KIND = "state of a run, 1"
 LOOKED_AT = 25
 """Steps after which losses are fetched from a card; each fetch makes the host wait for it."""
 

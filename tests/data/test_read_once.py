@@ -31,7 +31,7 @@ def counted(monkeypatch, tmp_path):
     counting(masks, "read", "labels")
     counting(rle, "read", "labels")
     counting(catalogs, "size_of_pixels", "headers")
-    counting(image_checks, "read_pixels", "decoded")
+    counting(image_checks, "overview", "decoded")
     monkeypatch.chdir(tmp_path)
     return counts
 

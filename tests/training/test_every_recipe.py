@@ -61,15 +61,30 @@ def small_of(name: str) -> Recipe:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_recipe_of_each_family_takes_steps_resumes_predicts_and_exports(name):
-    recipe = small_of(name)
-    straight, resumed = straight_and_left(recipe, steps=2)
+def test_a_recipe_of_each_family_takes_steps_resumes_and_predicts(name):
+    straight, resumed = straight_and_left(small_of(name), steps=2)
     assert equal_states(straight, resumed)
     images = torch.rand(2, 3, 25, SIDE) * 255
     with torch.no_grad():
         logits = straight.eval()(straight.normalised(images)).logits
-        assert logits.shape == (2, 3, 25, SIDE) and logits.isfinite().all()
-        model = LogitsOnly(fused(straight)).eval()
+    assert logits.shape == (2, 3, 25, SIDE) and logits.isfinite().all()
+
+
+DEAR = {"upernet-swinv2", "upernet-dinov3-vit", "unet-sam2-hiera"}
+"""Families whose program takes several seconds to trace."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n in DEAR else n for n in FAMILIES],
+)
+def test_a_recipe_of_each_family_exports(name):
+    torch.manual_seed(0)
+    network = build(small_of(name).network, 3, pretrained=False).eval()
+    images = torch.rand(2, 3, 25, SIDE) * 255
+    with torch.no_grad():
+        logits = network(network.normalised(images)).logits
+        model = LogitsOnly(fused(network)).eval()
         program = torch.export.export(model, (images,)).module()
         assert torch.allclose(program(images), logits, atol=1e-4 * logits.abs().max())
 

@@ -5,6 +5,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -78,8 +79,12 @@ def test_wandb_lies_offline_in_the_folder_of_the_run(run):
     record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
     told("wandb", run)
     (file,) = (run.folder / "wandb").glob("offline-run-*/*.wandb")
-    records = [record.FromString(data) for data in records_in(file.read_bytes())]
-    (begun,) = [one.run for one in records if one.HasField("run")]
+    until, begun = time.monotonic() + 60, []
+    while not begun and time.monotonic() < until:  # its service writes when it comes to it
+        records = [record.FromString(data) for data in records_in(file.read_bytes())]
+        begun = [one.run for one in records if one.HasField("run")]
+        time.sleep(0.1)
+    (begun,) = begun
     rows = [
         {".".join(item.nested_key) or item.key: item.value_json for item in one.history.item}
         for one in records
