@@ -143,7 +143,7 @@ def _cells(line: AblationRow) -> list[str]:
 
 
 def _between(found: Gain) -> str:
-    return f"{found.gain:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    return f"{found.gain:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f})"
 
 
 def _figure(value: float | None) -> str:

@@ -32,6 +32,7 @@ from competition.report import (
     audit_counts,
     ranked,
     rendered_page,
+    sections,
 )
 from competition.report.sections import MOST_ROWS, against_section, audit_section
 from competition.steps import tune
@@ -385,3 +386,7 @@ def test_a_speck_is_measured_by_the_usual_mask_and_what_is_ignored_does_not_coun
     found = ranked(["whole", "speck"], [counts_of(*p) for p in zip(truth, seen, strict=True)], "a")
     assert [(one.image, one.share) for one in found] == [("speck", 0.01)]
     assert not ranked(["speck"], [counts_of(truth[1], seen[1], ignored=seen[1])], "a")
+
+
+def test_a_gain_of_nothing_has_no_minus():
+    assert sections._signed(-0.00004) == "+0.0000" and sections._signed(-0.5) == "-0.5000"

@@ -146,8 +146,8 @@ class StepReport(Settings):
     def gains(self) -> str:
         """The cross-fitted gain beside the apparent one."""
         return (
-            f"gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f}), "
-            f"apparent {self.apparent_gain:+.4f}"
+            f"gain {self.gain:+z.4f} ({self.low:+z.4f} to {self.high:+z.4f}), "
+            f"apparent {self.apparent_gain:+z.4f}"
         )
 
 

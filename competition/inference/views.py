@@ -168,7 +168,7 @@ class TriedView(Settings):
 
     def __str__(self) -> str:
         kept = "kept" if self.kept else "not kept"
-        return f"{self.view} {kept}, gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+        return f"{self.view} {kept}, gain {self.gain:+z.4f} ({self.low:+z.4f} to {self.high:+z.4f})"
 
 
 class ChosenViews(Settings):

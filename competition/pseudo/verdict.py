@@ -38,7 +38,7 @@ class Verdict(Settings):
             f"out of fold, {self.images} images of {self.groups} groups, threshold 0.5",
             f"  {self.teacher}  teacher, without the round",
             f"  {self.student}  student, with {self.round}",
-            f"{self.round}: {word}, gain {self.gain:+.4f} ({self.low:+.4f} to {self.high:+.4f}), "
+            f"{self.round}: {word}, gain {self.gain:+z.4f} ({self.low:+z.4f} to {self.high:+z.4f}), "
             f"p {self.p_value:.3f} of the permutation test",
         ]
         if self.leak:
@@ -50,7 +50,7 @@ class Verdict(Settings):
         gains = {name: gain for name, gain in self.classes.items() if gain is not None}
         for name in sorted(gains, key=lambda name: gains[name]):
             shares = f"{self.labelled[name]:8.1%}  {self.pseudo[name]:5.1%}"
-            lines.append(f"  {name:{width}}  {gains[name]:+.4f}  {shares}")
+            lines.append(f"  {name:{width}}  {gains[name]:+z.4f}  {shares}")
         return "\n".join(lines)
 
 

@@ -380,7 +380,7 @@ def pseudo_section(
                 _four(one.teacher.value),
                 _four(one.student.value),
                 _signed(one.gain),
-                f"{one.low:+.4f} to {one.high:+.4f}",
+                f"{one.low:+z.4f} to {one.high:+z.4f}",
             ]
             for entry, one in judged
         ],
@@ -396,8 +396,8 @@ def pseudo_section(
         if verdict is None
         else [
             f"{name} was {kinds[verdict.adopted]}: out of fold its students score "
-            f"{verdict.student} and their teachers {verdict.teacher}, a gain of {verdict.gain:+.4f} "
-            f"({verdict.low:+.4f} to {verdict.high:+.4f}), p {verdict.p_value:.3f}, on "
+            f"{verdict.student} and their teachers {verdict.teacher}, a gain of {verdict.gain:+z.4f} "
+            f"({verdict.low:+z.4f} to {verdict.high:+z.4f}), p {verdict.p_value:.3f}, on "
             f"{verdict.images} images of {verdict.groups} groups at threshold 0.5."
         ]
     )
@@ -514,7 +514,7 @@ def _step(one: StepReport) -> Cells:
         one.name,
         Cell("kept", "good") if one.adopted else "not kept",
         _signed(one.gain),
-        f"{one.low:+.4f} to {one.high:+.4f}",
+        f"{one.low:+z.4f} to {one.high:+z.4f}",
         f"{one.p_value:.3f}",
         _signed(one.apparent_gain),
     ]
@@ -556,7 +556,7 @@ def _four(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:+.4f}"
+    return "–" if math.isnan(value) else f"{value:+z.4f}"
 
 
 def _or_nan(value: float | None) -> float:

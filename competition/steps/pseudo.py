@@ -122,8 +122,8 @@ def refuse_unadopted(project: Project, entry: Entry) -> None:
     found = Verdict.read(step.outputs[0], what="a verdict", again="run `podium verdict --force`")
     if not found.adopted:
         raise InputFault(
-            f"{entry.round} was not adopted: its students gained {found.gain:+.4f} ({found.low:+.4f} "
-            f"to {found.high:+.4f}) over their teachers; --pseudo none submits these, "
+            f"{entry.round} was not adopted: its students gained {found.gain:+z.4f} ({found.low:+z.4f} "
+            f"to {found.high:+z.4f}) over their teachers; --pseudo none submits these, "
             "--despite-verdict the students"
         )
 

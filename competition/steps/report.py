@@ -175,7 +175,7 @@ class _Written:
             gain = decisions.cross_fitted.value - decisions.plain.value
             kept = sum(one.adopted for one in decisions.steps)
             note = f"{kept} of {len(decisions.steps)} steps kept, over threshold 0.5"
-            found.append(Headline("tuning", f"{gain:+.4f}", note=note))
+            found.append(Headline("tuning", f"{gain:+z.4f}", note=note))
         table = read_score(self.seen.submission)
         boards = {} if table is None else table.parts
         for name, one in boards.items():
@@ -200,7 +200,7 @@ class _Written:
             kept = [one for one in decisions.steps if one.adopted]
             said.append(
                 "Kept by tuning: "
-                + "; ".join(f"{one.name} ({one.gain:+.4f})" for one in kept)
+                + "; ".join(f"{one.name} ({one.gain:+z.4f})" for one in kept)
                 + "; each by images that it was not fitted on."
                 if kept
                 else "Tuning kept nothing: no step's gain was larger than the noise between groups."
