@@ -54,7 +54,7 @@ def _advice(error: Exception) -> str | None:
     if "DataLoader worker" in text:
         return (
             f"{text}; a loader process died, which is mostly memory or a small /dev/shm: use "
-            "--workers 0, or give the machine more. The last whole epoch is kept: run again to go on"
+            "--workers 0, or give the machine more. What the history has is kept: run again to go on"
         )
     if isinstance(error, OSError) and error.errno == 28:
         return f"No space left on device ({error.filename}); make room and run again"

@@ -138,7 +138,9 @@ def doctor(
         report = examined(
             project.competition, project.workspace, project.catalog_if_any, watch=watch
         )
-    echo_json(report.document()) if as_json else typer.echo(report.text(questions=len(questions)))
+    echo_json(report.document()) if as_json else typer.echo(
+        as_called(report.text(questions=len(questions)))
+    )
     if csv is None and not as_json:
         _show_labels(project)
         _show_look_alikes(project, report)

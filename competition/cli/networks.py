@@ -82,7 +82,7 @@ def plan(
 def train(project: "Project", entry: "Entry", force: bool) -> None:
     """Train networks: by default the ensemble's first recipe, on each of its folds.
 
-    A run that was stopped goes on from its last whole epoch.
+    A run that was stopped goes on from the last line of its history: an epoch, or a validation.
     """
     from competition import steps
 

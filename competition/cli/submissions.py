@@ -15,7 +15,7 @@ from competition.cli.options import (
     on_entry,
     on_teachers,
 )
-from competition.errors import InputFault
+from competition.errors import InputFault, as_called
 
 if TYPE_CHECKING:
     from competition.entry import Entry
@@ -335,7 +335,7 @@ def leaderboard(
     project = Project.open(competition)
     spec = project.competition
     board = read_leaderboard(project.workspace.submissions, project.metric_sums, spec.classes)
-    echo_json(board.document()) if as_json else typer.echo(board.text())
+    echo_json(board.document()) if as_json else typer.echo(as_called(board.text()))
     if csv is not None:
         board.write_csv(csv)
 

@@ -135,7 +135,7 @@ class _Written:
         return ReportPage(
             title=f"{self.seen.name} of {competition.name}",
             subtitle=(
-                f"{competition.metric.name} over {len(competition.classes)} classes; members "
+                f"{competition.metric.name} over {_classes(len(competition.classes))}; members "
                 f"{', '.join(map(str, self.seen.entry.members))}; folds "
                 f"{', '.join(map(str, self.seen.entry.folds))}"
             ),
@@ -505,3 +505,7 @@ def _dead(history: pd.DataFrame) -> list[str]:
     """Classes that were dead when a training ended."""
     last = history["dead_classes"].iloc[-1] if "dead_classes" in history and len(history) else ""
     return last.split(", ") if isinstance(last, str) and last else []
+
+
+def _classes(count: int) -> str:
+    return "one class" if count == 1 else f"{count} classes"
