@@ -75,10 +75,8 @@ def _argument(parameter: Any) -> Argument:
         help=_help(parameter),
         positional=parameter.param_type_name == "argument",
     )
-    if kind is list:
-        argument.raw_value = (
-            None  # else invoke takes a bare `--fold` at the end for one with a value
-        )
+    if kind is list:  # else invoke takes a bare `--fold` at the end for one with a value
+        argument.raw_value = None
     return argument
 
 

@@ -8,8 +8,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from queue import Queue
 from typing import Any, NamedTuple
 
@@ -53,16 +54,13 @@ def run_step(words: CommandWords, *, stdout: Any = None) -> None:
     The echo goes to stderr, so that stdout is the step's own; stdout: where that goes (None: on).
     """
     print(f"$ {with_asked(words)}", file=sys.stderr, flush=True)
-    with subprocess.Popen(_command(words), stdout=stdout) as process:
-        RUNNING.append(process)
+    with _begun(words, stdout=stdout) as process:
         try:
             code = process.wait()
         except BaseException:
             # It unwinds by itself and leaves nothing half-written; leaving this block waits for it.
             process.terminate()
             raise
-        finally:
-            RUNNING.remove(process)
     if code:
         raise StepFailed(words, code)
 
@@ -110,29 +108,37 @@ class Job(NamedTuple):
 
 def _run_beside(job: Job, share: Mapping[str, str]) -> None:
     asked = "".join(f"{name}={value} " for name, value in share.items())
-    print(f"[{job.name}] $ {asked}{typed(job.words)}", file=sys.stderr, flush=True)
-    with subprocess.Popen(
-        _command(job.words),
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"[{job.name}] {line}\n")  # at once: print writes the end of a line apart
+        sys.stderr.flush()
+
+    tell(f"$ {asked}{typed(job.words)}")
+    with _begun(
+        job.words,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, **share},
         encoding="utf-8",
         errors="replace",
     ) as process:
-        RUNNING.append(process)
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                print(f"[{job.name}] {line}", end="", file=sys.stderr, flush=True)
-            code = process.wait()
-        finally:
-            RUNNING.remove(process)
+        for line in process.stdout:
+            tell(line.rstrip("\n"))
+        code = process.wait()
     if code:
         raise StepFailed(job.words, code)
 
 
-def _command(words: CommandWords) -> list[str]:
-    return [sys.executable, "-m", "competition", *words]
+@contextmanager
+def _begun(words: CommandWords, **options: Any) -> Generator[Any]:
+    """The process of a command, among `RUNNING` in the block; options: of Popen."""
+    command = [sys.executable, "-m", "competition", *words]
+    with subprocess.Popen(command, **options) as process:
+        RUNNING.append(process)
+        try:
+            yield process
+        finally:
+            RUNNING.remove(process)
 
 
 def show_step(words: CommandWords, *, stdout: Any = None) -> None:
